@@ -1,0 +1,166 @@
+//! What exists, as far as it was observed: the planner's second input.
+//!
+//! Format `mainstay.inventory.v1` (design.md §6); a contract that others write. Fields that design.md does not list are
+//! additions, optional when read. Invariant: unknown is never "absent": copies on a tier that could not be observed keep
+//! their last known state, and the tier stands in `unreachable_tiers`.
+
+use crate::{
+    level::VerifyLevel,
+    names::{DatabaseName, MethodName, SeriesName, TierName},
+    recovery_point_id::RecoveryPointId,
+    retention::Keep,
+    tier_facts::Space,
+    units::ByteCount,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Value of [`Inventory::format`].
+pub const FORMAT: &str = "mainstay.inventory.v1";
+
+/// Everything that is known to exist. Fields in alphabetical order: it is digested (`canonical`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// [`FORMAT`].
+    pub format: String,
+    /// The newest time anything happened according to the catalog (a run, a stored copy); a clock behind it is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_activity: Option<Timestamp>,
+    /// When this was observed.
+    pub observed_at: Timestamp,
+    /// All known recovery points, in any order.
+    #[serde(default)]
+    pub recovery_points: Vec<RecoveryPoint>,
+    /// The retention under which the last apply pruned, per series and tier; what it kept is not deleted unasked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retention_in_force: BTreeMap<DatabaseName, BTreeMap<SeriesName, BTreeMap<TierName, Keep>>>,
+    /// Room on each tier that could be asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub space: BTreeMap<TierName, Space>,
+    /// Tiers that could not be observed.
+    #[serde(default)]
+    pub unreachable_tiers: Vec<TierName>,
+    /// Why, for each of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreachable_why: BTreeMap<TierName, String>,
+}
+
+impl Inventory {
+    /// An inventory with nothing in it.
+    pub fn empty(observed_at: Timestamp) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            last_activity: None,
+            observed_at,
+            recovery_points: Vec::new(),
+            retention_in_force: BTreeMap::new(),
+            space: BTreeMap::new(),
+            unreachable_tiers: Vec::new(),
+            unreachable_why: BTreeMap::new(),
+        }
+    }
+}
+
+/// A state of a database that one can return to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryPoint {
+    /// Stored size of one copy.
+    #[serde(default)]
+    pub bytes: ByteCount,
+    /// Instant whose state it is.
+    pub captured_at: Timestamp,
+    /// Where it is stored.
+    #[serde(default)]
+    pub copies: Vec<Copy>,
+    /// Database it is a state of.
+    pub database: DatabaseName,
+    /// `database/series/slot`.
+    pub id: RecoveryPointId,
+    /// Method that made it.
+    pub method: MethodName,
+    /// Point that this one is incremental to.
+    #[serde(default)]
+    pub parent: Option<RecoveryPointId>,
+    /// Series it belongs to.
+    pub series: SeriesName,
+    /// Nominal time.
+    pub slot: Timestamp,
+    /// Whether it can be used at all.
+    pub state: PointState,
+}
+
+/// Whether a recovery point can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointState {
+    /// Data and manifest are there.
+    Complete,
+    /// Being made, or left behind by a crash: never counted, never offered for restore.
+    Incomplete,
+}
+
+/// One recovery point on one tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    /// Stored size.
+    #[serde(default)]
+    pub bytes: ByteCount,
+    /// A person ordered not to delete it.
+    #[serde(default)]
+    pub held: bool,
+    /// The storage refuses deletion until then.
+    #[serde(default)]
+    pub locked_until: Option<Timestamp>,
+    /// What was last seen of it.
+    pub state: CopyState,
+    /// When it was completed on this tier.
+    pub stored_at: Timestamp,
+    /// Tier it is on.
+    pub tier: TierName,
+    /// Strongest verification that it passed, and when; `None`: never.
+    #[serde(default)]
+    pub verified: Option<Verified>,
+}
+
+/// State of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyState {
+    /// There, as far as was looked.
+    Present,
+    /// The catalog knows it, the tier (which could be read) has it no more.
+    Missing,
+    /// There, but its size or its content is wrong.
+    Damaged,
+    /// On the tier with a valid manifest, but unknown to the catalog: to be adopted.
+    Foreign,
+}
+
+/// A verification that passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// When.
+    pub at: Timestamp,
+    /// How thoroughly.
+    pub level: VerifyLevel,
+}
+
+impl RecoveryPoint {
+    /// The copy on `tier`, whatever its state.
+    pub fn copy_on(&self, tier: &TierName) -> Option<&Copy> {
+        self.copies.iter().find(|copy| &copy.tier == tier)
+    }
+}
+
+impl Copy {
+    /// Whether it can be read as far as is known.
+    pub fn is_present(&self) -> bool {
+        self.state == CopyState::Present
+    }
+
+    /// Whether it is present and has passed a verification.
+    pub fn is_good(&self) -> bool {
+        self.is_present() && self.verified.is_some()
+    }
+}

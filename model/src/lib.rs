@@ -1,0 +1,38 @@
+//! The nouns of Mainstay: plain data, no IO, no clock.
+//!
+//! Every other crate speaks in these types. Words follow `docs/glossary.md`.
+//! Not here: how a policy is read (`policy-schema`), what is decided (`planner`), how anything is done (`providers`, `executor`).
+
+pub mod canonical;
+pub mod disposition;
+pub mod event;
+pub mod finding;
+pub mod inventory;
+pub mod level;
+pub mod manifest;
+pub mod names;
+pub mod period;
+pub mod plan;
+pub mod reason;
+pub mod recovery_point_id;
+pub mod retention;
+pub mod secret;
+pub mod step;
+pub mod tier_facts;
+pub mod units;
+
+pub use disposition::Disposition;
+pub use finding::{Finding, Label, Severity, TableFinding};
+pub use inventory::{Copy, CopyState, Inventory, PointState, RecoveryPoint, Verified};
+pub use jiff::Timestamp;
+pub use level::VerifyLevel;
+pub use manifest::{Expectations, Manifest, StoredObject};
+pub use names::{DatabaseName, KeyName, MethodName, SeriesName, TierName};
+pub use period::Period;
+pub use plan::Plan;
+pub use reason::{Reason, ReasonCode};
+pub use recovery_point_id::RecoveryPointId;
+pub use retention::Keep;
+pub use secret::{Secret, SecretRef};
+pub use step::{Action, Step, StepId};
+pub use units::{ByteCount, Digest};

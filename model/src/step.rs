@@ -1,0 +1,179 @@
+//! One node of a plan: what to do, why, after what, and what must still be true when it is done.
+//!
+//! A step is specific: the executor decides nothing and never sees the policy.
+
+use crate::{
+    level::VerifyLevel,
+    names::{DatabaseName, MethodName, SeriesName, TierName},
+    reason::Reason,
+    recovery_point_id::RecoveryPointId,
+    retention::Keep,
+    units::ByteCount,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Kinds of steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Record a point found on a tier.
+    Adopt,
+    /// Make a recovery point on a tier.
+    Backup,
+    /// Restore it for a test.
+    Drill,
+    /// Delete one copy.
+    Prune,
+    /// Replace a damaged or lost copy from a good one.
+    Repair,
+    /// Ask an archive to make a copy readable.
+    Thaw,
+    /// Copy a point from one tier to another.
+    Upload,
+    /// Check one copy.
+    Verify,
+}
+
+impl Action {
+    /// The word used in JSON and on the screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Adopt => "adopt",
+            Self::Backup => "backup",
+            Self::Drill => "drill",
+            Self::Prune => "prune",
+            Self::Repair => "repair",
+            Self::Thaw => "thaw",
+            Self::Upload => "upload",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Names a step inside its plan: `<action>:<recovery point>@<tier>`; stable between plans.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(String);
+
+impl StepId {
+    /// The id of a step.
+    pub fn new(action: Action, point: &RecoveryPointId, tier: &TierName) -> Self {
+        Self(format!("{action}:{point}@{tier}"))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One step. Fields in alphabetical order: plans are digested (`canonical`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// Steps that must have succeeded first.
+    pub after: Vec<StepId>,
+    /// Stored size that it will write, read or free, as far as it can be foreseen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<ByteCount>,
+    /// Database concerned.
+    pub database: DatabaseName,
+    /// Whether something is lost by doing it.
+    pub destructive: bool,
+    /// Tier that the bytes come from (`upload`, `repair`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<TierName>,
+    /// Names the step.
+    pub id: StepId,
+    /// For `prune`: points whose existence makes the deletion right. The guard checks them again.
+    pub justified_by: Vec<RecoveryPointId>,
+    /// For `verify`: how thoroughly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<VerifyLevel>,
+    /// Time and tries.
+    pub limits: Limits,
+    /// For `backup`: the engine's method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<MethodName>,
+    /// For `prune`: verified points that must remain in the series on this tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_verified: Option<u32>,
+    /// Whether `apply --approve` must name this plan for it to run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_approval: bool,
+    /// Why it is done.
+    pub reason: Reason,
+    /// Point concerned.
+    pub recovery_point: RecoveryPointId,
+    /// What must hold when it starts; else the step is stale.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Precondition>,
+    /// For `prune`: the retention that gave the verdict; recorded as in force when the plan was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Keep>,
+    /// Series concerned.
+    pub series: SeriesName,
+    /// For `backup`: nominal time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Timestamp>,
+    /// Tier that is written, read or pruned.
+    pub tier: TierName,
+}
+
+/// Time and tries of a step; whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Further tries after a failure that may pass.
+    pub retries: u32,
+    /// Pause before each further try.
+    pub retry_after_seconds: u64,
+    /// Longest duration of one try.
+    pub timeout_seconds: u64,
+}
+
+/// Something that must hold when a step starts. A copy that is already as the step would make it means "already done".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Precondition {
+    /// The catalog has no complete copy of the point on the tier.
+    Absent {
+        /// The point.
+        recovery_point: RecoveryPointId,
+        /// The tier.
+        tier: TierName,
+    },
+    /// A readable copy of the point is on the tier.
+    Present {
+        /// The point.
+        recovery_point: RecoveryPointId,
+        /// The tier.
+        tier: TierName,
+    },
+    /// The copy on the tier has passed a verification.
+    Verified {
+        /// The point.
+        recovery_point: RecoveryPointId,
+        /// The tier.
+        tier: TierName,
+    },
+    /// Nobody holds the point.
+    NotHeld {
+        /// The point.
+        recovery_point: RecoveryPointId,
+    },
+}

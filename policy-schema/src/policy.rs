@@ -1,0 +1,187 @@
+//! The validated policy: what the rest of Mainstay gets to see. Immutable once loaded; every reference resolves,
+//! every schedule fires, every inherited value is in its place.
+//!
+//! Not here: TOML, spans and findings (`load`), provider tables' meaning (`providers`).
+
+use crate::schedule::Schedule;
+use jiff::{SignedDuration, tz::TimeZone};
+use model::{
+    DatabaseName, Digest, Keep, KeyName, MethodName, Period, SeriesName, TierName, VerifyLevel,
+};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// A validated policy.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// SHA-256 of the canonical JSON of the resolved policy: comments, order and layout of the files do not count.
+    pub digest: Digest,
+    /// Zone of wall-clock schedules and of retention periods.
+    pub timezone: TimeZone,
+    /// Its IANA name.
+    pub timezone_name: String,
+    /// Declared tiers.
+    pub tiers: BTreeMap<TierName, TierDeclaration>,
+    /// Declared keys.
+    pub keys: BTreeMap<KeyName, KeyDeclaration>,
+    /// Declared databases.
+    pub databases: BTreeMap<DatabaseName, DatabaseDeclaration>,
+    /// Limits against accidents.
+    pub safety: Safety,
+}
+
+/// `[safety]`: limits against accidents.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Safety {
+    /// Verified points that a prune must leave per series and tier. Default 1.
+    pub min_verified: u32,
+    /// More prunes than this in one series and tier need approval. Default 25.
+    pub max_prune_count: u32,
+    /// A larger share of a series' points on a tier (percent) than this needs approval. Default 50.
+    pub max_prune_percent: u32,
+}
+
+/// `[tier.<name>]`.
+#[derive(Debug, Clone)]
+pub struct TierDeclaration {
+    /// Name.
+    pub name: TierName,
+    /// `filesystem`, …
+    pub kind: String,
+    /// The provider's own keys (without `kind`, `concurrency`), shape-checked against its schema.
+    pub table: serde_json::Value,
+    /// Folder that relative paths in `table` start from: that of the declaring file.
+    pub base: PathBuf,
+    /// Steps that may use the tier at once. Default 2.
+    pub concurrency: u32,
+}
+
+/// `[key.<name>]`.
+#[derive(Debug, Clone)]
+pub struct KeyDeclaration {
+    /// Name.
+    pub name: KeyName,
+    /// `local`, `aws-kms`, …
+    pub kind: String,
+    /// The provider's own keys.
+    pub table: serde_json::Value,
+    /// Folder that relative paths start from.
+    pub base: PathBuf,
+}
+
+/// `[database.<name>]` with everything inherited.
+#[derive(Debug, Clone)]
+pub struct DatabaseDeclaration {
+    /// Name.
+    pub name: DatabaseName,
+    /// `postgres`, `sqlite`, …
+    pub engine: String,
+    /// The engine's own keys of the database table (`url`, `path`, …), shape-checked against its schema.
+    pub table: serde_json::Value,
+    /// Folder that relative paths in `table` start from.
+    pub base: PathBuf,
+    /// Free labels, for scopes and reports.
+    pub labels: BTreeMap<String, String>,
+    /// Promised largest loss and longest restore.
+    pub objective: Objective,
+    /// Keys that every object is encrypted for.
+    pub encrypt_with: Vec<KeyName>,
+    /// SQL checks after a restore.
+    pub asserts: Vec<Assertion>,
+    /// Its series, by name.
+    pub series: BTreeMap<SeriesName, Series>,
+    /// Its drills. Parsed and validated now; carried out by a later release.
+    pub drills: Vec<Drill>,
+}
+
+/// Promised largest loss and longest restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Objective {
+    /// Largest loss.
+    pub rpo: Option<Target>,
+    /// Longest restore.
+    pub rto: Option<Target>,
+}
+
+/// One objective: where one wants to be, and what must never be exceeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Where one wants to be.
+    pub target: SignedDuration,
+    /// What must not be exceeded; equal to `target` when only one is given.
+    pub maximum: SignedDuration,
+}
+
+/// `[[database.<name>.series]]`.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Name.
+    pub name: SeriesName,
+    /// The engine's method.
+    pub method: MethodName,
+    /// The engine's own keys of the series table (`format`, `content`, …), shape-checked against its schema.
+    pub table: serde_json::Value,
+    /// When it runs.
+    pub schedule: Schedule,
+    /// Which tiers, and what stays there; in the order in which the policy names them: the first is the primary.
+    pub keep: Vec<(TierName, Keep)>,
+    /// How thoroughly each copy is verified after it was made. Default `checksum`.
+    pub verify: VerifyLevel,
+    /// Time and tries.
+    pub window: Window,
+}
+
+/// `window = { … }` of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// A slot that could not start within this is missed. `None`: the newest is always made up.
+    pub start_within: Option<SignedDuration>,
+    /// Longest duration of one try. Default 2 h.
+    pub timeout: SignedDuration,
+    /// Further tries. Default 3.
+    pub retries: u32,
+    /// Pause between tries. Default 5 min.
+    pub retry_after: SignedDuration,
+}
+
+/// `[[database.<name>.drill]]`.
+#[derive(Debug, Clone)]
+pub struct Drill {
+    /// When.
+    pub schedule: Schedule,
+    /// Which point.
+    pub pick: DrillPick,
+    /// What must hold in the restored database.
+    pub asserts: Vec<Assertion>,
+}
+
+/// Which point a drill restores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrillPick {
+    /// The newest.
+    Newest,
+    /// The oldest kept.
+    OldestKept,
+    /// A random one of the last period.
+    RandomWithin(Period),
+}
+
+/// A SQL check: the statement gives one value.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Assertion {
+    /// The statement.
+    pub sql: String,
+    /// What its value must be.
+    pub expect: Expect,
+}
+
+/// What the value of an assertion must be.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expect {
+    /// A number not below this.
+    AtLeast(i64),
+    /// Exactly this, compared as text.
+    Equals(String),
+    /// A time not older than this before the point's capture.
+    NewerThan(Period),
+}
