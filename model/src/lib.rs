@@ -3,6 +3,7 @@
 //! Every other crate speaks in these types. Words follow `docs/glossary.md`.
 //! Not here: how a policy is read (`policy-schema`), what is decided (`planner`), how anything is done (`providers`, `executor`).
 
+pub mod assertion;
 pub mod canonical;
 pub mod disposition;
 pub mod event;
@@ -21,6 +22,7 @@ pub mod step;
 pub mod tier_facts;
 pub mod units;
 
+pub use assertion::{Assertion, Expect};
 pub use disposition::Disposition;
 pub use finding::{Finding, Label, Severity, TableFinding};
 pub use inventory::{Copy, CopyState, Inventory, PointState, RecoveryPoint, Verified};

@@ -5,6 +5,7 @@
 
 use crate::schedule::Schedule;
 use jiff::{SignedDuration, tz::TimeZone};
+pub use model::assertion::{Assertion, Expect};
 use model::{
     DatabaseName, Digest, Keep, KeyName, MethodName, Period, SeriesName, TierName, VerifyLevel,
 };
@@ -163,25 +164,4 @@ pub enum DrillPick {
     OldestKept,
     /// A random one of the last period.
     RandomWithin(Period),
-}
-
-/// A SQL check: the statement gives one value.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Assertion {
-    /// The statement.
-    pub sql: String,
-    /// What its value must be.
-    pub expect: Expect,
-}
-
-/// What the value of an assertion must be.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Expect {
-    /// A number not below this.
-    AtLeast(i64),
-    /// Exactly this, compared as text.
-    Equals(String),
-    /// A time not older than this before the point's capture.
-    NewerThan(Period),
 }
