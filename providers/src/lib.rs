@@ -1,1 +1,13 @@
-//! placeholder
+//! Engines and tiers: the IO of Mainstay behind two contracts.
+//!
+//! Read [`api`] first. A new engine or tier is one folder with the same file names as its siblings and one line in
+//! [`registry`]. Not here: what to do when (`planner`), in which order and how often (`executor`).
+
+pub mod api;
+pub mod engines;
+pub mod process;
+pub mod registry;
+pub mod secrets;
+pub mod stream;
+pub mod tiers;
+pub mod wrappers;

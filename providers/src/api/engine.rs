@@ -1,0 +1,182 @@
+//! What an engine promises: capture a consistent state, read it back by its own format's reader, restore it, check it.
+//!
+//! - A capture is consistent: data and expectations belong to the same snapshot.
+//! - A capture whose tool failed, was killed or reported trouble ends in an error of [`Capture::finish`], even if bytes came.
+//! - No secret ever stands in a program's arguments, an error, or [`SourceFacts`].
+//! - Plain streams are blocking readers: programs' pipes and compressors are blocking, and the pipeline gives them threads.
+
+use super::error::Result;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use model::{Assertion, ByteCount, Expectations, Manifest, MethodName, manifest::Compression};
+use std::{collections::BTreeMap, fmt, io::Read, path::PathBuf};
+
+/// How one kind of database is backed up, verified and restored. One instance serves one declared database.
+#[async_trait]
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// Kind, as in `engine = "…"`.
+    fn kind(&self) -> &'static str;
+
+    /// Connects and looks: versions, identity, size. Errors say what an operator must do (password, missing programs …).
+    async fn probe(&self) -> Result<SourceFacts>;
+
+    /// Starts to capture one recovery point. Repeats make a new, independent state.
+    async fn capture(&self, request: CaptureRequest) -> Result<Box<dyn Capture>>;
+
+    /// Reads plain objects of a manifest to their end with the format's own reader and checks what can be checked without a
+    /// server (`full-read`). Returns each check; an unreadable stream is an error.
+    async fn read_through(&self, request: ReadRequest) -> Result<Vec<Check>>;
+
+    /// Restores. A new target is built under a temporary name and renamed when it is whole, so a failure or a cancellation
+    /// leaves no half target under the asked name. Afterwards the expectations and assertions are checked in the target.
+    async fn restore(&self, request: RestoreRequest) -> Result<Restored>;
+
+    /// Drops scratch databases or files that a crashed run of ours left behind (recognised by their name), and says which.
+    async fn clean_leftovers(&self) -> Result<Vec<String>>;
+}
+
+/// What a look at the source gave; goes into the manifest's `source`. Never a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceFacts {
+    /// `server_version`, `system_identifier`, `database`, `tool_version`, …
+    pub facts: BTreeMap<String, String>,
+    /// Size of the source, if it can be told cheaply.
+    pub bytes: Option<ByteCount>,
+}
+
+/// What to capture.
+#[derive(Debug, Clone)]
+pub struct CaptureRequest {
+    /// Method of the engine.
+    pub method: MethodName,
+    /// The engine's own keys of the series table.
+    pub options: serde_json::Value,
+    /// An empty folder of this step's own for files that must be staged; removed by the caller.
+    pub scratch: PathBuf,
+    /// Time of the call, for captures that cannot ask their server's clock.
+    pub now: Timestamp,
+}
+
+/// A capture under way. Objects are taken one after the other and each is read to its end before the next is taken.
+#[async_trait]
+pub trait Capture: Send {
+    /// Next object, the data first; `None` when there is no more.
+    async fn next_object(&mut self) -> Result<Option<CaptureObject>>;
+
+    /// Checks every program's exit status and every trailer, ends the snapshot. Only after this may a manifest be written.
+    async fn finish(self: Box<Self>) -> Result<CaptureSummary>;
+}
+
+/// One object of a capture.
+pub struct CaptureObject {
+    /// `data`, or the engine's word for an extra, such as `globals`.
+    pub role: String,
+    /// File name without the compression's ending, such as `data.dump`.
+    pub file_stem: String,
+    /// What the plain bytes are: `pg-custom`, `pg-plain`, `pg-directory-tar`, `sqlite`, `sql`.
+    pub content: String,
+    /// How they shall be compressed.
+    pub compression: Compression,
+    /// Compression level; `None`: the default (zstd 3, gzip 6).
+    pub level: Option<i32>,
+    /// Expected plain size, for progress and the free-space check.
+    pub expected: Option<ByteCount>,
+    /// The plain bytes.
+    pub stream: Box<dyn Read + Send>,
+}
+
+/// What is known when a capture has ended well.
+#[derive(Debug, Clone)]
+pub struct CaptureSummary {
+    /// Instant of the snapshot.
+    pub captured_at: Timestamp,
+    /// Identity of the source and versions of the tools.
+    pub source: BTreeMap<String, String>,
+    /// What a restore must find again.
+    pub expectations: Expectations,
+}
+
+/// A plain object of a stored point: decompressed, and failing at its end if a digest does not agree.
+pub struct PlainObject {
+    /// Role in the manifest.
+    pub role: String,
+    /// What the bytes are.
+    pub content: String,
+    /// The bytes.
+    pub stream: Box<dyn Read + Send>,
+}
+
+/// What to read through.
+pub struct ReadRequest {
+    /// Manifest of the point.
+    pub manifest: Manifest,
+    /// Its plain objects, to be read in this order.
+    pub objects: Vec<PlainObject>,
+    /// An empty folder of this step's own.
+    pub scratch: PathBuf,
+}
+
+/// What to restore, and where to.
+pub struct RestoreRequest {
+    /// Manifest of the point.
+    pub manifest: Manifest,
+    /// Its plain objects, to be read in this order.
+    pub objects: Vec<PlainObject>,
+    /// Where to.
+    pub target: RestoreTarget,
+    /// Whether an existing target may be replaced. Without it an existing target is an error and stays as it is.
+    pub replace: bool,
+    /// Which part; empty means all.
+    pub selection: Selection,
+    /// A person's checks, evaluated after the expectations.
+    pub asserts: Vec<Assertion>,
+    /// An empty folder of this step's own.
+    pub scratch: PathBuf,
+}
+
+/// Where to restore to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreTarget {
+    /// As the person wrote it: for postgres a URL or a database name on the source's server, for sqlite a path.
+    Named(String),
+    /// A scratch database or file that the engine makes, checks and always drops.
+    Scratch,
+}
+
+/// A part of a point.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// Tables, as `schema.table` or `table`.
+    pub tables: Vec<String>,
+    /// Schemas.
+    pub schemas: Vec<String>,
+}
+
+impl Selection {
+    /// Whether everything is meant.
+    pub fn is_all(&self) -> bool {
+        self.tables.is_empty() && self.schemas.is_empty()
+    }
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// The target in words, without a secret.
+    pub target: String,
+    /// Phases with their wall time in milliseconds, in order (`create`, `load`, `checks`, `rename`, …).
+    pub phases: Vec<(String, u64)>,
+    /// Every check that was made.
+    pub checks: Vec<Check>,
+}
+
+/// One check with its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was checked: `rows of public.orders`.
+    pub what: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// Found and expected, in words.
+    pub detail: String,
+}

@@ -1,0 +1,76 @@
+//! Every engine and tier that exists: one line each. (Contract; being written.)
+
+use crate::api::{Engine, ProviderError, Result, Tier};
+use model::{Disposition, MethodName, TableFinding, TierName};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// One engine as the registry knows it.
+pub struct EngineEntry {
+    /// `engine = "…"`.
+    pub kind: &'static str,
+    /// JSON Schema of its keys in a database table.
+    pub database_schema: Value,
+    /// JSON Schema of its keys in a series table, by method.
+    pub methods: BTreeMap<MethodName, Value>,
+    /// Method when a series names none.
+    pub default_method: MethodName,
+    /// Checks the database table beyond its schema.
+    pub check_database: fn(&Value, &Path) -> Vec<TableFinding>,
+    /// Checks a series table beyond its schema.
+    pub check_series: fn(&Value, &Path) -> Vec<TableFinding>,
+    /// Builds the engine of one declared database; no IO.
+    pub build: fn(&Value, &Path) -> Result<Arc<dyn Engine>>,
+}
+
+/// One kind of tier as the registry knows it.
+pub struct TierEntry {
+    /// `kind = "…"`.
+    pub kind: &'static str,
+    /// JSON Schema of its own keys.
+    pub schema: Value,
+    /// Checks the table beyond its schema.
+    pub check: fn(&Value, &Path) -> Vec<TableFinding>,
+    /// What makes two of them the same place.
+    pub place: fn(&Value, &Path) -> Option<String>,
+    /// Whether it lies on this machine.
+    pub on_this_machine: bool,
+    /// Builds the tier; no IO.
+    pub build: fn(&TierName, &Value, &Path) -> Result<Arc<dyn Tier>>,
+}
+
+/// All engines.
+pub fn engines() -> Vec<EngineEntry> {
+    Vec::new()
+}
+
+/// All kinds of tiers.
+pub fn tiers() -> Vec<TierEntry> {
+    Vec::new()
+}
+
+/// Builds the engine of one declared database.
+pub fn engine(kind: &str, table: &Value, base: &Path) -> Result<Arc<dyn Engine>> {
+    let entry = engines().into_iter().find(|entry| entry.kind == kind);
+    entry.map_or_else(
+        || Err(unknown("engine", kind)),
+        |entry| (entry.build)(table, base),
+    )
+}
+
+/// Builds a declared tier.
+pub fn tier(name: &TierName, kind: &str, table: &Value, base: &Path) -> Result<Arc<dyn Tier>> {
+    let entry = tiers().into_iter().find(|entry| entry.kind == kind);
+    entry.map_or_else(
+        || Err(unknown("tier kind", kind)),
+        |entry| (entry.build)(name, table, base),
+    )
+}
+
+fn unknown(what: &str, kind: &str) -> ProviderError {
+    ProviderError::new(
+        "mainstay::registry::unknown",
+        Disposition::Permanent,
+        format!("there is no {what} `{kind}`"),
+    )
+}
