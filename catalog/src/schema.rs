@@ -1,0 +1,129 @@
+//! The versions of the tables: which there are, which one a database has, and bringing it up to date.
+//!
+//! Invariant: a file under `migrations/` never changes after a release; each database has the same versions.
+//! The files are listed here instead of with `sqlx::migrate!`, whose feature builds all of sqlx a second time for its macros.
+
+use crate::{
+    connection::{Pool, Purpose},
+    error::CatalogError,
+};
+use sqlx::{
+    SqlSafeStr,
+    migrate::{Migration, MigrationType, Migrator},
+};
+use std::{sync::Arc, time::Duration};
+
+const SQLITE: &[(i64, &str, &str)] = &[(
+    1,
+    "start",
+    include_str!("../migrations/sqlite/0001_start.sql"),
+)];
+const POSTGRES: &[(i64, &str, &str)] = &[(
+    1,
+    "start",
+    include_str!("../migrations/postgres/0001_start.sql"),
+)];
+
+/// How often two programs that create the same SQLite file at once may get in each other's way.
+const TRIES: u32 = 8;
+
+/// Newest version that this program knows.
+pub(crate) fn newest() -> i64 {
+    SQLITE.last().map_or(0, |(version, _, _)| *version)
+}
+
+fn migrator(files: &'static [(i64, &'static str, &'static str)]) -> Migrator {
+    Migrator::with_migrations(
+        files
+            .iter()
+            .map(|(version, name, sql)| {
+                Migration::new(
+                    *version,
+                    (*name).into(),
+                    MigrationType::Simple,
+                    sql.into_sql_str(),
+                    false,
+                )
+            })
+            .collect(),
+    )
+}
+
+/// The version a database has; 0 when it has no tables of ours.
+pub(crate) async fn version(pool: &Pool, place: &Arc<str>) -> Result<i64, CatalogError> {
+    let mut transaction = pool.begin(Purpose::Read, place, "open").await?;
+    let table = match pool {
+        Pool::Sqlite(_) => "SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'",
+        Pool::Postgres(_) => "SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL",
+    };
+    if transaction.row(table, &[]).await?.is_none() {
+        return Ok(0);
+    }
+    let row = transaction
+        .row(
+            "SELECT coalesce(max(version), 0) FROM _sqlx_migrations",
+            &[],
+        )
+        .await?;
+    row.map_or(Ok(0), |row| row.get(0))
+}
+
+/// Refuses a version that this program does not know.
+pub(crate) fn refuse_newer(found: i64, place: &str) -> Result<(), CatalogError> {
+    if found > newest() {
+        return Err(CatalogError::NewerSchema {
+            place: place.to_owned(),
+            found,
+            known: newest(),
+        });
+    }
+    Ok(())
+}
+
+/// Brings a database up to date.
+pub(crate) async fn migrate(pool: &Pool, place: &Arc<str>) -> Result<(), CatalogError> {
+    let mut tries = 1;
+    loop {
+        let found = version(pool, place).await?;
+        refuse_newer(found, place)?;
+        if found == newest() {
+            return Ok(());
+        }
+        let migrated = match pool {
+            Pool::Sqlite(pool) => migrator(SQLITE).run(pool).await,
+            Pool::Postgres(pool) => migrator(POSTGRES).run(pool).await,
+        };
+        match migrated {
+            Ok(()) => return Ok(()),
+            // SQLite has no lock for migrations: of two programs that create the file one fails, and finds it done at its next look.
+            Err(_) if tries < TRIES && matches!(pool, Pool::Sqlite(_)) => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(50) * tries).await;
+            }
+            Err(error) => {
+                let source = match error {
+                    sqlx::migrate::MigrateError::Execute(source)
+                    | sqlx::migrate::MigrateError::ExecuteMigration(source, _) => source,
+                    other => sqlx::Error::from(other),
+                };
+                return Err(CatalogError::from_driver(place, "open", source));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_databases_have_the_same_versions() {
+        let versions = |files: &[(i64, &str, &str)]| {
+            files
+                .iter()
+                .map(|(version, name, _)| (*version, (*name).to_owned()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(versions(SQLITE), versions(POSTGRES));
+    }
+}
