@@ -1,1 +1,178 @@
-//! placeholder
+//! Pure planning: what the policy wants, what exists, what to do about the difference, and why.
+//!
+//! `plan` is a function: the same policy, inventory, `now` and options give the same bytes, in whatever order the
+//! inventory stands. Nothing here asks a clock, reads a file or knows a provider. Series are planned one by one
+//! (`rules`, the whole pipeline on one screen) and never compared with each other; `order` makes the DAG a list;
+//! `check` states, independently, what must be true of any plan.
+//!
+//! Not here: carrying out (`executor`), words on a screen (root package).
+
+mod approval;
+pub mod check;
+mod draft;
+mod facts;
+mod fingerprint;
+mod order;
+mod parallel;
+pub mod retention;
+mod rules;
+pub mod status;
+mod world;
+
+pub use check::{Violation, check};
+pub use fingerprint::inventory_digest;
+pub use status::status;
+
+use draft::{Output, Words};
+use facts::{BySeries, SeriesFacts};
+use jiff::Timestamp;
+use model::{
+    DatabaseName, Inventory, Plan, SeriesName, TierName, plan::FORMAT, tier_facts::TierCapabilities,
+};
+use policy_schema::{Policy, policy::DatabaseDeclaration};
+use std::collections::{BTreeMap, BTreeSet};
+use world::World;
+
+/// What was asked for beside the policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Orphans to purge: of a whole database, or of one series.
+    pub purge: Vec<(DatabaseName, Option<SeriesName>)>,
+    /// Recovery points to make now, outside the schedule: of every series of a database, or of one.
+    pub requested: Vec<(DatabaseName, Option<SeriesName>)>,
+}
+
+impl Options {
+    fn requests(&self, database: &DatabaseName, series: &SeriesName) -> bool {
+        names(&self.requested, database, series)
+    }
+
+    fn purges(&self, database: &DatabaseName, series: &SeriesName) -> bool {
+        names(&self.purge, database, series)
+    }
+}
+
+fn names(
+    list: &[(DatabaseName, Option<SeriesName>)],
+    database: &DatabaseName,
+    series: &SeriesName,
+) -> bool {
+    list.iter()
+        .any(|(named, part)| named == database && part.as_ref().is_none_or(|part| part == series))
+}
+
+/// Plans everything, without its id: `plan` is this and a digest.
+pub fn draft_plan(
+    policy: &Policy,
+    inventory: &Inventory,
+    capabilities: &TierCapabilities,
+    now: Timestamp,
+    options: &Options,
+) -> Plan {
+    let world = World::new(policy, inventory, capabilities, now, options);
+    let groups = facts::by_series(&inventory.recovery_points);
+    let mut output = Output::default();
+    rules::unreachable_tiers(&world, &mut output);
+    let databases: Vec<&DatabaseDeclaration> = policy.databases.values().collect();
+    let parts = parallel::map_chunks(&databases, |databases| {
+        let mut part = Output::default();
+        let mut words = Words::default();
+        for database in databases {
+            plan_database(&world, database, &groups, &mut words, &mut part);
+        }
+        part
+    });
+    for part in parts {
+        output.append(part);
+    }
+    undeclared(&world, &groups, &mut output);
+
+    let steps = order::topological(output.steps);
+    Plan {
+        applyable: !steps.is_empty(),
+        approval: output.approval,
+        evaluated_at: now,
+        format: FORMAT.to_owned(),
+        id: None,
+        inventory_digest: fingerprint::of_grouped(inventory, &groups),
+        kept: output.kept,
+        missed: output.missed,
+        needs_approval: steps.iter().any(|step| step.needs_approval),
+        next_slots: output.next_slots,
+        not_planned: output.not_planned,
+        policy_digest: policy.digest.clone(),
+        retention: retention_of(policy),
+        steps,
+    }
+}
+
+/// Decides what to do now to make `inventory` what `policy` wants.
+///
+/// The plan is sealed: its id is the digest of its canonical JSON.
+pub fn plan(
+    policy: &Policy,
+    inventory: &Inventory,
+    capabilities: &TierCapabilities,
+    now: Timestamp,
+    options: &Options,
+) -> Plan {
+    let plan = draft_plan(policy, inventory, capabilities, now, options);
+    #[expect(
+        clippy::expect_used,
+        reason = "a plan is made of strings, integers and maps with string keys, which JSON can always hold"
+    )]
+    plan.seal().expect("a plan is always representable as JSON")
+}
+
+fn plan_database<'a>(
+    world: &World<'a>,
+    database: &'a DatabaseDeclaration,
+    groups: &BySeries<'a>,
+    words: &mut Words,
+    output: &mut Output,
+) {
+    for series in database.series.values() {
+        let points = groups
+            .get(&(&database.name, &series.name))
+            .cloned()
+            .unwrap_or_default();
+        let named: BTreeSet<&TierName> = series.keep.iter().map(|(tier, _)| tier).collect();
+        rules::orphans::of_series(world, &database.name, &series.name, &points, &named, output);
+        let facts = SeriesFacts::new(world, database, series, points);
+        output.append(rules::plan_series(world, &facts, words));
+    }
+}
+
+/// Points whose database or series the policy does not declare.
+fn undeclared(world: &World<'_>, groups: &BySeries<'_>, output: &mut Output) {
+    let mut keys: Vec<_> = groups
+        .keys()
+        .filter(|(database, series)| {
+            world
+                .policy
+                .databases
+                .get(*database)
+                .is_none_or(|declared| !declared.series.contains_key(*series))
+        })
+        .collect();
+    keys.sort_unstable();
+    for key in keys {
+        rules::orphans::of_series(world, key.0, key.1, &groups[key], &BTreeSet::new(), output);
+    }
+}
+
+fn retention_of(
+    policy: &Policy,
+) -> BTreeMap<DatabaseName, BTreeMap<SeriesName, BTreeMap<TierName, model::Keep>>> {
+    policy
+        .databases
+        .values()
+        .map(|database| {
+            let series = database.series.values().map(|series| {
+                let tiers = series.keep.iter().cloned().collect();
+                (series.name.clone(), tiers)
+            });
+            (database.name.clone(), series.collect())
+        })
+        .collect()
+}

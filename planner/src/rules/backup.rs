@@ -1,0 +1,116 @@
+//! The candidate becomes a backup step on the first tier, in the policy's order, that wants it and can be written.
+//!
+//! A due slot is never dropped because no rule wants it (a second manual backup on one day): then the first tier that
+//! can be written takes it, where it stays until a newer one is verified. From there the other tiers that want it
+//! are filled, each only after the source was verified, so that a bad dump is not spread.
+
+use crate::{
+    draft::{Draft, Subject, verified},
+    facts::SeriesFacts,
+    rules::{copies::is_full, verify::weaker_elsewhere},
+    world::World,
+};
+use model::{Action, Reason, ReasonCode, Step};
+
+pub(super) fn the_candidate_is_made_on_the_first_tier_that_wants_it(
+    world: &World<'_>,
+    facts: &SeriesFacts<'_>,
+    draft: &mut Draft<'_>,
+) {
+    let Some(candidate) = draft.candidate.as_mut() else {
+        return;
+    };
+    let what = format!("backup {}", candidate.id);
+    let mut usable = Vec::new();
+    for (index, tier) in facts.tiers.iter().enumerate() {
+        if !tier.reachable {
+            continue;
+        }
+        match is_full(world, tier.name, candidate.bytes) {
+            Some(text) if draft.tiers[index].wants_candidate || index == 0 => {
+                draft
+                    .output
+                    .wait(format!("{what}@{}", tier.name), ReasonCode::TierFull, text);
+            }
+            Some(_) => {}
+            None => usable.push(index),
+        }
+    }
+    let wanting = usable
+        .iter()
+        .copied()
+        .find(|index| draft.tiers[*index].wants_candidate);
+    let Some(primary) = wanting.or(usable.first().copied()) else {
+        if facts.tiers.iter().all(|tier| !tier.reachable) {
+            let text =
+                "none of the tiers of the series could be observed, so there is nowhere to put it";
+            draft.output.wait(what, ReasonCode::TierUnreachable, text);
+        }
+        return;
+    };
+    candidate.primary = Some(primary);
+    let mut reason = candidate.reason.clone();
+    if let Some(lost) = facts.tiers[..primary].iter().find(|tier| !tier.reachable) {
+        let place = facts.tiers[primary].name;
+        reason.text = format!(
+            "{}; made on {place}, because {} is unreachable",
+            reason.text, lost.name
+        )
+        .into();
+    }
+
+    let here = Subject::new(facts, facts.tiers[primary].name, &candidate.id);
+    let backup = Step {
+        bytes: candidate.bytes,
+        method: Some(facts.series.method.clone()),
+        requires: vec![here.absent()],
+        slot: Some(candidate.slot),
+        ..here.step(Action::Backup, reason)
+    };
+    let level = facts.series.verify;
+    let proof = here.verify(level, candidate.bytes, new_copy(), Some(backup.id.clone()));
+    let proved = proof.id.clone();
+    draft.output.steps.extend([backup, proof]);
+    draft.tiers[primary].makes_candidate = true;
+
+    for (index, tier) in facts.tiers.iter().enumerate() {
+        if index == primary || !tier.reachable || !draft.tiers[index].wants_candidate {
+            continue;
+        }
+        if !usable.contains(&index) {
+            continue;
+        }
+        let there = Subject::new(facts, tier.name, &candidate.id);
+        let upload = Step {
+            after: vec![proved.clone()],
+            bytes: candidate.bytes,
+            from: Some(facts.tiers[primary].name.clone()),
+            requires: vec![
+                there.absent(),
+                verified(&candidate.id, facts.tiers[primary].name),
+            ],
+            ..there.step(
+                Action::Upload,
+                Reason::new(
+                    ReasonCode::CopyWanted,
+                    format!("`{}` on {} wants it", tier.keep, tier.name),
+                ),
+            )
+        };
+        let proof = there.verify(
+            weaker_elsewhere(level),
+            candidate.bytes,
+            new_copy(),
+            Some(upload.id.clone()),
+        );
+        draft.output.steps.extend([upload, proof]);
+        draft.tiers[index].makes_candidate = true;
+    }
+}
+
+fn new_copy() -> Reason {
+    Reason::new(
+        ReasonCode::NeverVerified,
+        "a new copy is proved by reading it back",
+    )
+}

@@ -1,0 +1,251 @@
+//! What nothing keeps is deleted, if and only if that is safe now.
+//!
+//! A copy is pruned when: every tier of the series could be observed; the clock can be believed; the storage does not
+//! lock it; a newer, verified, kept point on the same tier justifies it; enough verified points remain; and every copy of
+//! it that retention wants elsewhere exists or is made first. Otherwise the plan says what it waits for.
+//!
+//! Holds and chains never come here: they are reasons to keep (`verdicts.rs`).
+//! Not here: whether a person must agree (`approval.rs`); the executor's own guard, which asks again.
+
+use crate::{
+    approval,
+    draft::{Draft, Subject, verified},
+    facts::SeriesFacts,
+    world::World,
+};
+use model::{Action, Copy, Reason, ReasonCode, RecoveryPointId, Step, StepId, step::Precondition};
+use std::collections::BTreeSet;
+
+/// Naming more points would make a plan longer, not a deletion safer.
+const MOST_JUSTIFICATIONS: usize = 3;
+
+pub(super) fn what_nothing_keeps_goes_when_it_is_safe(
+    world: &World<'_>,
+    facts: &SeriesFacts<'_>,
+    draft: &mut Draft<'_>,
+) {
+    let blind: Vec<&str> = facts
+        .tiers
+        .iter()
+        .filter(|tier| !tier.reachable)
+        .map(|tier| tier.name.as_str())
+        .collect();
+    for tier in 0..facts.tiers.len() {
+        let here = &facts.tiers[tier];
+        // Oldest first: if something must stay for safety, it is the newest.
+        let unkept: Vec<usize> = (0..facts.points.len())
+            .rev()
+            .filter(|index| here.present(*index) && !draft.tiers[tier].keeps(*index))
+            .collect();
+        if unkept.is_empty() || !here.reachable {
+            continue;
+        }
+        let all = || format!("prune {} of {}@{}", unkept.len(), facts.name(), here.name);
+        if let Some(reason) = &world.clock {
+            draft.output.wait(all(), reason.code, reason.text.clone());
+        } else if blind.is_empty() {
+            prune_on(world, facts, draft, tier, &unkept);
+        } else {
+            draft.output.wait(
+                all(),
+                ReasonCode::PruneWaitsForTier,
+                format!(
+                    "nothing of the series is deleted while {} cannot be observed",
+                    blind.join(" and ")
+                ),
+            );
+        }
+    }
+}
+
+fn prune_on(
+    world: &World<'_>,
+    facts: &SeriesFacts<'_>,
+    draft: &mut Draft<'_>,
+    tier: usize,
+    unkept: &[usize],
+) {
+    let here = &facts.tiers[tier];
+    let min_verified = world.policy.safety.min_verified;
+    let proofs = new_proofs(facts, draft, tier);
+    let mut remaining = count_of(
+        (0..facts.points.len())
+            .filter(|index| here.good(*index))
+            .count()
+            + proofs.len(),
+    );
+    let mut pruned: Vec<(usize, Step)> = Vec::new();
+    for index in unkept.iter().copied() {
+        let id = &facts.points[index].point.id;
+        let what = format!("prune {id}@{}", here.name);
+        let copy = here.copies[index];
+        if let Some(until) = copy
+            .and_then(|copy| copy.locked_until)
+            .filter(|until| *until > world.now)
+        {
+            let text = format!("blocked until {until}: {} locks it", here.name);
+            draft.output.wait(what, ReasonCode::Locked, text);
+            continue;
+        }
+        let (justified_by, mut after) = match justification(facts, draft, tier, index, &proofs) {
+            Some(found) => found,
+            None => {
+                let text = format!("no newer verified point is kept on {}", here.name);
+                draft
+                    .output
+                    .wait(what, ReasonCode::PruneWaitsForVerified, text);
+                continue;
+            }
+        };
+        let good = here.good(index);
+        if good && remaining <= min_verified {
+            let text = format!(
+                "{} must keep at least {min_verified} verified points of the series",
+                here.name
+            );
+            draft.output.wait(what, ReasonCode::MinVerified, text);
+            continue;
+        }
+        let mut requires = vec![Precondition::NotHeld {
+            recovery_point: id.clone(),
+        }];
+        requires.extend(justified_by.iter().map(|newer| verified(newer, here.name)));
+        if let Err(text) = copies_elsewhere(facts, draft, tier, index, &mut after, &mut requires) {
+            draft.output.wait(what, ReasonCode::PruneWaitsForCopy, text);
+            continue;
+        }
+        if draft.tiers[tier].verified_now.contains(&index) {
+            after.insert(StepId::new(Action::Verify, id, here.name));
+        }
+        remaining -= u32::from(good);
+        let step = Step {
+            after: after.into_iter().collect(),
+            bytes: copy.map(|copy| copy.bytes),
+            destructive: true,
+            justified_by,
+            min_verified: Some(min_verified),
+            requires,
+            retention: Some(here.keep.clone()),
+            ..Subject::new(facts, here.name, id).step(
+                Action::Prune,
+                Reason::new(
+                    ReasonCode::NotKept,
+                    format!("`{}` on {} no longer keeps it", here.keep, here.name),
+                ),
+            )
+        };
+        pruned.push((index, step));
+    }
+    children_go_first(facts, &mut pruned);
+    approval::judge(world, facts, draft, tier, &mut pruned);
+    draft
+        .output
+        .steps
+        .extend(pruned.into_iter().map(|(_, step)| step));
+}
+
+fn count_of(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The points that this plan puts on the tier, with the step that proves each; newest first.
+fn new_proofs(
+    facts: &SeriesFacts<'_>,
+    draft: &Draft<'_>,
+    tier: usize,
+) -> Vec<(RecoveryPointId, jiff::Timestamp, StepId)> {
+    let name = facts.tiers[tier].name;
+    let mine = &draft.tiers[tier];
+    let candidate = draft
+        .candidate
+        .iter()
+        .filter(|_| mine.makes_candidate)
+        .map(|candidate| (&candidate.id, candidate.slot));
+    let made = mine.made.iter().map(|index| {
+        let point = facts.points[*index].point;
+        (&point.id, point.slot)
+    });
+    candidate
+        .chain(made)
+        .map(|(id, slot)| (id.clone(), slot, StepId::new(Action::Verify, id, name)))
+        .collect()
+}
+
+/// Newer verified points that stay, and the steps to wait for: every new copy on the tier counted for the verdict, so
+/// each must have been proved first. Points that exist are named before points that this plan makes.
+fn justification(
+    facts: &SeriesFacts<'_>,
+    draft: &Draft<'_>,
+    tier: usize,
+    index: usize,
+    proofs: &[(RecoveryPointId, jiff::Timestamp, StepId)],
+) -> Option<(Vec<RecoveryPointId>, BTreeSet<StepId>)> {
+    let here = &facts.tiers[tier];
+    let mut justified_by: Vec<RecoveryPointId> = (0..index)
+        .filter(|newer| here.good(*newer) && draft.tiers[tier].keeps(*newer))
+        .take(MOST_JUSTIFICATIONS)
+        .map(|newer| facts.points[newer].point.id.clone())
+        .collect();
+    if justified_by.is_empty() {
+        let slot = facts.points[index].point.slot;
+        justified_by.extend(
+            proofs
+                .iter()
+                .filter(|(_, newer, _)| *newer > slot)
+                .take(1)
+                .map(|(id, ..)| id.clone()),
+        );
+    }
+    let after = proofs.iter().map(|(.., proof)| proof.clone()).collect();
+    (!justified_by.is_empty()).then_some((justified_by, after))
+}
+
+/// Makes the prune wait for, and require, the copies that other tiers want; an error says which one cannot be had.
+fn copies_elsewhere(
+    facts: &SeriesFacts<'_>,
+    draft: &Draft<'_>,
+    tier: usize,
+    index: usize,
+    after: &mut BTreeSet<StepId>,
+    requires: &mut Vec<Precondition>,
+) -> Result<(), String> {
+    let id = &facts.points[index].point.id;
+    for (other, there) in facts.tiers.iter().enumerate() {
+        let theirs = &draft.tiers[other];
+        if other == tier || !theirs.wanted[index] {
+            continue;
+        }
+        let proved_now = theirs.made.contains(&index) || theirs.verified_now.contains(&index);
+        if !proved_now && !there.copies[index].is_some_and(Copy::is_good) {
+            return Err(format!(
+                "{} wants a copy of it that does not exist yet and cannot be made now",
+                there.name
+            ));
+        }
+        if proved_now {
+            after.insert(StepId::new(Action::Verify, id, there.name));
+        }
+        requires.push(verified(id, there.name));
+    }
+    Ok(())
+}
+
+/// A parent is deleted only after all its children: an abort in between leaves no child without its parent.
+fn children_go_first(facts: &SeriesFacts<'_>, pruned: &mut [(usize, Step)]) {
+    let children: Vec<(RecoveryPointId, StepId)> = pruned
+        .iter()
+        .filter_map(|(index, step)| {
+            let parent = facts.points[*index].point.parent.clone()?;
+            Some((parent, step.id.clone()))
+        })
+        .collect();
+    for (parent, child) in children {
+        if let Some((_, step)) = pruned
+            .iter_mut()
+            .find(|(_, step)| step.recovery_point == parent)
+        {
+            step.after.push(child);
+            step.after.sort();
+        }
+    }
+}
