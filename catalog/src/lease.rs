@@ -49,14 +49,14 @@ impl Catalog {
         ttl: SignedDuration,
     ) -> Result<Lease, CatalogError> {
         let mut transaction = self.write("acquire_lease").await?;
-        let taken = transaction
+        let row = transaction
             .row(
                 "UPDATE lease SET token = token + 1, holder = $1, since = $2, expires = $3 \
                  WHERE id = 1 AND (holder IS NULL OR expires <= $2) RETURNING token",
                 &[holder.into(), at.into(), end(at, ttl).into()],
             )
             .await?;
-        let Some(row) = taken else {
+        let Some(row) = row else {
             return Err(locked(&mut transaction).await?);
         };
         let token = row.natural(0)?;
@@ -81,7 +81,7 @@ impl Catalog {
         ttl: SignedDuration,
     ) -> Result<Lease, CatalogError> {
         let mut transaction = self.write("break_lease").await?;
-        let taken = transaction
+        let row = transaction
             .row(
                 "UPDATE lease SET token = token + 1, holder = $1, since = $2, expires = $3 \
                  WHERE id = 1 AND token = $4 RETURNING token",
@@ -93,7 +93,7 @@ impl Catalog {
                 ],
             )
             .await?;
-        let Some(row) = taken else {
+        let Some(row) = row else {
             return Err(locked(&mut transaction).await?);
         };
         let token = row.natural(0)?;

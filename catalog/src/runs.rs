@@ -83,10 +83,10 @@ impl Catalog {
     ///
     /// Errors: [`CatalogError::UnknownRun`].
     pub async fn append_event(&self, event: &RunEvent) -> Result<(), CatalogError> {
-        let mut transaction = self.write("append_event").await?;
         if matches!(event.what, What::StepProgress { .. }) {
             return Ok(());
         }
+        let mut transaction = self.write("append_event").await?;
         let text = serde_json::to_string(event)
             .map_err(|_| transaction.corrupt("an event cannot be written"))?;
         let appended = transaction

@@ -1,0 +1,81 @@
+//! What a catalog must do, run on both databases: a SQLite file and a real PostgreSQL server that the tests start and stop.
+//!
+//! A case is one async function over a [`subject::Subject`]; the macro below makes one test of it for each database.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "all of this is test code; clippy recognises only functions with `#[test]`"
+)]
+
+mod damage;
+mod fixture;
+mod journal;
+mod lease;
+mod points;
+mod repeat;
+mod scale;
+mod server;
+mod subject;
+
+macro_rules! on_both_databases {
+    ($($file:ident: $($case:ident)*;)*) => {
+        mod sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::$file::$case(crate::subject::Subject::sqlite()).await;
+                }
+            )*)*
+        }
+        mod postgres {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::$file::$case(crate::subject::Subject::postgres()).await;
+                }
+            )*)*
+        }
+    };
+}
+
+on_both_databases! {
+    points:
+        what_was_recorded_is_in_the_inventory
+        a_begun_copy_is_incomplete_until_it_is_finished
+        what_a_crashed_run_began_is_listed_until_it_is_cleaned_up
+        a_point_goes_with_its_last_copy
+        a_second_manifest_of_a_point_is_refused_while_another_copy_exists
+        the_strongest_verification_since_the_copy_was_stored_counts
+        a_failed_verification_takes_earlier_ones_away
+        a_damaged_copy_must_be_verified_anew
+        one_series_does_not_contain_the_points_of_its_neighbours
+        a_rebuilt_catalog_has_the_same_points
+        a_rebuild_leaves_out_a_copy_whose_manifest_differs
+        unknown_points_and_copies_are_named;
+    journal:
+        a_hold_ends_by_itself_or_by_release
+        a_run_is_remembered_with_its_events
+        events_of_many_steps_at_once_all_arrive
+        the_audit_tells_who_deleted_what_and_why
+        the_audit_cannot_be_changed
+        a_tier_is_known_by_its_identity
+        retention_of_other_series_stays_in_force
+        measurements_come_newest_first;
+    lease:
+        of_two_that_want_the_lease_one_gets_it
+        the_token_grows_with_every_change_of_hands
+        a_lease_ends_by_itself_unless_renewed
+        a_dead_holder_is_replaced_once
+        nothing_is_written_under_a_lost_lease;
+    repeat:
+        every_call_can_be_repeated
+        a_failure_of_any_call_leaves_nothing_half_done;
+    damage:
+        many_programs_may_open_a_new_catalog_at_once
+        a_catalog_of_a_newer_version_is_refused
+        reading_creates_nothing
+        reading_cannot_write;
+    scale:
+        a_hundred_thousand_points_load;
+}
