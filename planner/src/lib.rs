@@ -116,12 +116,10 @@ pub fn plan(
     now: Timestamp,
     options: &Options,
 ) -> Plan {
-    let plan = draft_plan(policy, inventory, capabilities, now, options);
-    #[expect(
-        clippy::expect_used,
-        reason = "a plan is made of strings, integers and maps with string keys, which JSON can always hold"
-    )]
-    plan.seal().expect("a plan is always representable as JSON")
+    let mut plan = draft_plan(policy, inventory, capabilities, now, options);
+    // Digesting fails only for data that JSON cannot hold, which a plan never is; without an id nobody can approve it.
+    plan.id = model::canonical::digest(&plan).ok();
+    plan
 }
 
 fn plan_database<'a>(

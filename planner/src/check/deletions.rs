@@ -71,7 +71,7 @@ pub(super) fn each(plan: &Plan, policy: &Policy, inventory: &Inventory, report: 
         {
             report("what is locked is never pruned", id());
         }
-        if is_purge(step) != !declared(policy, point, &step.tier) {
+        if is_purge(step) == declared(policy, point, &step.tier) {
             report(
                 "what is declared is never purged, and nothing else is pruned",
                 id(),

@@ -87,15 +87,13 @@ fn prune_on(
             draft.output.wait(what, ReasonCode::Locked, text);
             continue;
         }
-        let (justified_by, mut after) = match justification(facts, draft, tier, index, &proofs) {
-            Some(found) => found,
-            None => {
-                let text = format!("no newer verified point is kept on {}", here.name);
-                draft
-                    .output
-                    .wait(what, ReasonCode::PruneWaitsForVerified, text);
-                continue;
-            }
+        let Some((justified_by, mut after)) = justification(facts, draft, tier, index, &proofs)
+        else {
+            let text = format!("no newer verified point is kept on {}", here.name);
+            draft
+                .output
+                .wait(what, ReasonCode::PruneWaitsForVerified, text);
+            continue;
         };
         let good = here.good(index);
         if good && remaining <= min_verified {

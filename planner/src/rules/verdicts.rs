@@ -91,15 +91,12 @@ fn keep_the_newest(facts: &SeriesFacts<'_>, draft: &mut Draft<'_>, tier: usize) 
                 .is_some_and(|candidate| candidate.slot > slot)
     };
     let made = mine.made.first().copied().unwrap_or(usize::MAX);
-    let keeps: [(
-        fn(&crate::facts::TierFacts<'_>, usize) -> bool,
-        &'static str,
-    ); 2] = [
-        (|tier, index| tier.present(index), "newest here"),
-        (|tier, index| tier.good(index), "newest verified here"),
-    ];
-    for (is, words) in keeps {
-        let newest = (0..facts.points.len()).find(|index| is(here, *index));
+    let newest = (0..facts.points.len()).find(|index| here.present(*index));
+    let newest_good = (0..facts.points.len()).find(|index| here.good(*index));
+    for (newest, words) in [
+        (newest, "newest here"),
+        (newest_good, "newest verified here"),
+    ] {
         // What this plan makes is verified before anything is pruned, and then is the newest of both kinds.
         let Some(newest) =
             newest.filter(|index| *index < made && !newer_is_made(facts.points[*index].point.slot))

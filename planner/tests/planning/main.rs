@@ -1,0 +1,16 @@
+//! What the planner promises, tested through its public functions; every plan made here passes `planner::check`.
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod reports;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod traps;
