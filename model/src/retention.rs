@@ -18,14 +18,26 @@ pub struct Keep {
     pub rules: Vec<KeepRule>,
 }
 
-/// One rule of a `keep`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// One rule of a `keep`; sorts finest first. Fields in alphabetical order: plans are digested (`canonical`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct KeepRule {
-    /// One point for each …
-    pub each: Each,
-    /// … of how many.
+    /// How many …
     pub count: KeepCount,
+    /// … units, with one point for each.
+    pub each: Each,
+}
+
+impl Ord for KeepRule {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.each, self.count).cmp(&(other.each, other.count))
+    }
+}
+
+impl PartialOrd for KeepRule {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// The unit in which a rule counts, finest first. Calendar units are of the policy's time zone.
