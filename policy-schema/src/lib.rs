@@ -1,8 +1,32 @@
 //! From TOML files to a validated [`Policy`], with all findings at once, each at its bytes.
+//!
+//! Start reading at `load`: syntax (`tree`), shape (`shape`, against the schemas of `written` and of the providers),
+//! inheritance (`inherit`), meaning (`meaning`, `database`, `series`, `keep`, `objective`).
+//! Not here: drawing findings on a screen, resolving secrets, anything that asks the clock.
 
+mod codes;
+mod database;
+mod files;
+mod inherit;
+mod keep;
+mod load;
+mod meaning;
+mod objective;
 pub mod policy;
 pub mod providers;
+mod report;
+mod resolved;
 pub mod schedule;
+mod secrets;
+mod sections;
+mod series;
+mod shape;
+mod tree;
+mod written;
 
+pub use codes::CODES;
+pub use files::{Disk, Files, Source, gather};
+pub use load::{Loaded, load, load_path};
 pub use policy::Policy;
+pub use providers::ProviderKinds;
 pub use schedule::Schedule;

@@ -314,7 +314,7 @@ fn read_number(text: &str, bytes: Range<usize>, rule: &FieldRule) -> Result<u8, 
     let message = if text.is_empty() {
         format!("a number is missing in the {} field", rule.name)
     } else {
-        format!("`{text}` is not a {}", rule.name)
+        format!("`{text}` is no {}", rule.name)
     };
     let names = match rule.names {
         [first, .., last] => format!(" or {first} to {last}"),

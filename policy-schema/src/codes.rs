@@ -1,0 +1,104 @@
+//! The reviewed list of finding codes. Each has a page `docs/errors/policy-<name>.md`; none is ever reused.
+//!
+//! Not here: codes of providers about their own tables; those are listed beside the provider.
+
+/// Every code of this crate with what it means, in one line.
+pub const CODES: &[(&str, &str)] = &[
+    (
+        "policy::bad-anchor",
+        "the anchor of an interval is no instant",
+    ),
+    (
+        "policy::bad-assertion",
+        "an assertion has no single expectation",
+    ),
+    ("policy::bad-duration", "a duration cannot be read"),
+    ("policy::bad-include", "an included file cannot be found"),
+    (
+        "policy::bad-name",
+        "a name has characters that a path or an id cannot have",
+    ),
+    ("policy::bad-schedule", "a cron schedule cannot be read"),
+    ("policy::bad-size", "a size cannot be read"),
+    ("policy::declared-twice", "the same name is declared twice"),
+    ("policy::empty-keep", "a series keeps nothing"),
+    (
+        "policy::inheritance-cycle",
+        "profiles inherit from each other in a circle",
+    ),
+    (
+        "policy::keep-finer-than-schedule",
+        "a keep rule counts finer periods than the schedule fills",
+    ),
+    (
+        "policy::keep-never-holds",
+        "a keep rule can never hold a point",
+    ),
+    ("policy::missing-key", "a key that is needed is not there"),
+    (
+        "policy::month-in-duration",
+        "months and years have no fixed length here",
+    ),
+    (
+        "policy::never-fires",
+        "a schedule names a date that does not exist",
+    ),
+    (
+        "policy::no-series",
+        "a database declares nothing to back up",
+    ),
+    (
+        "policy::objective-order",
+        "a target is larger than its maximum",
+    ),
+    ("policy::out-of-range", "a number is too small or too large"),
+    (
+        "policy::password-in-policy",
+        "a password or another secret is written in the policy",
+    ),
+    (
+        "policy::reserved-name",
+        "a name is reserved for Mainstay's own use",
+    ),
+    (
+        "policy::rpo-not-met",
+        "no schedule can meet the promised largest loss",
+    ),
+    (
+        "policy::rpo-target-not-met",
+        "no schedule meets the target of the largest loss",
+    ),
+    ("policy::same-place", "two tiers are the same place"),
+    ("policy::six-fields", "a schedule has a field for seconds"),
+    ("policy::syntax", "the file is not TOML"),
+    (
+        "policy::two-rhythms",
+        "a series has both a cron schedule and an interval",
+    ),
+    (
+        "policy::undeclared-key",
+        "an encryption key is used but not declared",
+    ),
+    (
+        "policy::undeclared-profile",
+        "a profile is used but not declared",
+    ),
+    ("policy::undeclared-tier", "a tier is used but not declared"),
+    ("policy::unknown-key", "a key does not exist in this table"),
+    ("policy::unknown-timezone", "a time zone does not exist"),
+    (
+        "policy::unknown-value",
+        "a value is not one of those allowed",
+    ),
+    ("policy::unreadable", "a policy file cannot be read"),
+    (
+        "policy::version-missing",
+        "no file says which version of the language it is",
+    ),
+    (
+        "policy::version-unknown",
+        "the version of the language is not known",
+    ),
+    ("policy::wrong-type", "a value has the wrong type"),
+    ("policy::zero-duration", "a duration must not be zero"),
+];

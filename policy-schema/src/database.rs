@@ -1,0 +1,392 @@
+//! Reads one database table, with everything inherited, into its declaration.
+//!
+//! Not here: series (`series`), retention (`keep`), whether schedules can keep promises (`objective`).
+
+use crate::{
+    inherit::series_name,
+    meaning::{self, base_of, foreign_table, provider_findings, read, walk_shared},
+    objective,
+    policy::{Assertion, DatabaseDeclaration, Drill, DrillPick, Expect, Series},
+    providers::{EngineKind, ProviderKinds},
+    report::{Draft, Report},
+    sections::Sections,
+    series::{SeriesContext, read_rhythm, read_series},
+    shape::{self, At, Schema},
+    tree::{Node, Place},
+    written::{Language, NamedPick, WrittenAssertion, WrittenDatabase, WrittenDrill, WrittenPick},
+};
+use jiff::{SignedDuration, tz::TimeZone};
+use model::{DatabaseName, KeyName, SeriesName};
+use std::collections::{BTreeMap, HashMap};
+
+/// Reads databases one after the other; remembers what equal schedules have in common.
+pub(crate) struct DatabaseReader<'a> {
+    language: &'a Language,
+    kinds: &'a ProviderKinds,
+    sections: &'a Sections,
+    timezone: TimeZone,
+    /// Largest gap by schedule: thousands of databases share a few schedules.
+    gaps: HashMap<String, SignedDuration>,
+}
+
+impl<'a> DatabaseReader<'a> {
+    pub(crate) fn new(
+        language: &'a Language,
+        kinds: &'a ProviderKinds,
+        sections: &'a Sections,
+        timezone: TimeZone,
+    ) -> Self {
+        Self {
+            language,
+            kinds,
+            sections,
+            timezone,
+            gaps: HashMap::new(),
+        }
+    }
+
+    /// Checks the form of a profile or of the defaults, which need not be complete.
+    pub(crate) fn check_inheritable(&mut self, report: &mut Report<'_>, node: &Node, at: At<'_>) {
+        self.check_shape(report, node, at);
+    }
+
+    /// Checks the form of a database table and gives its engine, if that is known.
+    fn check_shape(
+        &mut self,
+        report: &mut Report<'_>,
+        node: &Node,
+        at: At<'_>,
+    ) -> Option<(&'a str, &'a EngineKind)> {
+        node.table()?;
+        let engine = node.get("engine").and_then(|engine| {
+            let text = engine.text()?;
+            let found = self.kinds.engines.get_key_value(text);
+            if found.is_none() {
+                let known: Vec<&str> = self.kinds.engines.keys().map(String::as_str).collect();
+                shape::unknown_value(report, engine, at.key("engine"), text, &known);
+            }
+            found.map(|(name, kind)| (name.as_str(), kind))
+        });
+        let engines: Vec<&EngineKind> = match engine {
+            Some((_, kind)) => vec![kind],
+            None => self.kinds.engines.values().collect(),
+        };
+        let foreign: Vec<Schema<'_>> = engines
+            .iter()
+            .map(|kind| Schema::of(&kind.database_schema))
+            .collect();
+        let own = Schema::of(&self.language.database);
+        walk_shared(report, node, at, own, &foreign, &["series"]);
+        let series = at.key("series");
+        let Some(list) = node.get("series") else {
+            return engine;
+        };
+        if let Some(items) = list.list() {
+            for (index, item) in items.iter().enumerate() {
+                match series_name(item) {
+                    Some(name) => self.check_series_shape(report, item, series.key(name), &engines),
+                    None => self.check_series_shape(report, item, series.item(index), &engines),
+                }
+            }
+        } else if let Some(property) = own.property("series") {
+            shape::walk(report, list, series, property);
+        }
+        engine
+    }
+
+    fn check_series_shape(
+        &self,
+        report: &mut Report<'_>,
+        node: &Node,
+        at: At<'_>,
+        engines: &[&EngineKind],
+    ) {
+        if node.table().is_none() {
+            shape::walk(report, node, at, Schema::of(&self.language.series));
+            return;
+        }
+        let method = node
+            .get("method")
+            .and_then(|method| Some((method, method.text()?)));
+        let mut foreign = Vec::new();
+        for engine in engines {
+            match method {
+                Some((_, name)) => foreign.extend(engine.methods.get(name).map(Schema::of)),
+                None if engines.len() == 1 => {
+                    foreign.extend(engine.methods.get(&engine.default_method).map(Schema::of))
+                }
+                None => foreign.extend(engine.methods.values().map(Schema::of)),
+            }
+        }
+        if let Some((method, name)) = method
+            && foreign.is_empty()
+        {
+            let mut known: Vec<&str> = engines
+                .iter()
+                .flat_map(|engine| engine.methods.keys().map(model::MethodName::as_str))
+                .collect();
+            known.sort_unstable();
+            known.dedup();
+            shape::unknown_value(report, method, at.key("method"), name, &known);
+            foreign.extend(
+                engines
+                    .iter()
+                    .flat_map(|engine| engine.methods.values().map(Schema::of)),
+            );
+        }
+        walk_shared(
+            report,
+            node,
+            at,
+            Schema::of(&self.language.series),
+            &foreign,
+            &[],
+        );
+    }
+
+    /// Reads a database.
+    pub(crate) fn database(
+        &mut self,
+        report: &mut Report<'_>,
+        name: &str,
+        key_place: Place,
+        node: &Node,
+    ) -> Option<DatabaseDeclaration> {
+        let top = At::top("database");
+        let at = top.key(name);
+        let valid = meaning::check_name(report, "database", name, key_place);
+        node.table()?;
+        let before = report.len();
+        let engine = self.check_shape(report, node, at);
+        if node.get("engine").is_none() {
+            shape::missing(report, node, at, "engine");
+        }
+        let own = Schema::of(&self.language.database);
+        let written: WrittenDatabase = read(report, node, own, &["series"]);
+        let table = foreign_table(report, node, own);
+        let base = base_of(report, key_place);
+        if let Some((_, kind)) = engine {
+            shape::check_required(report, node, at, Schema::of(&kind.database_schema));
+            if report.len() == before {
+                provider_findings(report, node, (kind.check_database)(&table, &base));
+            }
+        }
+        let encrypt_with = self.encrypt_with(report, node);
+        let objective = objective::read_objective(report, node, written.objective.as_ref());
+        let asserts = assertions(report, node, at, written.assert.unwrap_or_default());
+        let (series, places) = self.series(
+            report,
+            name,
+            key_place,
+            node,
+            engine.map(|(_, kind)| kind),
+            &base,
+        );
+        objective::check_rpo(
+            report,
+            node,
+            &objective,
+            &series,
+            &places,
+            &self.timezone,
+            &mut self.gaps,
+        );
+        let drills = self.drills(report, node, at, written.drill.unwrap_or_default());
+        let (engine, _) = engine?;
+        if !valid {
+            return None;
+        }
+        Some(DatabaseDeclaration {
+            name: DatabaseName::new(name).ok()?,
+            engine: engine.to_owned(),
+            table,
+            base,
+            labels: written.labels.unwrap_or_default(),
+            objective,
+            encrypt_with,
+            asserts,
+            series,
+            drills,
+        })
+    }
+
+    fn encrypt_with(&self, report: &mut Report<'_>, node: &Node) -> Vec<KeyName> {
+        let Some(items) = node.get("encrypt-with").and_then(|list| list.list()) else {
+            return Vec::new();
+        };
+        let mut keys = Vec::new();
+        for item in items {
+            let Some(name) = item.text() else { continue };
+            if !self.sections.keys.contains_key(name) {
+                let draft = Draft::error(
+                    "policy::undeclared-key",
+                    format!("key `{name}` is not declared"),
+                )
+                .at(item.place, "no [key.…] of this name")
+                .help(meaning::declared_help(name, &self.sections.keys, "keys"));
+                report.reject(item.place, draft);
+            } else if let Ok(key) = KeyName::new(name)
+                && !keys.contains(&key)
+            {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    #[expect(
+        clippy::type_complexity,
+        reason = "the places are only for the objective's labels"
+    )]
+    fn series(
+        &self,
+        report: &mut Report<'_>,
+        database: &str,
+        key_place: Place,
+        node: &Node,
+        engine: Option<&EngineKind>,
+        base: &std::path::Path,
+    ) -> (BTreeMap<SeriesName, Series>, BTreeMap<SeriesName, Place>) {
+        let (mut all, mut places) = (BTreeMap::new(), BTreeMap::new());
+        let mut names: BTreeMap<String, Place> = BTreeMap::new();
+        let list = node.get("series");
+        let items = list.and_then(|list| list.list()).unwrap_or_default();
+        if items.is_empty() && !list.is_some_and(|list| report.wrong.contains(&list.place)) {
+            let draft = Draft::warning(
+                "policy::no-series",
+                format!("database `{database}` declares no series, so nothing is backed up"),
+            )
+            .at(key_place, "no series here or in its profiles")
+            .help(format!(
+                "add `[[database.{database}.series]]` with a name, a schedule and a keep"
+            ));
+            report.add(draft);
+        }
+        let context = SeriesContext {
+            language: self.language,
+            sections: self.sections,
+            engine,
+            database,
+            base,
+            timezone: &self.timezone,
+        };
+        for item in items {
+            if let Some(name) = item.get("name")
+                && let Some(text) = name.text()
+            {
+                if let Some(first) = names.get(text) {
+                    let draft = Draft::error(
+                        "policy::declared-twice",
+                        format!("series `{text}` is declared twice in database `{database}`"),
+                    )
+                    .at(name.place, "declared again here")
+                    .at(*first, "first declared here");
+                    report.add(draft);
+                    continue;
+                }
+                names.insert(text.to_owned(), name.place);
+            }
+            if let Some(series) = read_series(report, item, &context) {
+                let rhythm = item.get("schedule").or_else(|| item.get("every"));
+                places.insert(
+                    series.name.clone(),
+                    rhythm.map_or(item.place, |node| node.place),
+                );
+                all.insert(series.name.clone(), series);
+            }
+        }
+        (all, places)
+    }
+
+    fn drills(
+        &self,
+        report: &mut Report<'_>,
+        node: &Node,
+        at: At<'_>,
+        written: Vec<WrittenDrill>,
+    ) -> Vec<Drill> {
+        let items = node
+            .get("drill")
+            .and_then(|list| list.list())
+            .unwrap_or_default();
+        let mut drills = Vec::new();
+        let list = at.key("drill");
+        for (index, (item, drill)) in items.iter().zip(written).enumerate() {
+            let here = list.item(index);
+            let schedule = read_rhythm(
+                report,
+                item,
+                here,
+                drill.schedule.as_deref(),
+                drill.every,
+                None,
+            );
+            let asserts = assertions(report, item, here, drill.assert.unwrap_or_default());
+            let pick = match drill.pick {
+                None | Some(WrittenPick::Named(NamedPick::Newest)) => DrillPick::Newest,
+                Some(WrittenPick::Named(NamedPick::OldestKept)) => DrillPick::OldestKept,
+                Some(WrittenPick::Random(random)) => match random.random_within {
+                    Some(period) => DrillPick::RandomWithin(period),
+                    None => {
+                        let table = item.get("pick").map_or(&**item, |node| node);
+                        if !table.holds_any(&report.wrong) {
+                            shape::missing(report, table, here.key("pick"), "random-within");
+                        }
+                        continue;
+                    }
+                },
+            };
+            if let Some(schedule) = schedule {
+                drills.push(Drill {
+                    schedule,
+                    pick,
+                    asserts,
+                });
+            }
+        }
+        drills
+    }
+}
+
+fn assertions(
+    report: &mut Report<'_>,
+    node: &Node,
+    at: At<'_>,
+    written: Vec<WrittenAssertion>,
+) -> Vec<Assertion> {
+    let items = node
+        .get("assert")
+        .and_then(|list| list.list())
+        .unwrap_or_default();
+    let list = at.key("assert");
+    let mut all = Vec::new();
+    for (index, (item, one)) in items.iter().zip(written).enumerate() {
+        if item.holds_any(&report.wrong) {
+            continue;
+        }
+        let equals = one.equals.map(|value| match value {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        });
+        let mut expectations: Vec<Expect> = Vec::new();
+        expectations.extend(one.at_least.map(Expect::AtLeast));
+        expectations.extend(equals.map(Expect::Equals));
+        expectations.extend(one.newer_than.map(Expect::NewerThan));
+        let Some(sql) = one.sql else {
+            shape::missing(report, item, list.item(index), "sql");
+            continue;
+        };
+        if expectations.len() == 1 {
+            all.extend(expectations.pop().map(|expect| Assertion { sql, expect }));
+        } else {
+            let draft = Draft::error(
+                "policy::bad-assertion",
+                "an assertion needs exactly one expectation",
+            )
+            .at(item.place, format!("{} expectations", expectations.len()))
+            .help("give one of `at-least`, `equals` and `newer-than`");
+            report.add(draft);
+        }
+    }
+    all
+}

@@ -1,0 +1,225 @@
+//! From sources to a [`Loaded`] policy: syntax, shape and meaning, all findings together.
+//!
+//! Invariants: every file is looked at whatever is wrong with the others; a [`Policy`] comes out only when no finding is
+//! an error; the same sources give the same findings in the same order.
+
+use crate::{
+    database::DatabaseReader,
+    files::{self, Files, Source},
+    inherit::Inheritance,
+    meaning,
+    policy::Policy,
+    providers::ProviderKinds,
+    report::{Draft, Report},
+    resolved, secrets,
+    sections::Sections,
+    shape::{self, At, Schema},
+    tree::{self, Node, Place},
+    written::Language,
+};
+use model::{Finding, Severity};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What came of loading a policy.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The policy, unless a finding is an error.
+    pub policy: Option<Policy>,
+    /// All findings, sorted by file and place.
+    pub findings: Vec<Finding>,
+    /// The files, for showing findings.
+    pub sources: Vec<Source>,
+    /// Bytes of each file that hold a secret: whoever shows a source line must show `*` in their place.
+    pub masked: BTreeMap<PathBuf, Vec<Range<usize>>>,
+    pub(crate) sections: Sections,
+    pub(crate) merged: BTreeMap<String, Arc<Node>>,
+}
+
+impl Loaded {
+    /// Whether a finding is an error.
+    pub fn has_errors(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// The text of a source with its secrets replaced by `*`, byte for byte, so that places stay right.
+    pub fn shown_text(&self, path: &Path) -> Option<String> {
+        let source = self.sources.iter().find(|source| source.path == path)?;
+        let mut bytes = source.text.clone().into_bytes();
+        for range in self.masked.get(path).into_iter().flatten() {
+            for byte in bytes.get_mut(range.clone()).into_iter().flatten() {
+                if *byte != b'\n' && *byte != b'\r' {
+                    *byte = b'*';
+                }
+            }
+        }
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// Reads the file or folder `policy` with what it includes, and loads it.
+pub fn load_path(policy: &Path, files: &dyn Files, kinds: &ProviderKinds) -> Loaded {
+    let (sources, mut findings) = files::gather(policy, files);
+    if sources.is_empty() {
+        return Loaded {
+            policy: None,
+            findings,
+            sources,
+            masked: BTreeMap::new(),
+            sections: Sections::default(),
+            merged: BTreeMap::new(),
+        };
+    }
+    let mut loaded = load(sources, kinds);
+    if !findings.is_empty() {
+        findings.append(&mut loaded.findings);
+        loaded.findings = findings;
+        if loaded.has_errors() {
+            loaded.policy = None;
+        }
+    }
+    loaded
+}
+
+/// Loads policy texts.
+pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
+    let mut report = Report::new(&sources);
+    let mut masks: Vec<(u32, Range<usize>)> = Vec::new();
+    let mut sections = Sections::default();
+    let language = Language::new();
+    for (index, source) in sources.iter().enumerate() {
+        let file = u32::try_from(index).unwrap_or(u32::MAX);
+        masks.extend(
+            secrets::passwords(&source.text)
+                .into_iter()
+                .map(|range| (file, range)),
+        );
+        let (root, errors) = tree::parse(file, &source.text);
+        for error in errors {
+            report.add(
+                Draft::error("policy::syntax", format!("not TOML: {}", error.message))
+                    .at(error.place, "here"),
+            );
+        }
+        secrets::check(&mut report, &root, At::top(""), &mut masks);
+        check_top(&mut report, &root, &language);
+        sections.take(&mut report, &root);
+    }
+    check_version(&mut report, &sections, sources.len());
+    let (timezone, timezone_name) = meaning::timezone(&mut report, sections.timezone.as_ref());
+    let safety = meaning::safety(&mut report, sections.safety.as_ref(), &language);
+    let tiers = meaning::tiers(&mut report, &sections.tiers, &language, kinds);
+    let keys = meaning::keys(&mut report, &sections.keys, &language, kinds);
+    let mut inheritance = Inheritance::new(
+        &sections.profiles,
+        sections.defaults.as_ref().map(|item| item.node.clone()),
+    );
+    let mut reader = DatabaseReader::new(&language, kinds, &sections, timezone.clone());
+    if let Some(defaults) = &sections.defaults {
+        reader.check_inheritable(&mut report, &defaults.node, At::top("defaults"));
+    }
+    let profile = At::top("profile");
+    for (name, item) in &sections.profiles {
+        meaning::check_name(&mut report, "profile", name, item.key_place);
+        reader.check_inheritable(&mut report, &item.node, profile.key(name));
+        inheritance.profile(&mut report, name, &mut Vec::new());
+    }
+    let mut merged = BTreeMap::new();
+    let mut databases = BTreeMap::new();
+    for (name, item) in &sections.databases {
+        let node = inheritance.database(&mut report, &item.node);
+        if let Some(database) = reader.database(&mut report, name, item.key_place, &node) {
+            databases.insert(database.name.clone(), database);
+        }
+        merged.insert(name.clone(), node);
+    }
+    let findings = report.finish();
+    let failed = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error);
+    let policy = (!failed).then(|| {
+        let mut policy = Policy {
+            digest: model::Digest::sha256(&[0; 32]),
+            timezone,
+            timezone_name,
+            tiers,
+            keys,
+            databases,
+            safety,
+        };
+        policy.digest = resolved::digest(&policy);
+        policy
+    });
+    let mut masked: BTreeMap<PathBuf, Vec<Range<usize>>> = BTreeMap::new();
+    for (file, range) in masks {
+        if let Some(source) = sources.get(file as usize) {
+            masked.entry(source.path.clone()).or_default().push(range);
+        }
+    }
+    Loaded {
+        policy,
+        findings,
+        sources,
+        masked,
+        sections,
+        merged,
+    }
+}
+
+/// The top of a file: its keys and the types of its sections; what is in them is walked section by section.
+fn check_top(report: &mut Report<'_>, root: &Node, language: &Language) {
+    let schema = Schema::of(&language.policy);
+    let at = At::top("");
+    let allowed: Vec<&str> = schema.keys().collect();
+    for entry in root.table().into_iter().flat_map(|table| &table.entries) {
+        let section = matches!(
+            entry.key.as_str(),
+            "tier" | "key" | "profile" | "database" | "defaults" | "safety"
+        );
+        if section {
+            let table = |node: &Node| node.table().is_some();
+            let nested = !matches!(entry.key.as_str(), "defaults" | "safety");
+            not_a_table(report, &entry.node, at.key(&entry.key));
+            for inner in entry
+                .node
+                .table()
+                .into_iter()
+                .flat_map(|table| &table.entries)
+            {
+                if nested && !table(&inner.node) {
+                    not_a_table(report, &inner.node, at.key(&entry.key).key(&inner.key));
+                }
+            }
+        } else if let Some(property) = schema.property(&entry.key) {
+            shape::walk(report, &entry.node, at.key(&entry.key), property);
+        } else {
+            shape::unknown_key(report, entry, at, &allowed);
+        }
+    }
+}
+
+fn not_a_table(report: &mut Report<'_>, node: &Node, at: At<'_>) {
+    if node.table().is_none() {
+        let draft = Draft::error("policy::wrong-type", format!("`{at}` must be a table"))
+            .at(node.place, format!("this is {}", node.type_name()));
+        report.reject(node.place, draft);
+    }
+}
+
+fn check_version(report: &mut Report<'_>, sections: &Sections, files: usize) {
+    if sections.version.is_none() && files > 0 {
+        let draft = Draft::error(
+            "policy::version-missing",
+            "the policy does not say which version of the language it is written in",
+        )
+        .at(Place::default(), "add `mainstay = 1` here")
+        .help("begin the policy with `mainstay = 1`");
+        report.add(draft);
+    }
+}

@@ -1,0 +1,151 @@
+//! The resolved policy as JSON: what it is digested from, and what `explain` shows.
+//!
+//! Invariant: what a policy says is in it, and nothing else: no comments, no order, no names of files or folders, so that
+//! the same policy has the same digest on every machine.
+
+use crate::policy::{DatabaseDeclaration, Policy, Series, Target};
+use jiff::SignedDuration;
+use model::{Digest, canonical};
+use serde_json::{Map, Value, json};
+
+/// SHA-256 of the canonical JSON of the policy.
+pub(crate) fn digest(policy: &Policy) -> Digest {
+    canonical::digest(&canonical::sorted(&to_json(policy)))
+        .unwrap_or_else(|_| Digest::sha256(&[0; 32]))
+}
+
+/// The resolved policy.
+pub(crate) fn to_json(policy: &Policy) -> Value {
+    let tiers: Map<String, Value> = policy
+        .tiers
+        .values()
+        .map(|tier| {
+            let own =
+                json!({"kind": tier.kind, "base": tier.base, "concurrency": tier.concurrency});
+            (tier.name.to_string(), joined(own, &tier.table))
+        })
+        .collect();
+    let keys: Map<String, Value> = policy
+        .keys
+        .values()
+        .map(|key| {
+            (
+                key.name.to_string(),
+                joined(json!({"kind": key.kind}), &key.table),
+            )
+        })
+        .collect();
+    let databases: Map<String, Value> = policy
+        .databases
+        .values()
+        .map(|database| (database.name.to_string(), database_json(database)))
+        .collect();
+    json!({
+        "mainstay": 1,
+        "timezone": policy.timezone_name,
+        "tier": tiers,
+        "key": keys,
+        "database": databases,
+        "safety": {
+            "min-verified": policy.safety.min_verified,
+            "max-prune-count": policy.safety.max_prune_count,
+            "max-prune-percent": policy.safety.max_prune_percent,
+        },
+    })
+}
+
+/// One database.
+pub(crate) fn database_json(database: &DatabaseDeclaration) -> Value {
+    let series: Map<String, Value> = database
+        .series
+        .values()
+        .map(|series| (series.name.to_string(), series_json(series)))
+        .collect();
+    let drills: Vec<Value> = database
+        .drills
+        .iter()
+        .map(|drill| json!({"schedule": drill.schedule.to_string(), "pick": format!("{:?}", drill.pick), "assert": drill.asserts}))
+        .collect();
+    let own = json!({
+        "engine": database.engine,
+        "labels": database.labels,
+        "objective": {"rpo": database.objective.rpo.map(target), "rto": database.objective.rto.map(target)},
+        "encrypt-with": database.encrypt_with,
+        "assert": database.asserts,
+        "series": series,
+        "drill": drills,
+    });
+    joined(own, &database.table)
+}
+
+fn series_json(series: &Series) -> Value {
+    let keep: Map<String, Value> = series
+        .keep
+        .iter()
+        .map(|(tier, keep)| (tier.to_string(), keep_json(keep)))
+        .collect();
+    let order: Vec<&str> = series.keep.iter().map(|(tier, _)| tier.as_str()).collect();
+    let own = json!({
+        "method": series.method,
+        "schedule": series.schedule.to_string(),
+        "start-delay": length(series.schedule.start_delay()),
+        "keep": keep,
+        "tiers": order,
+        "verify": series.verify,
+        "window": {
+            "start-within": series.window.start_within.map(length),
+            "timeout": length(series.window.timeout),
+            "retries": series.window.retries,
+            "retry-after": length(series.window.retry_after),
+        },
+    });
+    joined(own, &series.table)
+}
+
+/// As it is written: a key for each rule.
+fn keep_json(keep: &model::Keep) -> Value {
+    use model::retention::{Each, KeepCount};
+    let mut map = Map::new();
+    for rule in &keep.rules {
+        let key = rule.each.count_key();
+        let (key, value) = match rule.count {
+            KeepCount::Count(number) => (key.to_owned(), json!(number)),
+            KeepCount::All => (key.to_owned(), json!("all")),
+            KeepCount::Window(period) if rule.each == Each::Point => {
+                ("within".to_owned(), json!(period))
+            }
+            KeepCount::Window(period) => (format!("within-{key}"), json!(period)),
+        };
+        map.insert(key, value);
+    }
+    if keep.forever {
+        map.insert("forever".to_owned(), json!(true));
+    }
+    map.insert("model".to_owned(), json!(keep.model));
+    map.insert("pick".to_owned(), json!(keep.pick));
+    Value::Object(map)
+}
+
+fn target(target: Target) -> Value {
+    json!({"target": length(target.target), "maximum": length(target.maximum)})
+}
+
+fn length(length: SignedDuration) -> String {
+    let period = model::Period {
+        seconds: length.as_secs().unsigned_abs(),
+        ..model::Period::default()
+    };
+    period.to_string()
+}
+
+fn joined(own: Value, table: &Value) -> Value {
+    let (Value::Object(mut own), Value::Object(table)) = (own, table) else {
+        return Value::Null;
+    };
+    own.extend(
+        table
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
+    Value::Object(own)
+}
