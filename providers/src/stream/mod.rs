@@ -1,13 +1,43 @@
-//! The pipeline between plain bytes and stored bytes: compress, hash, write; read, check, decompress. (Contract; being written.)
+//! The pipeline between plain bytes and stored bytes: compress, hash, write; read, check, decompress.
 //!
-//! Bounded: at most 64 MiB a stream, whatever the size. Reading the source, compressing, hashing and writing overlap.
+//! - Bounded: at most 64 MiB a stream, whatever the size. Blocks of [`BLOCK`] bytes move through channels of a few places;
+//!   the sums stand at [`compress`] and at each channel.
+//! - Reading the source, compressing, hashing and writing overlap: each has a thread of its own.
+//! - Whoever fails first is reported; the other stages end because their channel is closed. Dropping a future or a reader
+//!   closes the channels too. A thread that waits in `read` of a silent program ends when that program does: whoever started
+//!   the program must kill it.
+//!
+//! Not here: where bytes come from (`engines`), where they go (`tiers`), encryption.
 
-use crate::api::{ObjectReader, ObjectWriter, Result};
-use model::{ByteCount, Digest, StoredObject, manifest::Compression};
-use std::{io::Read, sync::Arc};
+mod check;
+mod compress;
+mod copy;
+mod damage;
+mod decompress;
+mod digest;
+mod plain;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use check::check_stored;
+pub use compress::levels;
+pub use copy::copy;
+pub use damage::{provider_error, provider_error_of};
+pub use plain::plain;
+pub use store::store;
+
+use model::{ByteCount, Digest};
+use std::sync::Arc;
 
 /// Called with the plain (or, when copying, stored) bytes moved so far; must be cheap.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Size of the blocks that move through a stream.
+pub const BLOCK: usize = 1 << 20;
+
+/// Blocks that may wait between two stages.
+const PLACES: usize = 3;
 
 /// Sizes and digests of what was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,51 +52,11 @@ pub struct Stored {
     pub plain_blake3: Digest,
 }
 
-/// Compresses `source` into `writer`, hashing both sides. The writer comes back unfinished: the caller makes it visible
-/// only when the capture has ended well. On error or cancellation the writer is dropped and nothing becomes visible.
-pub async fn store(
-    source: Box<dyn Read + Send>,
-    writer: Box<dyn ObjectWriter>,
-    compression: Compression,
-    level: Option<i32>,
-    progress: Progress,
-) -> Result<(Stored, Box<dyn ObjectWriter>)> {
-    let _ = (source, writer, compression, level, progress);
-    Err(crate::api::ProviderError::new(
-        "mainstay::stream::unfinished",
-        model::Disposition::Permanent,
-        "not written yet",
-    ))
-}
-
-/// Plain bytes of a stored object. The reader fails (never ends well) when the stored SHA-256, the size or the plain BLAKE3
-/// does not agree with the manifest.
-pub fn plain(
-    reader: Box<dyn ObjectReader>,
-    object: &StoredObject,
-    progress: Progress,
-) -> Box<dyn Read + Send> {
-    let _ = (reader, object, progress);
-    Box::new(std::io::empty())
-}
-
-/// Reads a stored object to its end and compares size and SHA-256 (`mainstay::copy::damaged` when they differ).
-pub async fn check_stored(
-    reader: Box<dyn ObjectReader>,
-    object: &StoredObject,
-    progress: Progress,
-) -> Result<()> {
-    let _ = (reader, object, progress);
-    Ok(())
-}
-
-/// Copies stored bytes as they are, checking size and SHA-256 on the way; the writer comes back unfinished.
-pub async fn copy(
-    reader: Box<dyn ObjectReader>,
-    writer: Box<dyn ObjectWriter>,
-    object: &StoredObject,
-    progress: Progress,
-) -> Result<Box<dyn ObjectWriter>> {
-    let _ = (reader, object, progress);
-    Ok(writer)
+/// Starts a named thread of a stream. Detached on purpose: its result travels through its channel, and a thread that waits
+/// for a silent program must not hold up whoever has given up on it.
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name(format!("mainstay-{name}"))
+        .spawn(work)
+        .map(drop)
 }

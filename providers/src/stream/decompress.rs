@@ -1,0 +1,49 @@
+//! Turns stored bytes back into plain bytes. A frame that is cut short and bytes behind the end are errors.
+
+use flate2::bufread::MultiGzDecoder;
+use model::manifest::Compression;
+use std::io::{self, BufRead, Read};
+use zstd::stream::read::Decoder as ZstdDecoder;
+
+/// Largest window that is accepted, as a power of two: ours are at most 2^22; a damaged header must not take memory.
+const LARGEST_WINDOW_LOG: u32 = 24;
+
+/// The decompressor over any buffered source.
+pub(super) enum Decompressor<R: BufRead> {
+    Zstd(Box<ZstdDecoder<'static, R>>),
+    Gzip(Box<MultiGzDecoder<R>>),
+    None(R),
+}
+
+impl<R: BufRead> Decompressor<R> {
+    pub(super) fn new(compression: Compression, source: R) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::Zstd => {
+                let mut decoder = ZstdDecoder::with_buffer(source)?;
+                decoder.window_log_max(LARGEST_WINDOW_LOG)?;
+                Self::Zstd(Box::new(decoder))
+            }
+            Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(source))),
+            Compression::None => Self::None(source),
+        })
+    }
+
+    /// The source, to look at its state or to drain it.
+    pub(super) fn source(&mut self) -> &mut R {
+        match self {
+            Self::Zstd(decoder) => decoder.get_mut(),
+            Self::Gzip(decoder) => decoder.get_mut(),
+            Self::None(source) => source,
+        }
+    }
+}
+
+impl<R: BufRead> Read for Decompressor<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Zstd(decoder) => decoder.read(buffer),
+            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::None(source) => source.read(buffer),
+        }
+    }
+}
