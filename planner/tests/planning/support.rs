@@ -46,6 +46,7 @@ pub(crate) fn keep(text: &str) -> Keep {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match (key, value) {
             ("forever", _) => keep.forever = true,
+            ("pick", "first") => keep.pick = Pick::First,
             ("pick", "last") => keep.pick = Pick::Last,
             ("model", "additive") => keep.model = RetentionModel::Additive,
             _ => {
