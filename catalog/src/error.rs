@@ -355,3 +355,34 @@ fn classify_sqlite(code: &str) -> Class {
         _ => Class::Refused,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_error_is_sorted_by_its_code() {
+        assert!(matches!(classify_sqlite("261"), Class::Busy));
+        assert!(matches!(classify_sqlite("267"), Class::Corrupt(_)));
+        assert!(matches!(classify_sqlite("1544"), Class::Denied));
+        assert!(matches!(classify_sqlite("13"), Class::Full));
+        assert!(matches!(classify_postgres("57P03"), Class::Unavailable));
+        assert!(matches!(classify_postgres("53100"), Class::Full));
+        assert!(matches!(classify_postgres("28P01"), Class::Denied));
+        assert!(matches!(classify_postgres("40001"), Class::Busy));
+        assert!(matches!(classify_postgres("42P01"), Class::Refused));
+    }
+
+    #[test]
+    fn codes_are_listed_once_and_in_order() {
+        assert!(CatalogError::CODES.is_sorted_by(|a, b| a < b));
+        let id = RecoveryPointId::parse("orders/daily/20261121T020000Z").unwrap();
+        for error in [
+            CatalogError::unavailable("x"),
+            CatalogError::LeaseLost { token: 1 },
+            CatalogError::UnknownPoint(id),
+        ] {
+            assert!(CatalogError::CODES.contains(&error.code()));
+        }
+    }
+}

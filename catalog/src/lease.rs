@@ -107,6 +107,9 @@ impl Catalog {
     }
 
     /// Prolongs the lease to `at` + its time to live; also one that has expired, as long as nobody has taken it.
+    ///
+    /// Errors: [`CatalogError::LeaseLost`]. Any other error says nothing about the lease: beat again; a long call such as
+    /// [`Catalog::rebuild`] may keep it waiting.
     pub async fn heartbeat(&self, lease: &Lease, at: Timestamp) -> Result<(), CatalogError> {
         let mut transaction = self.write("heartbeat").await?;
         let renewed = transaction

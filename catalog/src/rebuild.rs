@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use model::{ByteCount, CopyState, Manifest, RecoveryPointId, TierName};
 use std::collections::BTreeMap;
 
-/// Rows of one statement; both databases allow at least 32,000 parameters.
-const BATCH: usize = 1000;
+/// Rows of one statement. SQLite looks up each `$n` among all earlier ones, so many more at once would be slower, not faster.
+const BATCH: usize = 64;
 
 /// A complete point as it was found on a tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
