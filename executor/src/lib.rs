@@ -1,1 +1,32 @@
-//! placeholder
+//! Observes reality and carries out a plan, resumably.
+//!
+//! Read `apply` first, then `steps/`, one file per kind of step. The executor never sees the policy and decides nothing: the
+//! plan says what, this crate finds out how far it is done and does the rest.
+//! Not here: deciding (`planner`), looking after the clock, the environment and words for people (the root package).
+
+pub mod apply;
+mod cancel;
+mod clock;
+pub mod crash_point;
+mod drift;
+mod gate;
+mod holder;
+mod journal;
+mod lease;
+mod leftovers;
+mod meter;
+mod prune_guard;
+mod schedule;
+mod scratch;
+mod steps;
+mod stored;
+mod verification;
+mod wiring;
+
+pub use apply::{ApplyOptions, RunEnd, RunError, RunReport, StepReport, apply};
+pub use cancel::{Cancel, CancelSwitch, cancellation};
+pub use clock::Clock;
+pub use drift::Drift;
+pub use journal::EventSink;
+pub use lease::TIME_TO_LIVE;
+pub use wiring::{DatabaseWiring, TierWiring, Wiring};

@@ -1,0 +1,296 @@
+//! Carries a plan out: takes the lease, cleans up after crashed runs, starts steps as their turn comes, reports what became of each.
+//!
+//! Invariants:
+//! - Nothing is changed before the plan is found intact and the lease is held; a lost lease stops everything at once.
+//! - A step starts only after everything in its `after` has been done. What depends on a step that was not done is skipped, what
+//!   does not goes on.
+//! - When the plan needs approval and does not have it, no destructive step runs.
+//! - Stopping drops the running steps; what they leave is invisible, and settled here or by the next run.
+//!
+//! Not here: what a step does (`steps/`), which may start (`schedule.rs`), what is decided (the plan).
+
+mod options;
+mod report;
+mod runner;
+
+pub use options::ApplyOptions;
+pub use report::{RunEnd, RunError, RunReport, StepReport};
+
+use crate::{
+    crash_point::CrashPoints,
+    journal::Journal,
+    lease::{self, Held},
+    leftovers,
+    schedule::{Limits, Schedule},
+    scratch::{self, Scratch},
+    steps::{
+        RunContext,
+        error::{StepError, catalog_failure, provider_failure},
+    },
+    wiring::Wiring,
+};
+use catalog::{Catalog, CatalogError, NewRun};
+use model::{
+    Action, DatabaseName, Plan, VerifyLevel,
+    event::{Outcome, Summary, What},
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Carries out a plan.
+///
+/// A repeat finds what is done and does the rest. Dropping the future stops the steps at once; the lease then ends by itself.
+pub async fn apply(
+    plan: &Plan,
+    wiring: &Wiring,
+    catalog: &Catalog,
+    options: ApplyOptions,
+) -> Result<RunReport, RunError> {
+    let digest = match (&plan.id, plan.is_intact()) {
+        (Some(id), Ok(true)) => id.clone(),
+        _ => return Err(RunError::PlanEdited),
+    };
+    if plan.format != model::plan::FORMAT {
+        return Err(RunError::PlanFormat(plan.format.clone()));
+    }
+    let schedule = Schedule::new(&plan.steps, limits(wiring, &options))?;
+    let held = lease::acquire(
+        catalog,
+        &options.clock,
+        &options.run,
+        options.lease_wait,
+        &options.cancel,
+    )
+    .await
+    .map_err(locked)?;
+    let crash = CrashPoints::new(options.crash_at.clone());
+    crash.hit("after-lease");
+    let result = under_lease(plan, digest, wiring, catalog, &options, &held, schedule).await;
+    let released = held.release(catalog).await;
+    let mut report = result?;
+    if let Err(error) = released {
+        report.gaps.push(catalog_failure(&error));
+    }
+    Ok(report)
+}
+
+/// Who holds the lease is a fact of its own; everything else is the catalog's trouble.
+fn locked(error: CatalogError) -> RunError {
+    match error {
+        CatalogError::Locked {
+            holder,
+            since,
+            expires,
+            ..
+        } => RunError::Locked {
+            holder: lease::describe(&holder),
+            since,
+            expires,
+        },
+        other => RunError::Catalog(other),
+    }
+}
+
+fn limits(wiring: &Wiring, options: &ApplyOptions) -> Limits {
+    Limits {
+        overall: options.parallelism,
+        databases: wiring
+            .databases
+            .iter()
+            .map(|(name, wired)| (name.clone(), wired.concurrency))
+            .collect(),
+        tiers: wiring
+            .tiers
+            .iter()
+            .map(|(name, wired)| (name.clone(), wired.concurrency))
+            .collect(),
+    }
+}
+
+async fn under_lease(
+    plan: &Plan,
+    digest: model::Digest,
+    wiring: &Wiring,
+    catalog: &Catalog,
+    options: &ApplyOptions,
+    held: &Held,
+    schedule: Schedule,
+) -> Result<RunReport, RunError> {
+    // Before this run's own folder is made: every other one belongs to a dead run.
+    let mut cleaned = scratch::clean_leftovers(&wiring.scratch).map_err(RunError::Scratch)?;
+    let scratch = Scratch::create(&wiring.scratch, &options.run).map_err(RunError::Scratch)?;
+    let crashed = leftovers::crashed_runs(catalog).await.map_err(broken)?;
+    catalog
+        .start_run(&NewRun {
+            id: options.run.clone(),
+            plan_digest: digest.clone(),
+            plan_json: serde_json::to_string(plan).map_err(|_| RunError::PlanEdited)?,
+            policy_digest: plan.policy_digest.clone(),
+            who: options.who.clone(),
+            at: options.clock.now(),
+        })
+        .await?;
+    let journal = Arc::new(Journal::new(
+        options.run.clone(),
+        Arc::clone(&options.clock),
+        Arc::clone(&options.events),
+        catalog.clone(),
+    ));
+    let context = Arc::new(RunContext {
+        run: options.run.clone(),
+        who: options.who.clone(),
+        policy_digest: plan.policy_digest.clone(),
+        evaluated_at: plan.evaluated_at,
+        wiring: wiring.clone(),
+        catalog: catalog.clone(),
+        lease: held.lease.clone(),
+        clock: Arc::clone(&options.clock),
+        crash: CrashPoints::new(options.crash_at.clone()),
+        journal: Arc::clone(&journal),
+        scratch,
+        pruning: tokio::sync::Mutex::new(()),
+        children: tokio::sync::OnceCell::new(),
+    });
+    journal
+        .tell(What::RunStarted {
+            plan: digest.clone(),
+            steps: plan.steps.len(),
+        })
+        .await;
+    cleaned.extend(clean_up(&context, plan, &crashed).await.map_err(broken)?);
+    for what in &cleaned {
+        journal.tell(What::CleanedUp { what: what.clone() }).await;
+    }
+    context.crash.hit("after-cleanup");
+    for drift in &options.drift {
+        let recorded = crate::drift::record(&context, drift).await;
+        recorded.map_err(broken)?;
+    }
+
+    let withheld = plan.needs_approval && options.approved.as_ref() != Some(&digest);
+    let ended = runner::run(&context, schedule, options, held, withheld).await;
+
+    put_retention_in_force(&context, plan, &ended.steps).await;
+    let summary = summarize(&ended.steps);
+    context.crash.hit("before-run-end");
+    journal.tell(What::RunFinished { summary }).await;
+    if let Err(error) = catalog
+        .finish_run(&options.run, &summary, options.clock.now())
+        .await
+    {
+        journal.gap(catalog_failure(&error));
+    }
+    Ok(RunReport {
+        run: options.run.clone(),
+        plan: digest,
+        summary,
+        steps: ended.steps,
+        cleaned,
+        stopped: ended.stopped,
+        gaps: journal.gaps(),
+    })
+}
+
+fn broken(error: StepError) -> RunError {
+    match error {
+        StepError::Catalog(error) => RunError::Catalog(error),
+        other => RunError::CleanUp(other.to_failure()),
+    }
+}
+
+/// Removes and records what crashed runs left behind.
+async fn clean_up(
+    context: &RunContext,
+    plan: &Plan,
+    crashed: &[String],
+) -> Result<Vec<String>, StepError> {
+    let mut cleaned = leftovers::settle_all(context).await?;
+    if crashed.is_empty() {
+        return Ok(cleaned);
+    }
+    // Only after a crash: a person may be restoring at this moment, without a lease.
+    let databases: BTreeSet<&DatabaseName> = plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Backup || step.level == Some(VerifyLevel::Restore))
+        .map(|step| &step.database)
+        .collect();
+    for name in databases {
+        let Some(wired) = context.wiring.databases.get(name) else {
+            continue;
+        };
+        match wired.engine.clean_leftovers().await {
+            Ok(removed) => cleaned.extend(removed),
+            // A database that is down must not stop the backup of the others.
+            Err(error) => {
+                let failure = provider_failure(&error);
+                tracing::warn!(database = %name, code = failure.code, "leftovers could not be cleaned up");
+            }
+        }
+    }
+    for run in crashed {
+        let events = context.catalog.events(run).await?;
+        let summary = count(events.iter().filter_map(|event| match &event.what {
+            What::StepFinished { outcome, .. } => Some(outcome),
+            _ => None,
+        }));
+        context
+            .catalog
+            .finish_run(run, &summary, context.now())
+            .await?;
+        cleaned.push(format!("closed run `{run}`, which had crashed"));
+    }
+    Ok(cleaned)
+}
+
+/// Records the retention of every series and tier where nothing was left undone.
+async fn put_retention_in_force(context: &RunContext, plan: &Plan, steps: &[StepReport]) {
+    let mut retention = plan.retention.clone();
+    for step in &plan.steps {
+        let outcome = steps
+            .iter()
+            .find(|report| report.step == step.id)
+            .map(|report| &report.outcome);
+        let fine = matches!(
+            outcome,
+            Some(Outcome::Done | Outcome::AlreadyDone | Outcome::Blocked { .. })
+        );
+        if !fine
+            && let Some(tiers) = retention
+                .get_mut(&step.database)
+                .and_then(|by_series| by_series.get_mut(&step.series))
+        {
+            tiers.remove(&step.tier);
+        }
+    }
+    if retention.is_empty() {
+        return;
+    }
+    if let Err(error) = context
+        .catalog
+        .set_retention_in_force(&context.lease, &retention)
+        .await
+    {
+        context.journal.gap(catalog_failure(&error));
+    }
+}
+
+fn summarize(steps: &[StepReport]) -> Summary {
+    count(steps.iter().map(|step| &step.outcome))
+}
+
+fn count<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Summary {
+    let mut summary = Summary::default();
+    for outcome in outcomes {
+        let counter = match outcome {
+            Outcome::Done => &mut summary.done,
+            Outcome::AlreadyDone => &mut summary.already_done,
+            Outcome::Failed { .. } => &mut summary.failed,
+            Outcome::Skipped { .. } => &mut summary.skipped,
+            Outcome::Stale { .. } => &mut summary.stale,
+            Outcome::Blocked { .. } => &mut summary.blocked,
+            Outcome::NeedsApproval => &mut summary.needs_approval,
+        };
+        *counter += 1;
+    }
+    summary
+}

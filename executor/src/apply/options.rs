@@ -1,0 +1,58 @@
+//! What a run is told besides its plan.
+
+use crate::{cancel::Cancel, clock::Clock, drift::Drift, journal::EventSink};
+use model::Digest;
+use std::{fmt, sync::Arc, time::Duration};
+
+/// How a plan is to be carried out.
+#[derive(Clone)]
+pub struct ApplyOptions {
+    /// Plan that a person has approved: its id, from `apply --approve`.
+    pub approved: Option<Digest>,
+    /// Most steps at the same time.
+    pub parallelism: usize,
+    /// Names the run; must be unique.
+    pub run: String,
+    /// Who ordered it, for the journal and the audit.
+    pub who: String,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Stops the run.
+    pub cancel: Cancel,
+    /// Gets every event.
+    pub events: EventSink,
+    /// How long to wait for another run to end.
+    pub lease_wait: Duration,
+    /// What an observation found that the catalog does not know yet; checked again and recorded before the first step.
+    pub drift: Vec<Drift>,
+    /// Crash point at which to die, one of [`crate::crash_point::NAMES`]; ignored without the feature `crash-points`.
+    pub crash_at: Option<String>,
+}
+
+impl ApplyOptions {
+    /// Options with which nothing is approved, nobody listens and nothing is waited for.
+    pub fn new(run: impl Into<String>, who: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            approved: None,
+            parallelism: 4,
+            run: run.into(),
+            who: who.into(),
+            clock,
+            cancel: Cancel::never(),
+            events: Arc::new(|_| {}),
+            lease_wait: Duration::ZERO,
+            drift: Vec::new(),
+            crash_at: None,
+        }
+    }
+}
+
+impl fmt::Debug for ApplyOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApplyOptions")
+            .field("run", &self.run)
+            .field("who", &self.who)
+            .field("approved", &self.approved)
+            .finish_non_exhaustive()
+    }
+}

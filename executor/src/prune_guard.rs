@@ -1,0 +1,268 @@
+//! The last gate before a copy is deleted: asked for every copy, at the moment of its deletion.
+//!
+//! Written without looking at the planner's retention: it does not know which rule kept or dropped a point. It answers one
+//! question, from what the catalog and the tier say *now*: can this deletion cost somebody a state that they still need?
+//!
+//! Why a deletion that passes is safe:
+//! 1. This run holds the lease (asked in the catalog), so nobody else deletes, and guard and deletion are one act inside the
+//!    run: two deletions never count on each other.
+//! 2. The step is what it should be: a destructive prune of a declared tier.
+//! 3. Nobody holds the point, and the storage does not lock the copy.
+//! 4. No point that still has a copy is incremental to it, on any tier, in any series.
+//! 5. Every point that justifies the deletion is there: verified according to the catalog, and its manifest and the sizes of all
+//!    its objects are seen on the same tier. At least one of them shows a newer state than the deleted one.
+//! 6. Besides it, `min-verified` verified copies stay in the series on this tier.
+//! 7. The clock does not stand before the newest thing that happened: with a wrong clock, ages mean nothing.
+//!
+//! A purge of what is no longer declared has nothing that justifies it but a person's approval; then 5 and 6 do not apply.
+//! Doubt refuses: an unreachable tier or catalog is an error, never a permission.
+
+use crate::{
+    steps::{RunContext, error::StepError},
+    stored::{self, ManifestThere},
+};
+use jiff::{SignedDuration, Timestamp};
+use model::{Action, Reason, ReasonCode, RecoveryPoint, RecoveryPointId, Step};
+use providers::api::Tier;
+use std::collections::BTreeMap;
+
+/// Clocks of several machines differ a little.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// What the guard says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The copy may be deleted.
+    Allowed,
+    /// It stays, and why.
+    Refused(Reason),
+}
+
+/// Judges the deletion of the step's copy. The caller holds [`RunContext::pruning`] until the copy is deleted.
+pub(crate) async fn judge(
+    context: &RunContext,
+    step: &Step,
+    tier: &dyn Tier,
+) -> Result<Verdict, StepError> {
+    context.catalog.ensure_current(&context.lease).await?;
+    let purge = step.reason.code == ReasonCode::Purged && step.needs_approval;
+    check_form(step, purge)?;
+
+    let now = context.now();
+    let series = context
+        .catalog
+        .series(&step.database, &step.series, now)
+        .await?;
+    let Some(pruned) = series.iter().find(|point| point.id == step.recovery_point) else {
+        return Err(malformed(step, "the catalog does not know the point"));
+    };
+    let last = last_activity(context, &series).await?;
+    let refusal = check_clock(now, last, step, context.evaluated_at)
+        .or_else(|| check_free(pruned, step, now));
+    if let Some(reason) = refusal {
+        return Ok(Verdict::Refused(reason));
+    }
+    if let Some(reason) = check_chain(context, pruned).await? {
+        return Ok(Verdict::Refused(reason));
+    }
+    if purge {
+        return Ok(Verdict::Allowed);
+    }
+    if let Some(reason) =
+        check_remaining(&series, step).or_else(|| check_newer(&series, pruned, step))
+    {
+        return Ok(Verdict::Refused(reason));
+    }
+    for point in &step.justified_by {
+        if let Some(reason) = check_justification(context, tier, &series, point, step).await? {
+            return Ok(Verdict::Refused(reason));
+        }
+    }
+    Ok(Verdict::Allowed)
+}
+
+/// A step that does not say what a prune must say was not made by the planner.
+fn check_form(step: &Step, purge: bool) -> Result<(), StepError> {
+    if step.action != Action::Prune {
+        return Err(malformed(step, "it is no prune"));
+    }
+    if !step.destructive {
+        return Err(malformed(step, "it is not marked as destructive"));
+    }
+    if step.recovery_point.database() != step.database.as_str()
+        || step.recovery_point.series() != step.series.as_str()
+    {
+        return Err(malformed(step, "its point is of another series"));
+    }
+    if !purge && step.justified_by.is_empty() {
+        return Err(malformed(step, "it names no point that justifies it"));
+    }
+    if step.justified_by.contains(&step.recovery_point) {
+        return Err(malformed(
+            step,
+            "it is justified by the point that it deletes",
+        ));
+    }
+    Ok(())
+}
+
+fn malformed(step: &Step, why: &str) -> StepError {
+    StepError::Unguarded {
+        step: step.id.to_string(),
+        why: why.to_owned(),
+    }
+}
+
+/// The newest time that anything is known to have happened.
+async fn last_activity(
+    context: &RunContext,
+    series: &[RecoveryPoint],
+) -> Result<Option<Timestamp>, StepError> {
+    // Two: the newest may be this run, and with a clock that was set back it is not.
+    let runs = context.catalog.runs(2).await?;
+    let runs = runs
+        .iter()
+        .flat_map(|run| [Some(run.started_at), run.finished_at])
+        .flatten();
+    let points = series.iter().flat_map(|point| {
+        std::iter::once(point.captured_at).chain(point.copies.iter().map(|copy| copy.stored_at))
+    });
+    Ok(runs.chain(points).max())
+}
+
+fn check_clock(
+    now: Timestamp,
+    last: Option<Timestamp>,
+    step: &Step,
+    evaluated_at: Timestamp,
+) -> Option<Reason> {
+    let newest = last.map_or(evaluated_at, |last| last.max(evaluated_at));
+    (now.saturating_add(CLOCK_TOLERANCE).ok()? < newest).then(|| {
+        Reason::new(
+            ReasonCode::ClockSuspect,
+            format!(
+                "the clock says {now}, but something happened at {newest}; `{}` stays",
+                step.recovery_point
+            ),
+        )
+    })
+}
+
+fn check_free(pruned: &RecoveryPoint, step: &Step, now: Timestamp) -> Option<Reason> {
+    if pruned.copies.iter().any(|copy| copy.held) {
+        return Some(Reason::new(
+            ReasonCode::Held,
+            format!("`{}` is held", pruned.id),
+        ));
+    }
+    let until = pruned.copy_on(&step.tier)?.locked_until?;
+    (until > now).then(|| {
+        Reason::new(
+            ReasonCode::Locked,
+            format!("`{}` is locked on `{}` until {until}", pruned.id, step.tier),
+        )
+    })
+}
+
+/// Looks through all series, because a chain may cross them.
+async fn check_chain(
+    context: &RunContext,
+    pruned: &RecoveryPoint,
+) -> Result<Option<Reason>, StepError> {
+    let children = context
+        .children
+        .get_or_try_init(|| async {
+            let mut children: BTreeMap<RecoveryPointId, Vec<RecoveryPointId>> = BTreeMap::new();
+            let inventory = context.catalog.inventory(context.now()).await?;
+            for point in inventory.recovery_points {
+                if let Some(parent) = point.parent {
+                    children.entry(parent).or_default().push(point.id);
+                }
+            }
+            Ok::<_, StepError>(children)
+        })
+        .await?;
+    for child in children.get(&pruned.id).into_iter().flatten() {
+        let known = context.catalog.point(child, context.now()).await?;
+        if known.is_some_and(|known| !known.copies.is_empty()) {
+            return Ok(Some(Reason::new(
+                ReasonCode::ChainNeeded,
+                format!("`{child}` cannot be restored without `{}`", pruned.id),
+            )));
+        }
+    }
+    Ok(None)
+}
+
+fn check_remaining(series: &[RecoveryPoint], step: &Step) -> Option<Reason> {
+    let wanted = step.min_verified.unwrap_or(1).max(1);
+    let remaining = series
+        .iter()
+        .filter(|point| point.id != step.recovery_point)
+        .filter(|point| is_verified(point, step))
+        .count();
+    (remaining < wanted as usize).then(|| {
+        Reason::new(
+            ReasonCode::MinVerified,
+            format!(
+                "only {remaining} other verified points are on `{}`, and {wanted} must stay",
+                step.tier
+            ),
+        )
+    })
+}
+
+fn check_newer(series: &[RecoveryPoint], pruned: &RecoveryPoint, step: &Step) -> Option<Reason> {
+    let newer = series.iter().any(|point| {
+        step.justified_by.contains(&point.id)
+            && is_verified(point, step)
+            && point.captured_at > pruned.captured_at
+    });
+    (!newer).then(|| {
+        Reason::new(
+            ReasonCode::PruneWaitsForVerified,
+            format!(
+                "nothing newer than `{}` is verified on `{}`",
+                pruned.id, step.tier
+            ),
+        )
+    })
+}
+
+fn is_verified(point: &RecoveryPoint, step: &Step) -> bool {
+    point.state == model::PointState::Complete
+        && point.copy_on(&step.tier).is_some_and(model::Copy::is_good)
+}
+
+/// The catalog may be wrong about what is there; the tier is asked.
+async fn check_justification(
+    context: &RunContext,
+    tier: &dyn Tier,
+    series: &[RecoveryPoint],
+    point: &RecoveryPointId,
+    step: &Step,
+) -> Result<Option<Reason>, StepError> {
+    let refuse = |why: String| {
+        Some(Reason::new(
+            ReasonCode::PruneWaitsForVerified,
+            format!("`{point}`, which justifies the deletion, {why}"),
+        ))
+    };
+    let known = series.iter().find(|known| known.id == *point);
+    if !known.is_some_and(|known| is_verified(known, step)) {
+        return Ok(refuse(format!("is not verified on `{}`", step.tier)));
+    }
+    let recorded = context.catalog.manifest(point).await?;
+    let manifest = match stored::read_manifest(tier, point).await? {
+        ManifestThere::Valid(manifest, _) => manifest,
+        ManifestThere::Absent => return Ok(refuse(format!("is not on `{}`", step.tier))),
+        ManifestThere::Unreadable(why) => return Ok(refuse(format!("cannot be read: {why}"))),
+    };
+    if recorded.as_ref() != Some(&*manifest) {
+        return Ok(refuse(
+            "carries another manifest than the catalog".to_owned(),
+        ));
+    }
+    let trouble = stored::check_sizes(tier, &manifest).await?;
+    Ok(trouble.and_then(|trouble| refuse(format!("is not whole: {}", trouble.text()))))
+}

@@ -1,0 +1,132 @@
+//! The run's own folder for staged files: `<scratch>/run-<run id>/<n>`, gone when the run ends.
+//!
+//! Why the recursive removal in here cannot reach a backup: it only ever removes a folder whose name starts with `run-`
+//! directly below the scratch folder, that folder holds the owner file which only this file writes, and symbolic links are
+//! removed, never followed. Nothing that is kept is ever staged here; recovery points go straight to their tiers.
+//!
+//! Invariant: folders of other runs are removed only while the lease is held, so their owners are dead.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+const PREFIX: &str = "run-";
+const OWNER: &str = ".mainstay-scratch";
+
+/// Scratch space of one run.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    folder: PathBuf,
+    next: AtomicU64,
+}
+
+impl Scratch {
+    /// Makes the folder of a run.
+    pub(crate) fn create(root: &Path, run: &str) -> io::Result<Self> {
+        let safe: String = run
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        let folder = root.join(format!("{PREFIX}{safe}"));
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(OWNER), run)?;
+        Ok(Self {
+            folder,
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// A new, empty folder for one try of one step.
+    pub(crate) fn fresh(&self) -> io::Result<PathBuf> {
+        let folder = self
+            .folder
+            .join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// Empties a folder that [`Self::fresh`] made, when its step has ended.
+    pub(crate) fn discard(&self, folder: &Path) {
+        if folder.parent() == Some(self.folder.as_path()) {
+            let _ = remove_tree(folder);
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next run, which says so.
+        let _ = remove_owned(&self.folder);
+    }
+}
+
+/// Removes the folders of runs that are not `own`, and says which.
+pub(crate) fn clean_leftovers(root: &Path) -> io::Result<Vec<String>> {
+    let mut removed = Vec::new();
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(removed),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) && entry.file_type()?.is_dir() && remove_owned(&entry.path())? {
+            removed.push(format!("scratch folder `{name}`"));
+        }
+    }
+    removed.sort();
+    Ok(removed)
+}
+
+/// Removes a run's folder; `false` when it carries no owner file, so it is not ours.
+fn remove_owned(folder: &Path) -> io::Result<bool> {
+    if !folder.join(OWNER).is_file() {
+        return Ok(false);
+    }
+    remove_tree(folder)?;
+    Ok(true)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only folders that this file made, below the scratch folder; the header says why that is safe"
+)]
+fn remove_tree(folder: &Path) -> io::Result<()> {
+    fs::remove_dir_all(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_leaves_no_scratch_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create(root.path(), "20261121T020000Z-1").unwrap();
+        let folder = scratch.fresh().unwrap();
+        fs::write(folder.join("staged"), b"x").unwrap();
+        drop(scratch);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_folders_that_mainstay_made_are_removed() {
+        let root = tempfile::tempdir().unwrap();
+        std::mem::forget(Scratch::create(root.path(), "dead").unwrap());
+        fs::create_dir(root.path().join("run-of-somebody-else")).unwrap();
+        fs::write(root.path().join("run-of-somebody-else/precious"), b"x").unwrap();
+        assert_eq!(
+            clean_leftovers(root.path()).unwrap(),
+            ["scratch folder `run-dead`"]
+        );
+        assert!(root.path().join("run-of-somebody-else/precious").exists());
+        assert!(
+            clean_leftovers(&root.path().join("absent"))
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! Makes a recovery point on a tier.
+//!
+//! Order of writes, and what a crash after each leaves:
+//! 1. the intent in the catalog: nothing on the tier; the next run strikes it;
+//! 2. the data objects, unfinished: invisible, removed by the next run;
+//! 3. the capture ends well (every program's exit status, every trailer), then the objects become visible under their names;
+//!    without a manifest they are no recovery point, and the next run removes them;
+//! 4. the manifest: from here on the point exists; the next run only records it;
+//! 5. the catalog.
+//!
+//! Invariant: one slot makes one point. A manifest that is there already is recorded, never written again.
+
+use super::{Ended, Try, copying::write_manifest, error::StepError};
+use crate::{
+    leftovers,
+    stored::{self, ManifestThere},
+};
+use catalog::CopyIntent;
+use jiff::Timestamp;
+use model::{
+    ByteCount, Manifest, MethodName, StoredObject,
+    manifest::{self, Compression},
+};
+use providers::{
+    api::{CaptureObject, CaptureRequest, CaptureSummary, ObjectWriter, ProviderError, Tier},
+    stream,
+};
+
+type Written = (StoredObject, Box<dyn ObjectWriter>);
+
+/// Backs the database up, unless the point exists.
+pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
+    let (context, step) = (at.context, at.step);
+    let (Some(method), Some(slot)) = (&step.method, step.slot) else {
+        return Err(StepError::Unsupported(step.id.to_string()));
+    };
+    let known = context.known_copy(&step.recovery_point, &step.tier).await?;
+    if known.is_some_and(|copy| copy.is_present()) {
+        return Ok(Ended::AlreadyDone);
+    }
+    let tier = &**context.admitted(&step.tier).await?;
+    match stored::read_manifest(tier, &step.recovery_point).await? {
+        ManifestThere::Absent => {
+            leftovers::remove_invisible(context, tier, &step.recovery_point).await?;
+        }
+        ManifestThere::Valid(manifest, _) => {
+            record_existing(at, tier, &manifest).await?;
+            return Ok(Ended::AlreadyDone);
+        }
+        ManifestThere::Unreadable(why) => {
+            return Err(StepError::Conflict {
+                point: step.recovery_point.clone(),
+                tier: step.tier.clone(),
+                why,
+            });
+        }
+    }
+    let intent = CopyIntent {
+        run: context.run.clone(),
+        recovery_point: step.recovery_point.clone(),
+        tier: step.tier.clone(),
+        method: method.clone(),
+        slot,
+        at: context.now(),
+    };
+    context.catalog.begin_copy(&context.lease, &intent).await?;
+    context.crash.hit("after-intent");
+
+    let (objects, summary) = capture(at, tier, method).await?;
+    let manifest = compose(at, method, slot, objects, summary)?;
+    let bytes = manifest.to_bytes().map_err(|error| StepError::ReadBack {
+        point: manifest.id.clone(),
+        tier: step.tier.clone(),
+        why: error.to_string(),
+    })?;
+    write_manifest(tier, &manifest, bytes, &context.crash).await?;
+    context.crash.hit("before-catalog");
+    context
+        .catalog
+        .finish_copy(&context.lease, &manifest, &step.tier, context.now())
+        .await?;
+    context.crash.hit("after-catalog");
+    Ok(Ended::Done(Some(manifest.bytes())))
+}
+
+/// A crash came between the manifest and the catalog, or the catalog is new: the point exists, so it is recorded.
+async fn record_existing(
+    at: &Try<'_>,
+    tier: &dyn Tier,
+    manifest: &Manifest,
+) -> Result<(), StepError> {
+    let (context, step) = (at.context, at.step);
+    if let Some(trouble) = stored::check_sizes(tier, manifest).await? {
+        return Err(StepError::Damaged {
+            point: step.recovery_point.clone(),
+            tier: step.tier.clone(),
+            why: trouble.text().to_owned(),
+        });
+    }
+    context
+        .catalog
+        .finish_copy(&context.lease, manifest, &step.tier, context.now())
+        .await?;
+    Ok(())
+}
+
+/// Captures into objects that are visible and durable when this returns.
+async fn capture(
+    at: &Try<'_>,
+    tier: &dyn Tier,
+    method: &MethodName,
+) -> Result<(Vec<StoredObject>, CaptureSummary), StepError> {
+    let (context, step) = (at.context, at.step);
+    let database = context.database(&step.database)?;
+    let request = CaptureRequest {
+        method: method.clone(),
+        options: database
+            .series
+            .get(&step.series)
+            .cloned()
+            .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
+        scratch: at.scratch.to_owned(),
+        now: context.now(),
+    };
+    let mut capture = database.engine.capture(request).await?;
+    let mut written: Vec<Written> = Vec::new();
+    let stored = loop {
+        match capture.next_object().await {
+            Ok(Some(object)) => match store(at, tier, object).await {
+                Ok(one) => written.push(one),
+                Err(error) => break Err(error),
+            },
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    context.crash.hit("after-data");
+    // Also after a failure: the programs' own words tell more than a stream that broke off.
+    let finished = capture.finish().await;
+    let summary = match (stored, finished) {
+        (Ok(()), Ok(summary)) => summary,
+        (stored, finished) => {
+            let error = better_of(stored.err(), finished.err());
+            for (_, writer) in written {
+                // What cannot be removed now stays invisible and is removed by the next try or run.
+                let _ = writer.abort().await;
+            }
+            return Err(error);
+        }
+    };
+    let mut objects = Vec::with_capacity(written.len());
+    for (object, writer) in written {
+        writer.finish().await?;
+        objects.push(object);
+    }
+    Ok((objects, summary))
+}
+
+/// The error that says more: the tier's own trouble, else what the capture reports, else the broken stream.
+fn better_of(stored: Option<ProviderError>, finished: Option<ProviderError>) -> StepError {
+    match (stored, finished) {
+        (Some(stored), Some(finished)) if stored.code == "mainstay::stream::source" => {
+            finished.into()
+        }
+        (Some(error), _) | (None, Some(error)) => error.into(),
+        (None, None) => StepError::Panicked,
+    }
+}
+
+async fn store(
+    at: &Try<'_>,
+    tier: &dyn Tier,
+    object: CaptureObject,
+) -> Result<Written, ProviderError> {
+    let ending = match object.compression {
+        Compression::Zstd => ".zst",
+        Compression::Gzip => ".gz",
+        Compression::None => "",
+    };
+    let file = format!("{}{ending}", object.file_stem);
+    let key = stored::key(&at.step.recovery_point, &file)?;
+    // The plain size would refuse a tier on which the compressed bytes have room; the tier watches while writing anyway.
+    let expected = match object.compression {
+        Compression::None => object.expected,
+        Compression::Zstd | Compression::Gzip => at.step.bytes.filter(|_| object.role == "data"),
+    };
+    let writer = tier.create(&key, expected).await?;
+    let (stored, writer) = stream::store(
+        object.stream,
+        writer,
+        object.compression,
+        object.level,
+        at.meter.callback(),
+    )
+    .await?;
+    at.meter.object_done(stored.plain_bytes.0);
+    let object = StoredObject {
+        role: object.role,
+        file,
+        content: object.content,
+        compression: object.compression,
+        bytes: stored.bytes,
+        sha256: stored.sha256,
+        plain_bytes: stored.plain_bytes,
+        plain_blake3: stored.plain_blake3,
+    };
+    Ok((object, writer))
+}
+
+fn compose(
+    at: &Try<'_>,
+    method: &MethodName,
+    slot: Timestamp,
+    objects: Vec<StoredObject>,
+    summary: CaptureSummary,
+) -> Result<Manifest, StepError> {
+    let (context, step) = (at.context, at.step);
+    let manifest = Manifest {
+        format: manifest::FORMAT.to_owned(),
+        id: step.recovery_point.clone(),
+        database: step.database.clone(),
+        series: step.series.clone(),
+        slot,
+        engine: context.database(&step.database)?.engine.kind().to_owned(),
+        method: method.clone(),
+        parent: None,
+        captured_at: summary.captured_at,
+        finished_at: context.now(),
+        source: summary.source,
+        objects,
+        expectations: summary.expectations,
+        recipients: Vec::new(),
+        policy_digest: context.policy_digest.clone(),
+        mainstay_version: context.wiring.mainstay_version.clone(),
+    };
+    // What would not be read back must not be written: a manifest is for ever.
+    let parsed = manifest
+        .to_bytes()
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| Manifest::parse(&bytes).map_err(|error| error.0));
+    match parsed {
+        Ok(parsed) if parsed == manifest && manifest.bytes() > ByteCount(0) => Ok(manifest),
+        Ok(_) => Err(StepError::ReadBack {
+            point: step.recovery_point.clone(),
+            tier: step.tier.clone(),
+            why: "its manifest does not describe what was captured".to_owned(),
+        }),
+        Err(why) => Err(StepError::ReadBack {
+            point: step.recovery_point.clone(),
+            tier: step.tier.clone(),
+            why,
+        }),
+    }
+}

@@ -1,0 +1,154 @@
+//! Carries out one step: one file per kind, functions named `ensure_*`, because each may find its work done already.
+//!
+//! Invariants: a step looks before it acts, so trying it again is always right; what it needs from reality it reads at that
+//! moment, not from the plan. Not here: when a step starts and how often it is tried (`apply/`), whether a copy may be
+//! deleted (`prune_guard.rs`).
+
+pub(crate) mod adopt;
+pub(crate) mod backup;
+pub(crate) mod copying;
+pub(crate) mod error;
+pub(crate) mod preconditions;
+pub(crate) mod prune;
+pub(crate) mod repair;
+pub(crate) mod upload;
+pub(crate) mod verify;
+
+use crate::{
+    clock::Clock,
+    crash_point::CrashPoints,
+    gate,
+    journal::Journal,
+    meter::Meter,
+    scratch::Scratch,
+    wiring::{DatabaseWiring, Wiring},
+};
+use catalog::{Catalog, Lease};
+use error::StepError;
+use jiff::Timestamp;
+use model::{
+    Action, ByteCount, DatabaseName, Digest, Reason, RecoveryPointId, Step, TierName,
+    inventory::Copy,
+};
+use providers::api::Tier;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// What all steps of one run share.
+#[derive(Debug)]
+pub(crate) struct RunContext {
+    pub(crate) run: String,
+    pub(crate) who: String,
+    pub(crate) policy_digest: Digest,
+    pub(crate) evaluated_at: Timestamp,
+    pub(crate) wiring: Wiring,
+    pub(crate) catalog: Catalog,
+    pub(crate) lease: Lease,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) crash: CrashPoints,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) scratch: Scratch,
+    /// Guard and deletion of one copy are one act: two prunes must not each count on the copy that the other deletes.
+    pub(crate) pruning: tokio::sync::Mutex<()>,
+    /// Which points other points are incremental to, once it was asked; under the lease only this run adds points.
+    pub(crate) children: tokio::sync::OnceCell<BTreeMap<RecoveryPointId, Vec<RecoveryPointId>>>,
+}
+
+/// One try of one step.
+#[derive(Debug)]
+pub(crate) struct Try<'a> {
+    pub(crate) context: &'a RunContext,
+    pub(crate) step: &'a Step,
+    pub(crate) meter: Meter,
+    /// An empty folder of this try's own.
+    pub(crate) scratch: &'a Path,
+}
+
+/// How a try ended that did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Done now; stored bytes written, read or freed.
+    Done(Option<ByteCount>),
+    /// It had been done before.
+    AlreadyDone,
+    /// Its precondition no longer holds.
+    Stale(String),
+    /// The guard, a hold or a lock forbids it.
+    Blocked(Reason),
+}
+
+/// Carries out one try of a step.
+pub(crate) async fn ensure(at: &Try<'_>) -> Result<Ended, StepError> {
+    if let Some(ended) = preconditions::check(at.context, at.step).await? {
+        return Ok(ended);
+    }
+    match at.step.action {
+        Action::Adopt => adopt::ensure_adopted(at).await,
+        Action::Backup => backup::ensure_backup(at).await,
+        Action::Prune => prune::ensure_pruned(at).await,
+        Action::Repair => repair::ensure_repaired(at).await,
+        Action::Upload => upload::ensure_uploaded(at).await,
+        Action::Verify => verify::ensure_verified(at).await,
+        Action::Drill | Action::Thaw => Err(StepError::Unsupported(at.step.id.to_string())),
+    }
+}
+
+impl RunContext {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A declared tier, without asking whether it is there.
+    pub(crate) fn tier(&self, name: &TierName) -> Result<&Arc<dyn Tier>, StepError> {
+        tier(&self.wiring, name)
+    }
+
+    /// A declared tier that is there and is the one that is meant.
+    pub(crate) async fn admitted(&self, name: &TierName) -> Result<&Arc<dyn Tier>, StepError> {
+        let tier = self.tier(name)?;
+        gate::admit(&**tier, &self.catalog, &self.run).await?;
+        Ok(tier)
+    }
+
+    pub(crate) fn database(&self, name: &DatabaseName) -> Result<&DatabaseWiring, StepError> {
+        database(&self.wiring, name)
+    }
+
+    /// What the catalog knows of a copy now.
+    pub(crate) async fn known_copy(
+        &self,
+        point: &RecoveryPointId,
+        tier: &TierName,
+    ) -> Result<Option<Copy>, StepError> {
+        let known = self.catalog.point(point, self.now()).await?;
+        Ok(known.and_then(|known| known.copy_on(tier).cloned()))
+    }
+}
+
+/// A declared tier.
+pub(crate) fn tier<'a>(
+    wiring: &'a Wiring,
+    name: &TierName,
+) -> Result<&'a Arc<dyn Tier>, StepError> {
+    wiring
+        .tiers
+        .get(name)
+        .map(|wired| &wired.tier)
+        .ok_or_else(|| StepError::NotDeclared {
+            what: "tier",
+            name: name.to_string(),
+        })
+}
+
+/// A declared database.
+pub(crate) fn database<'a>(
+    wiring: &'a Wiring,
+    name: &DatabaseName,
+) -> Result<&'a DatabaseWiring, StepError> {
+    wiring
+        .databases
+        .get(name)
+        .ok_or_else(|| StepError::NotDeclared {
+            what: "database",
+            name: name.to_string(),
+        })
+}

@@ -1,0 +1,98 @@
+//! Replaces what is wrong with a copy, from a good copy on another tier.
+//!
+//! Why nothing good is lost: an object is deleted only after its bytes were read here and found wrong, and only while the other
+//! tier shows a valid manifest and objects of the right size. What reads back right stays where it is.
+//! Order: if anything must be replaced the manifest goes first, so that the copy is invisible while it is mended; it comes
+//! back last. A crash in between leaves the copy known as damaged or missing, and the next repair goes on.
+
+use super::{
+    Ended, Try,
+    copying::{copy_object, write_manifest},
+    error::StepError,
+    upload::{announce, finish, source_manifest},
+};
+use crate::stored::{self, ManifestThere};
+use model::{ByteCount, Manifest, StoredObject};
+use providers::{api::Tier, stream};
+
+/// Mends the copy; reads all of it, so a copy that is right after all is found right.
+pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
+    let (context, step) = (at.context, at.step);
+    let Some(from) = &step.from else {
+        return Err(StepError::Unsupported(step.id.to_string()));
+    };
+    let known = context.known_copy(&step.recovery_point, &step.tier).await?;
+    if known.is_some_and(|copy| copy.is_present()) {
+        return Ok(Ended::AlreadyDone);
+    }
+    let source = &**context.admitted(from).await?;
+    let target = &**context.admitted(&step.tier).await?;
+    let Some((manifest, bytes)) = source_manifest(at, source, from).await? else {
+        return Ok(Ended::Stale(format!(
+            "the copy of `{}` on `{from}` is not there any more",
+            step.recovery_point
+        )));
+    };
+    if let Some(trouble) = stored::check_sizes(source, &manifest).await? {
+        return Err(StepError::Damaged {
+            point: step.recovery_point.clone(),
+            tier: from.clone(),
+            why: trouble.text().to_owned(),
+        });
+    }
+    announce(at, &manifest).await?;
+    target
+        .clean_leftovers(&format!("{}/", step.recovery_point.folder()))
+        .await?;
+    let wrong = wrong_objects(at, target, &manifest).await?;
+    let manifest_is_right = matches!(
+        stored::read_manifest(target, &step.recovery_point).await?,
+        ManifestThere::Valid(_, there) if there == bytes
+    );
+    if wrong.is_empty() && manifest_is_right {
+        finish(at, &manifest).await?;
+        return Ok(Ended::Done(Some(ByteCount(0))));
+    }
+    context.catalog.ensure_current(&context.lease).await?;
+    target
+        .delete(&stored::manifest_key(&step.recovery_point)?)
+        .await?;
+    context.crash.hit("after-delete-manifest");
+    let mut replaced = ByteCount(0);
+    for object in wrong {
+        target
+            .delete(&stored::key(&step.recovery_point, &object.file)?)
+            .await?;
+        copy_object(&manifest.id, object, source, target, &at.meter).await?;
+        replaced = replaced.saturating_add(object.bytes);
+        context.crash.hit("mid-upload");
+    }
+    write_manifest(target, &manifest, bytes, &context.crash).await?;
+    finish(at, &manifest).await?;
+    Ok(Ended::Done(Some(replaced)))
+}
+
+/// Objects that are missing or whose bytes are wrong.
+async fn wrong_objects<'a>(
+    at: &Try<'_>,
+    target: &dyn Tier,
+    manifest: &'a Manifest,
+) -> Result<Vec<&'a StoredObject>, StepError> {
+    let mut wrong = Vec::new();
+    for object in &manifest.objects {
+        let key = stored::key(&manifest.id, &object.file)?;
+        let is_wrong = match target.open(&key).await {
+            Ok(reader) => match stream::check_stored(reader, object, at.meter.callback()).await {
+                Ok(()) => false,
+                Err(error) if error.code == stored::DAMAGED => true,
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) if error.code == stored::NOT_FOUND => true,
+            Err(error) => return Err(error.into()),
+        };
+        if is_wrong {
+            wrong.push(object);
+        }
+    }
+    Ok(wrong)
+}
