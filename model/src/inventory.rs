@@ -71,7 +71,7 @@ pub struct RecoveryPoint {
     /// Instant whose state it is.
     pub captured_at: Timestamp,
     /// Where it is stored.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "without_spare_room")]
     pub copies: Vec<Copy>,
     /// Database it is a state of.
     pub database: DatabaseName,
@@ -88,6 +88,13 @@ pub struct RecoveryPoint {
     pub slot: Timestamp,
     /// Whether it can be used at all.
     pub state: PointState,
+}
+
+/// Vectors grow to room for four; a million points with one copy each would waste more than they hold.
+fn without_spare_room<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<Copy>, D::Error> {
+    let mut copies = Vec::deserialize(d)?;
+    copies.shrink_to_fit();
+    Ok(copies)
 }
 
 /// Whether a recovery point can be used.
