@@ -9,5 +9,6 @@ pub mod process;
 pub mod registry;
 pub mod secrets;
 pub mod stream;
+mod temporary;
 pub mod tiers;
 pub mod wrappers;

@@ -1,11 +1,10 @@
 //! The marker file that tells a tier's folder from an empty mount point. Format `mainstay.tier.v1`, JSON.
 
 use super::{
-    errors,
+    TEMPORARY, errors,
     root::{Root, sync_folder},
-    temporary::Temporary,
 };
-use crate::api::Result;
+use crate::{api::Result, temporary::Temporary};
 use rustix::{
     fd::AsFd,
     fs::{Mode, OFlags},
@@ -85,7 +84,7 @@ pub(super) fn write(root: &Root, identity: &str) -> Result<String> {
     })?;
     text.push('\n');
     let folder = root.fd.try_clone().map_err(|_| fail(Errno::MFILE))?;
-    let mut temporary = Temporary::create(folder, FILE_NAME).map_err(fail)?;
+    let mut temporary = Temporary::create(folder, TEMPORARY, FILE_NAME).map_err(fail)?;
     temporary
         .file
         .write_all(text.as_bytes())

@@ -18,7 +18,6 @@ mod marker;
 mod reader;
 mod root;
 mod space;
-mod temporary;
 mod tier;
 mod writer;
 
@@ -30,6 +29,9 @@ use std::sync::Arc;
 
 /// Value of `kind`.
 pub const KIND: &str = "filesystem";
+
+/// Beginning of the names of unfinished objects.
+const TEMPORARY: &str = ".tmp-";
 
 /// What the registry knows of this kind.
 pub(crate) fn entry() -> TierEntry {

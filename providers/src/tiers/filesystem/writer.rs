@@ -5,13 +5,15 @@
 //! earlier run may have made them and crashed before its sync. Syncing an unchanged folder costs nothing.
 
 use super::{
-    errors, list,
+    TEMPORARY, errors, list,
     root::{Root, name_taken, split, sync_folder},
     space::{self, LOOK_EVERY, MinFree},
-    temporary::Temporary,
     tier::blocking,
 };
-use crate::api::{ObjectInfo, ObjectKey, ObjectWriter, ProviderError, Result};
+use crate::{
+    api::{ObjectInfo, ObjectKey, ObjectWriter, ProviderError, Result},
+    temporary::Temporary,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::ByteCount;
@@ -94,7 +96,7 @@ fn make_temporary(
         let made = root.make_folder(segments).and_then(|chain| {
             let folder = chain.last().map_or(root.fd.as_fd(), AsFd::as_fd);
             let folder = rustix::io::fcntl_dupfd_cloexec(folder, 0)?;
-            Ok((chain, Temporary::create(folder, name)?))
+            Ok((chain, Temporary::create(folder, TEMPORARY, name)?))
         });
         match made {
             Err(Errno::NOENT) if tries < TRIES => {}

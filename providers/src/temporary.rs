@@ -1,23 +1,23 @@
-//! Temporary files: `.tmp-<host>-<pid>-<random>-<name>` beside the final name, locked as long as their writer lives.
+//! Temporary files: `<prefix><host>-<pid>-<random>-<name>` beside the final name, locked as long as their writer lives.
 //!
 //! The lock (`flock`) is what tells a running writer from a crashed one; host and process stand in the name for people and
-//! for file systems whose locks do not reach other machines (see `leftovers`).
+//! for file systems whose locks do not reach other machines: who gets the lock of a file of this host knows that its writer
+//! is gone, other files must also be a day old by the clock of the file system itself.
 
 use rustix::{
-    fd::OwnedFd,
+    fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 use std::fs::File;
 
-/// Beginning of every temporary name.
-pub(super) const PREFIX: &str = ".tmp-";
 /// Longest name of a file on the usual file systems.
 const LONGEST_NAME: usize = 255;
+const A_DAY: i64 = 24 * 3600;
 
 /// A temporary file. Dropped without [`Self::rename_to`], it is removed.
-pub(super) struct Temporary {
-    pub(super) file: File,
+pub(crate) struct Temporary {
+    pub(crate) file: File,
     folder: OwnedFd,
     name: String,
     renamed: bool,
@@ -25,11 +25,11 @@ pub(super) struct Temporary {
 
 impl Temporary {
     /// Makes and locks a file for `name` in `folder`.
-    pub(super) fn create(folder: OwnedFd, name: &str) -> rustix::io::Result<Self> {
+    pub(crate) fn create(folder: OwnedFd, prefix: &str, name: &str) -> rustix::io::Result<Self> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
-            let name = temporary_name(name)?;
+            let name = temporary_name(prefix, name)?;
             let fd = rustix::fs::openat(&folder, name.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
             // Where locks are not supported, `leftovers` goes by age.
             let _ = rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive);
@@ -47,7 +47,7 @@ impl Temporary {
     }
 
     /// Gives it its final name in the same folder; `EXIST` when that name is taken. `NOSYS` when the file system has no way.
-    pub(super) fn rename_to(&mut self, name: &str) -> rustix::io::Result<()> {
+    pub(crate) fn rename_to(&mut self, name: &str) -> rustix::io::Result<()> {
         let renamed = rustix::fs::renameat_with(
             &self.folder,
             self.name.as_str(),
@@ -91,7 +91,7 @@ impl Drop for Temporary {
 }
 
 /// Name of this machine as it stands in temporary names: letters and digits only.
-pub(super) fn host() -> String {
+fn host() -> String {
     let uname = rustix::system::uname();
     let name = uname.nodename().to_string_lossy();
     let short: String = name
@@ -107,16 +107,16 @@ pub(super) fn host() -> String {
 }
 
 /// The host in a temporary name.
-pub(super) fn host_of(name: &str) -> Option<&str> {
-    name.strip_prefix(PREFIX)?.split('-').next()
+fn host_of<'a>(prefix: &str, name: &'a str) -> Option<&'a str> {
+    name.strip_prefix(prefix)?.split('-').next()
 }
 
-fn temporary_name(name: &str) -> rustix::io::Result<String> {
+fn temporary_name(prefix: &str, name: &str) -> rustix::io::Result<String> {
     let mut random = [0; 8];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| Errno::IO)?;
     let random = u64::from_le_bytes(random);
     let mut temporary = format!(
-        "{PREFIX}{}-{}-{random:016x}-{name}",
+        "{prefix}{}-{}-{random:016x}-{name}",
         host(),
         std::process::id()
     );
@@ -128,15 +128,60 @@ fn temporary_name(name: &str) -> rustix::io::Result<String> {
     Ok(temporary)
 }
 
+/// Removes a temporary file whose writer is gone; `now` keeps what the file system's clock said.
+pub(crate) fn remove_if_abandoned(
+    folder: BorrowedFd<'_>,
+    prefix: &str,
+    name: &str,
+    now: &mut Option<i64>,
+) -> rustix::io::Result<bool> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let fd = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
+        Err(errno) => return Err(errno),
+    };
+    let locked = match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => true,
+        Err(Errno::WOULDBLOCK) => return Ok(false),
+        Err(_) => false,
+    };
+    if !(locked && host_of(prefix, name) == Some(host().as_str())) {
+        let written = rustix::fs::fstat(&fd)?.st_mtime;
+        let now = match *now {
+            Some(now) => now,
+            None => *now.insert(clock_of(folder, prefix)?),
+        };
+        if now - written < A_DAY {
+            return Ok(false);
+        }
+    }
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// What time the file system thinks it is: that of a file just made there.
+fn clock_of(folder: BorrowedFd<'_>, prefix: &str) -> rustix::io::Result<i64> {
+    let folder = rustix::io::fcntl_dupfd_cloexec(folder, 0)?;
+    let probe = Temporary::create(folder, prefix, "clock")?;
+    Ok(rustix::fs::fstat(probe.file.as_fd())?.st_mtime)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_temporary_name_tells_its_host_and_fits_any_final_name() {
-        let name = temporary_name(&"ü".repeat(127)).unwrap();
+        let name = temporary_name(".tmp-", &"ü".repeat(127)).unwrap();
         assert!(name.len() <= 255);
-        assert_eq!(host_of(&name), Some(host().as_str()));
-        assert_ne!(temporary_name("x").unwrap(), temporary_name("x").unwrap());
+        assert_eq!(host_of(".tmp-", &name), Some(host().as_str()));
+        assert_ne!(
+            temporary_name("t", "x").unwrap(),
+            temporary_name("t", "x").unwrap()
+        );
     }
 }
