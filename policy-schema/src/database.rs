@@ -17,7 +17,10 @@ use crate::{
 };
 use jiff::{SignedDuration, tz::TimeZone};
 use model::{DatabaseName, KeyName, SeriesName};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// Reads databases one after the other; remembers what equal schedules have in common.
 pub(crate) struct DatabaseReader<'a> {
@@ -113,7 +116,7 @@ impl<'a> DatabaseReader<'a> {
             match method {
                 Some((_, name)) => foreign.extend(engine.methods.get(name).map(Schema::of)),
                 None if engines.len() == 1 => {
-                    foreign.extend(engine.methods.get(&engine.default_method).map(Schema::of))
+                    foreign.extend(engine.methods.get(&engine.default_method).map(Schema::of));
                 }
                 None => foreign.extend(engine.methods.values().map(Schema::of)),
             }
@@ -191,7 +194,7 @@ impl<'a> DatabaseReader<'a> {
             &self.timezone,
             &mut self.gaps,
         );
-        let drills = self.drills(report, node, at, written.drill.unwrap_or_default());
+        let drills = drills(report, node, at, written.drill.unwrap_or_default());
         let (engine, _) = engine?;
         if !valid {
             return None;
@@ -234,10 +237,6 @@ impl<'a> DatabaseReader<'a> {
         keys
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "the places are only for the objective's labels"
-    )]
     fn series(
         &self,
         report: &mut Report<'_>,
@@ -260,7 +259,7 @@ impl<'a> DatabaseReader<'a> {
             .help(format!(
                 "add `[[database.{database}.series]]` with a name, a schedule and a keep"
             ));
-            report.add(draft);
+            report.add_absence(draft, "series");
         }
         let context = SeriesContext {
             language: self.language,
@@ -297,55 +296,65 @@ impl<'a> DatabaseReader<'a> {
         }
         (all, places)
     }
+}
 
-    fn drills(
-        &self,
-        report: &mut Report<'_>,
-        node: &Node,
-        at: At<'_>,
-        written: Vec<WrittenDrill>,
-    ) -> Vec<Drill> {
-        let items = node
-            .get("drill")
-            .and_then(|list| list.list())
-            .unwrap_or_default();
-        let mut drills = Vec::new();
-        let list = at.key("drill");
-        for (index, (item, drill)) in items.iter().zip(written).enumerate() {
-            let here = list.item(index);
-            let schedule = read_rhythm(
-                report,
-                item,
-                here,
-                drill.schedule.as_deref(),
-                drill.every,
-                None,
-            );
-            let asserts = assertions(report, item, here, drill.assert.unwrap_or_default());
-            let pick = match drill.pick {
-                None | Some(WrittenPick::Named(NamedPick::Newest)) => DrillPick::Newest,
-                Some(WrittenPick::Named(NamedPick::OldestKept)) => DrillPick::OldestKept,
-                Some(WrittenPick::Random(random)) => match random.random_within {
-                    Some(period) => DrillPick::RandomWithin(period),
-                    None => {
-                        let table = item.get("pick").map_or(&**item, |node| node);
-                        if !table.holds_any(&report.wrong) {
-                            shape::missing(report, table, here.key("pick"), "random-within");
-                        }
-                        continue;
+fn drills(
+    report: &mut Report<'_>,
+    node: &Node,
+    at: At<'_>,
+    written: Vec<WrittenDrill>,
+) -> Vec<Drill> {
+    let items = readable_items(report, node, "drill");
+    let mut drills = Vec::new();
+    let list = at.key("drill");
+    for (index, (item, drill)) in items.iter().zip(written).enumerate() {
+        let here = list.item(index);
+        let schedule = read_rhythm(
+            report,
+            item,
+            here,
+            drill.schedule.as_deref(),
+            drill.every,
+            None,
+        );
+        let asserts = assertions(report, item, here, drill.assert.unwrap_or_default());
+        let pick = match drill.pick {
+            None | Some(WrittenPick::Named(NamedPick::Newest)) => DrillPick::Newest,
+            Some(WrittenPick::Named(NamedPick::OldestKept)) => DrillPick::OldestKept,
+            Some(WrittenPick::Random(random)) => {
+                if let Some(period) = random.random_within {
+                    DrillPick::RandomWithin(period)
+                } else {
+                    let table = item.get("pick").map_or(&**item, |node| node);
+                    if !table.holds_any(&report.wrong) {
+                        shape::missing(report, table, here.key("pick"), "random-within");
                     }
-                },
-            };
-            if let Some(schedule) = schedule {
-                drills.push(Drill {
-                    schedule,
-                    pick,
-                    asserts,
-                });
+                    continue;
+                }
             }
+        };
+        if let Some(schedule) = schedule {
+            drills.push(Drill {
+                schedule,
+                pick,
+                asserts,
+            });
         }
-        drills
     }
+    drills
+}
+
+/// The items of a list that were not rejected: those that the list's own type was read from.
+fn readable_items(report: &Report<'_>, node: &Node, key: &str) -> Vec<Arc<Node>> {
+    let list = node
+        .get(key)
+        .filter(|list| !report.wrong.contains(&list.place));
+    list.and_then(|list| list.list())
+        .unwrap_or_default()
+        .iter()
+        .filter(|item| !report.wrong.contains(&item.place))
+        .cloned()
+        .collect()
 }
 
 fn assertions(
@@ -354,10 +363,7 @@ fn assertions(
     at: At<'_>,
     written: Vec<WrittenAssertion>,
 ) -> Vec<Assertion> {
-    let items = node
-        .get("assert")
-        .and_then(|list| list.list())
-        .unwrap_or_default();
+    let items = readable_items(report, node, "assert");
     let list = at.key("assert");
     let mut all = Vec::new();
     for (index, (item, one)) in items.iter().zip(written).enumerate() {

@@ -60,7 +60,7 @@ pub fn gather(policy: &Path, files: &dyn Files) -> (Vec<Source>, Vec<Finding>) {
     if files.is_folder(policy) {
         match toml_files(policy, files) {
             Ok(paths) if paths.is_empty() => {
-                gatherer.unreadable(policy, "the folder holds no `*.toml` file", None)
+                gatherer.unreadable(policy, "the folder holds no `*.toml` file", None);
             }
             Ok(paths) => paths.iter().for_each(|path| gatherer.take(path, None)),
             Err(error) => gatherer.unreadable(policy, &said(&error), None),

@@ -71,7 +71,7 @@ fn empty(report: &mut Report<'_>, at: At<'_>, place: Place) {
     let draft = Draft::error("policy::empty-keep", format!("`{at}` keeps nothing here"))
         .at(place, "no rule keeps a point")
         .help("name a tier and a rule, as in `keep.nas = { daily = 7 }`");
-    report.add(draft);
+    report.add_absence(draft, "keep");
 }
 
 fn rules(written: &WrittenKeep) -> Keep {
@@ -149,7 +149,7 @@ fn check_rules(report: &mut Report<'_>, node: &Node, keep: &Keep, spacing: Optio
         {
             let draft = Draft::warning(
                 "policy::keep-finer-than-schedule",
-                format!("`{key}` counts {unit}s, but the schedule runs less often than once a {unit}"),
+                format!("`{key}` counts one point {unit}, but the schedule runs less often than that"),
             )
             .at(value.place, format!("points are at least {} apart", words(spacing)))
             .help("each point fills a period of its own, so the rule reaches further back than it seems: use `last`, or a coarser rule");
@@ -162,12 +162,12 @@ fn check_rules(report: &mut Report<'_>, node: &Node, keep: &Keep, spacing: Optio
 fn longest_unit(each: Each) -> Option<(SignedDuration, &'static str)> {
     let (hours, unit) = match each {
         Each::Point => return None,
-        Each::Hour => (1, "hour"),
-        Each::Day => (24, "day"),
-        Each::Week => (7 * 24, "week"),
-        Each::Month => (30 * 24, "month"),
-        Each::Quarter => (91 * 24, "quarter"),
-        Each::Year => (365 * 24, "year"),
+        Each::Hour => (1, "an hour"),
+        Each::Day => (24, "a day"),
+        Each::Week => (7 * 24, "a week"),
+        Each::Month => (30 * 24, "a month"),
+        Each::Quarter => (91 * 24, "a quarter"),
+        Each::Year => (365 * 24, "a year"),
     };
     Some((SignedDuration::from_mins(hours * 90), unit))
 }

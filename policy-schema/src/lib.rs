@@ -6,7 +6,10 @@
 
 mod codes;
 mod database;
+mod editor;
+mod explain;
 mod files;
+mod format;
 mod inherit;
 mod keep;
 mod load;
@@ -21,12 +24,17 @@ mod secrets;
 mod sections;
 mod series;
 mod shape;
+mod template;
 mod tree;
 mod written;
 
 pub use codes::CODES;
+pub use editor::json_schema;
+pub use explain::{Contribution, Explanation, NothingThere};
 pub use files::{Disk, Files, Source, gather};
+pub use format::{FormatError, fmt};
 pub use load::{Loaded, load, load_path};
 pub use policy::Policy;
 pub use providers::ProviderKinds;
 pub use schedule::Schedule;
+pub use template::{FirstPolicy, init_template};

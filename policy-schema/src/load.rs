@@ -101,6 +101,9 @@ pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
                 .map(|range| (file, range)),
         );
         let (root, errors) = tree::parse(file, &source.text);
+        if !errors.is_empty() {
+            report.broken(file);
+        }
         for error in errors {
             report.add(
                 Draft::error("policy::syntax", format!("not TOML: {}", error.message))
@@ -220,6 +223,6 @@ fn check_version(report: &mut Report<'_>, sections: &Sections, files: usize) {
         )
         .at(Place::default(), "add `mainstay = 1` here")
         .help("begin the policy with `mainstay = 1`");
-        report.add(draft);
+        report.add_absence(draft, "mainstay");
     }
 }

@@ -135,18 +135,24 @@ fn same_place(
         .node
         .get("path")
         .map_or(item.key_place, |node| node.place);
-    if let Some((other, first)) = places.get(place) {
-        let draft = Draft::error(
-            "policy::same-place",
-            format!("tiers `{other}` and `{name}` are the same place"),
-        )
-        .at(label, "the same place again")
-        .at(*first, format!("tier `{other}`"))
-        .help("give each tier a place of its own: two copies in one place are lost together");
-        report.add(draft);
-    } else {
+    let Some((other, other_label)) = places.get(place) else {
         places.insert(place.to_owned(), (name.to_owned(), label));
-    }
+        return;
+    };
+    // Names come in the order of the alphabet; people read from top to bottom.
+    let ((first, first_label), (second, second_label)) = if *other_label < label {
+        ((other.as_str(), *other_label), (name, label))
+    } else {
+        ((name, label), (other.as_str(), *other_label))
+    };
+    let draft = Draft::error(
+        "policy::same-place",
+        format!("tiers `{first}` and `{second}` are the same place"),
+    )
+    .at(second_label, "the same place again")
+    .at(first_label, format!("tier `{first}`"))
+    .help("give each tier a place of its own: two copies in one place are lost together");
+    report.add(draft);
 }
 
 /// `[key.…]`.

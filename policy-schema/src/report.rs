@@ -4,7 +4,10 @@
 
 use crate::{files::Source, tree::Place};
 use model::{Finding, Label, Severity};
-use std::{collections::HashSet, path::PathBuf};
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::PathBuf,
+};
 
 pub(crate) struct Report<'a> {
     sources: &'a [Source],
@@ -14,6 +17,8 @@ pub(crate) struct Report<'a> {
     reported_keys: HashSet<(&'static str, Place, String)>,
     /// Values and keys that later checks leave out.
     pub(crate) wrong: HashSet<Place>,
+    /// Files with syntax errors: what seems to be missing there may only be unreadable.
+    broken: BTreeSet<u32>,
 }
 
 /// A finding while it is put together.
@@ -68,6 +73,7 @@ impl<'a> Report<'a> {
             reported: HashSet::new(),
             reported_keys: HashSet::new(),
             wrong: HashSet::new(),
+            broken: BTreeSet::new(),
         }
     }
 
@@ -100,6 +106,27 @@ impl<'a> Report<'a> {
         self.add(draft);
     }
 
+    /// Notes that a file could not be read in full.
+    pub(crate) fn broken(&mut self, file: u32) {
+        self.broken.insert(file);
+    }
+
+    /// Whether the file of a place could not be read in full.
+    pub(crate) fn is_broken(&self, place: Place) -> bool {
+        self.broken.contains(&place.file)
+    }
+
+    /// Adds a finding about something that is not there, unless it may only be unreadable.
+    pub(crate) fn add_absence(&mut self, draft: Draft, what: &str) {
+        if draft
+            .labels
+            .first()
+            .is_none_or(|(place, _)| !self.is_broken(*place))
+        {
+            self.add_each(draft, what);
+        }
+    }
+
     /// As [`Self::add`], for findings that share a place and differ in `what`.
     pub(crate) fn add_each(&mut self, draft: Draft, what: &str) {
         let Some((place, _)) = draft.labels.first() else {
@@ -116,7 +143,10 @@ impl<'a> Report<'a> {
 
     /// An empty report about the same files, to try something.
     pub(crate) fn attempt(&self) -> Self {
-        Self::new(self.sources)
+        Self {
+            broken: self.broken.clone(),
+            ..Self::new(self.sources)
+        }
     }
 
     /// Takes over what an attempt found.
@@ -203,7 +233,7 @@ pub(crate) fn near<'a>(given: &str, allowed: impl IntoIterator<Item = &'a str>) 
 /// The suggestion, or else everything that is allowed.
 pub(crate) fn near_or_all(given: &str, allowed: &[&str], what: &str) -> String {
     near(given, allowed.iter().copied()).unwrap_or_else(|| match allowed {
-        [] => format!("no {what} is declared"),
+        [] => "none is declared".to_owned(),
         all if all.len() <= 12 => format!("{what}: {}", all.join(", ")),
         all => format!("{what}: {}, …", all[..12].join(", ")),
     })

@@ -20,8 +20,7 @@ pub(crate) fn to_json(policy: &Policy) -> Value {
         .tiers
         .values()
         .map(|tier| {
-            let own =
-                json!({"kind": tier.kind, "base": tier.base, "concurrency": tier.concurrency});
+            let own = json!({"kind": tier.kind, "concurrency": tier.concurrency});
             (tier.name.to_string(), joined(own, &tier.table))
         })
         .collect();

@@ -56,7 +56,7 @@ pub(crate) fn read_series(
             length(report, node, "jitter", written.jitter, true).unwrap_or(SignedDuration::ZERO);
         schedule.with_jitter(jitter, &format!("{}/{name}", context.database))
     });
-    let window = read_window(report, node, written.window.unwrap_or_default());
+    let window = read_window(report, node, &written.window.unwrap_or_default());
     let keep = keep::read_keeps(
         report,
         node,
@@ -161,7 +161,7 @@ pub(crate) fn read_rhythm(
         )
         .at(node.place, "when does it run?")
         .help("add `schedule = \"0 2 * * *\"` or `every = \"15m\"`");
-        report.add_each(draft, "schedule");
+        report.add_absence(draft, "schedule");
         return None;
     }
     let interval = length(report, node, "every", every, false)?;
@@ -212,7 +212,7 @@ fn length(
     Some(length)
 }
 
-fn read_window(report: &mut Report<'_>, series: &Node, written: WrittenWindow) -> Window {
+fn read_window(report: &mut Report<'_>, series: &Node, written: &WrittenWindow) -> Window {
     let hour = SignedDuration::from_hours;
     if let Some(node) = series.get("window") {
         for (key, period, zero_is_fine) in [

@@ -55,6 +55,12 @@ impl<'a> At<'a> {
     }
 }
 
+impl At<'_> {
+    fn is_top(&self) -> bool {
+        self.parent.is_none() && self.key.is_empty()
+    }
+}
+
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(parent) = self.parent {
@@ -179,7 +185,9 @@ fn fits(kind: &str, node: &Node, schema: &Value) -> bool {
 
 fn type_words(schema: Schema<'_>, out: &mut Vec<&'static str>) {
     if let Some(alternatives) = schema.alternatives() {
-        alternatives.iter().for_each(|one| type_words(*one, out));
+        for one in alternatives {
+            type_words(one, out);
+        }
         return;
     }
     for kind in schema.types() {
@@ -263,7 +271,7 @@ pub(crate) fn missing(report: &mut Report<'_>, node: &Node, at: At<'_>, key: &st
     let draft = Draft::error("policy::missing-key", format!("`{at}` lacks `{key}`"))
         .at(node.place, format!("`{key}` is needed here"));
     // Several missing keys of one table are several findings, although they have one place.
-    report.add_each(draft, key);
+    report.add_absence(draft, key);
 }
 
 fn walk_entry(report: &mut Report<'_>, entry: &Entry, at: At<'_>, schema: Schema<'_>) {
@@ -273,7 +281,7 @@ fn walk_entry(report: &mut Report<'_>, entry: &Entry, at: At<'_>, schema: Schema
     }
     match schema.node.get("additionalProperties") {
         Some(Value::Bool(false)) => {
-            unknown_key(report, entry, at, &schema.keys().collect::<Vec<_>>())
+            unknown_key(report, entry, at, &schema.keys().collect::<Vec<_>>());
         }
         Some(inner @ Value::Object(_)) => walk(report, &entry.node, here, schema.with(inner)),
         _ => {}
@@ -282,6 +290,11 @@ fn walk_entry(report: &mut Report<'_>, entry: &Entry, at: At<'_>, schema: Schema
 
 /// Reports a key that its table does not have.
 pub(crate) fn unknown_key(report: &mut Report<'_>, entry: &Entry, at: At<'_>, allowed: &[&str]) {
+    // A secret in the wrong place was reported as a secret; after a syntax error, a key may have slid to the top.
+    let slid = report.is_broken(entry.key_place) && at.is_top();
+    if slid || report.wrong.contains(&entry.node.place) {
+        return;
+    }
     let here = at.key(&entry.key);
     let help = near_or_all(&entry.key, allowed, "keys of this table");
     let draft = Draft::error("policy::unknown-key", format!("unknown key `{here}`"))

@@ -57,7 +57,7 @@ fn between_days(
 ) -> SignedDuration {
     let fields = cron.fields();
     let (first, last) = (minutes(fields.first_time()), minutes(fields.last_time()));
-    let change_days: Vec<Date> = changes
+    let days_of_change: Vec<Date> = changes
         .iter()
         .map(|change| zone.to_datetime(*change).date())
         .collect();
@@ -67,10 +67,10 @@ fn between_days(
         let Some(next) = day.tomorrow().ok().and_then(|from| fields.first_day(from)) else {
             break;
         };
-        let changed = change_days
+        let near_a_change = days_of_change
             .iter()
             .any(|change| *change >= day && *change <= next);
-        let gap = if changed {
+        let gap = if near_a_change {
             real_gap(cron, day, zone)
         } else {
             SignedDuration::from_hours(24 * days_between(day, next))

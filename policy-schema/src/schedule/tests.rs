@@ -2,6 +2,7 @@
 
 use super::*;
 use jiff::Timestamp;
+use std::fmt::Write as _;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -308,8 +309,9 @@ fn every_mistake_names_its_bytes() {
         "é 2 * * *",
     ] {
         let error = Schedule::cron(text).unwrap_err();
-        shown += &format!(
-            "{text}\n{:width$}{} {error}{}\n",
+        let _ = writeln!(
+            shown,
+            "{text}\n{:width$}{} {error}{}",
             "",
             "^".repeat(error.bytes.len().max(1)),
             error

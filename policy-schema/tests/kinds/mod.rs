@@ -6,11 +6,11 @@
     reason = "shared by several test programs, each using a part"
 )]
 
-use model::{MethodName, Severity, TableFinding};
 use mainstay_policy_schema::{
     Loaded, ProviderKinds, Source, load,
     providers::{EngineKind, TierKind},
 };
+use model::{MethodName, Severity, TableFinding};
 use serde_json::{Value, json};
 use std::{
     fmt::Write as _,
