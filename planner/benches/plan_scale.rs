@@ -174,7 +174,7 @@ fn database_name(number: usize) -> DatabaseName {
     DatabaseName::new(&format!("tenant-{number:05}")).unwrap()
 }
 
-/// One point a night for the last hundred nights but the last, every seventh also on the archive; written piece by
+/// One point a night for the last hundred nights but the last, the first of each month also on the archive; written piece by
 /// piece, so that making it does not count as memory.
 fn write_inventory(databases: usize) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("plan-scale-{databases}.json"));
@@ -194,7 +194,7 @@ fn write_inventory(databases: usize) -> PathBuf {
                     r#"{{"tier":"{tier}","state":"present","bytes":1048576,"stored_at":"{slot}","verified":{{"level":"checksum","at":"{slot}"}},"locked_until":null,"held":false}}"#
                 )
             };
-            let archive = if night % 7 == 0 {
+            let archive = if stamp.to_string().get(6..8) == Some("01") {
                 format!(",{}", copy("archive"))
             } else {
                 String::new()
