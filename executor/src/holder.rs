@@ -76,6 +76,14 @@ impl Holder {
     }
 }
 
+impl Holder {
+    /// Whether what this holder left on a local disk is nobody's any more: it is dead, or the machine has been started anew.
+    pub(crate) fn has_ended(&self, observer: &Self) -> bool {
+        self.is_certainly_dead(observer)
+            || (self.host == observer.host && self.boot != observer.boot)
+    }
+}
+
 fn first_word(path: &str) -> String {
     fs::read_to_string(path)
         .ok()

@@ -15,12 +15,16 @@ mod journal;
 mod lease;
 mod leftovers;
 mod meter;
+mod observe;
 mod prune_guard;
+mod rebuild;
+mod restore;
 mod schedule;
 mod scratch;
 mod steps;
 mod stored;
 mod verification;
+mod verify_now;
 mod wiring;
 
 pub use apply::{ApplyOptions, RunEnd, RunError, RunReport, StepReport, apply};
@@ -29,4 +33,22 @@ pub use clock::Clock;
 pub use drift::Drift;
 pub use journal::EventSink;
 pub use lease::TIME_TO_LIVE;
+pub use observe::{Observation, Refresh, observe};
+pub use rebuild::{RebuildReport, rebuild};
+pub use restore::{RestoreError, RestoreOrder, RestoreReport, restore};
+pub use verify_now::{VerifyOrder, VerifyReport, verify_now};
 pub use wiring::{DatabaseWiring, TierWiring, Wiring};
+
+/// Every error code that this crate gives, for the test that each has its page in `docs/errors/`.
+pub fn error_codes() -> Vec<&'static str> {
+    let mut codes: Vec<_> = [
+        apply::RunError::CODES,
+        apply::STOP_CODES,
+        restore::CODES,
+        steps::error::StepError::CODES,
+    ]
+    .concat();
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}

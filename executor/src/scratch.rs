@@ -1,21 +1,41 @@
-//! The run's own folder for staged files: `<scratch>/run-<run id>/<n>`, gone when the run ends.
+//! Folders of a piece of work for staged files: `<scratch>/run-<id>/<n>` of a run, `<scratch>/work-<id>/<n>` of a restore or a
+//! verification; gone when the work ends.
 //!
-//! Why the recursive removal in here cannot reach a backup: it only ever removes a folder whose name starts with `run-`
+//! Why the recursive removal in here cannot reach a backup: it only ever removes a folder with one of the two prefixes
 //! directly below the scratch folder, that folder holds the owner file which only this file writes, and symbolic links are
 //! removed, never followed. Nothing that is kept is ever staged here; recovery points go straight to their tiers.
 //!
-//! Invariant: folders of other runs are removed only while the lease is held, so their owners are dead.
+//! Invariant: folders of other runs are removed only while the lease is held, so their owners are dead; folders of work
+//! that needs no lease only when their process has certainly ended.
 
+use crate::holder::Holder;
 use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
-const PREFIX: &str = "run-";
 const OWNER: &str = ".mainstay-scratch";
 
-/// Scratch space of one run.
+/// Whose scratch space it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A run, which holds the lease.
+    Run,
+    /// A restore or a verification, which does not.
+    Work,
+}
+
+impl Owner {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Run => "run-",
+            Self::Work => "work-",
+        }
+    }
+}
+
+/// Scratch space of one piece of work.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     folder: PathBuf,
@@ -23,15 +43,15 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the folder of a run.
-    pub(crate) fn create(root: &Path, run: &str) -> io::Result<Self> {
-        let safe: String = run
+    /// Makes the folder of a piece of work.
+    pub(crate) fn create(root: &Path, owner: Owner, id: &str) -> io::Result<Self> {
+        let safe: String = id
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
-        let folder = root.join(format!("{PREFIX}{safe}"));
+        let folder = root.join(format!("{}{safe}", owner.prefix()));
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join(OWNER), run)?;
+        fs::write(folder.join(OWNER), Holder::this_process().text())?;
         Ok(Self {
             folder,
             next: AtomicU64::new(0),
@@ -62,7 +82,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes the folders of runs that are not `own`, and says which.
+/// Removes the folders that dead runs and dead work left, and says which. The caller holds the lease and has no folder yet.
 pub(crate) fn clean_leftovers(root: &Path) -> io::Result<Vec<String>> {
     let mut removed = Vec::new();
     let entries = match fs::read_dir(root) {
@@ -73,7 +93,12 @@ pub(crate) fn clean_leftovers(root: &Path) -> io::Result<Vec<String>> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(PREFIX) && entry.file_type()?.is_dir() && remove_owned(&entry.path())? {
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let is_left = name.starts_with(Owner::Run.prefix())
+            || (name.starts_with(Owner::Work.prefix()) && has_ended(&entry.path()));
+        if is_left && remove_owned(&entry.path())? {
             removed.push(format!("scratch folder `{name}`"));
         }
     }
@@ -81,7 +106,13 @@ pub(crate) fn clean_leftovers(root: &Path) -> io::Result<Vec<String>> {
     Ok(removed)
 }
 
-/// Removes a run's folder; `false` when it carries no owner file, so it is not ours.
+/// Whether the process that made the folder is certainly gone.
+fn has_ended(folder: &Path) -> bool {
+    let text = fs::read_to_string(folder.join(OWNER)).unwrap_or_default();
+    Holder::parse(&text).is_some_and(|holder| holder.has_ended(&Holder::this_process()))
+}
+
+/// Removes a folder; `false` when it carries no owner file, so it is not ours.
 fn remove_owned(folder: &Path) -> io::Result<bool> {
     if !folder.join(OWNER).is_file() {
         return Ok(false);
@@ -105,7 +136,7 @@ mod tests {
     #[test]
     fn a_run_leaves_no_scratch_behind() {
         let root = tempfile::tempdir().unwrap();
-        let scratch = Scratch::create(root.path(), "20261121T020000Z-1").unwrap();
+        let scratch = Scratch::create(root.path(), Owner::Run, "20261121T020000Z-1").unwrap();
         let folder = scratch.fresh().unwrap();
         fs::write(folder.join("staged"), b"x").unwrap();
         drop(scratch);
@@ -115,7 +146,8 @@ mod tests {
     #[test]
     fn only_folders_that_mainstay_made_are_removed() {
         let root = tempfile::tempdir().unwrap();
-        std::mem::forget(Scratch::create(root.path(), "dead").unwrap());
+        std::mem::forget(Scratch::create(root.path(), Owner::Run, "dead").unwrap());
+        let _alive = Scratch::create(root.path(), Owner::Work, "restore").unwrap();
         fs::create_dir(root.path().join("run-of-somebody-else")).unwrap();
         fs::write(root.path().join("run-of-somebody-else/precious"), b"x").unwrap();
         assert_eq!(
@@ -123,6 +155,7 @@ mod tests {
             ["scratch folder `run-dead`"]
         );
         assert!(root.path().join("run-of-somebody-else/precious").exists());
+        assert!(root.path().join("work-restore").exists());
         assert!(
             clean_leftovers(&root.path().join("absent"))
                 .unwrap()

@@ -15,6 +15,7 @@ mod runner;
 
 pub use options::ApplyOptions;
 pub use report::{RunEnd, RunError, RunReport, StepReport};
+pub(crate) use runner::STOP_CODES;
 
 use crate::{
     crash_point::CrashPoints,
@@ -22,7 +23,7 @@ use crate::{
     lease::{self, Held},
     leftovers,
     schedule::{Limits, Schedule},
-    scratch::{self, Scratch},
+    scratch::{self, Owner, Scratch},
     steps::{
         RunContext,
         error::{StepError, catalog_failure, provider_failure},
@@ -74,7 +75,7 @@ pub async fn apply(
 }
 
 /// Who holds the lease is a fact of its own; everything else is the catalog's trouble.
-fn locked(error: CatalogError) -> RunError {
+pub(crate) fn locked(error: CatalogError) -> RunError {
     match error {
         CatalogError::Locked {
             holder,
@@ -117,7 +118,8 @@ async fn under_lease(
 ) -> Result<RunReport, RunError> {
     // Before this run's own folder is made: every other one belongs to a dead run.
     let mut cleaned = scratch::clean_leftovers(&wiring.scratch).map_err(RunError::Scratch)?;
-    let scratch = Scratch::create(&wiring.scratch, &options.run).map_err(RunError::Scratch)?;
+    let scratch =
+        Scratch::create(&wiring.scratch, Owner::Run, &options.run).map_err(RunError::Scratch)?;
     let crashed = leftovers::crashed_runs(catalog).await.map_err(broken)?;
     catalog
         .start_run(&NewRun {

@@ -24,6 +24,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 /// Time to settle what was being written when the run was stopped.
 const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
+/// Codes of runs that stopped before their end.
+pub(crate) const STOP_CODES: &[&str] = &["mainstay::run::lease-lost", "mainstay::run::stopped"];
+
 /// What became of all steps.
 #[derive(Debug)]
 pub(super) struct RunEnded {

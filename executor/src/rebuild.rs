@@ -1,0 +1,122 @@
+//! Rebuilds the catalog from the manifests on the tiers: after the loss of the machine, or of the catalog alone.
+//!
+//! Invariants: nothing on a tier is changed; a tier that cannot be read is reported, and rebuilding again later adds what it
+//! holds. What no manifest says (verifications, holds, runs) is not rebuilt, so nothing is pruned before it is verified again.
+
+use crate::{
+    apply::RunError,
+    cancel::Cancel,
+    clock::Clock,
+    drift::Drift,
+    lease,
+    observe::{self, Refresh},
+    steps::error::StepError,
+    stored::{self, ManifestThere},
+    wiring::TierWiring,
+};
+use catalog::{Catalog, FoundCopy, Rebuilt};
+use model::{CopyState, RecoveryPointId, TierName, event::Failure};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// What a rebuild found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebuildReport {
+    /// What the catalog has now.
+    pub rebuilt: Rebuilt,
+    /// What could not be used, and why.
+    pub unusable: Vec<(RecoveryPointId, TierName, String)>,
+    /// Tiers that could not be read.
+    pub unreachable: BTreeMap<TierName, Failure>,
+}
+
+/// Reads every manifest on every tier and records what it finds. `run` names the holder of the lease.
+pub async fn rebuild(
+    catalog: &Catalog,
+    tiers: &BTreeMap<TierName, TierWiring>,
+    clock: &Arc<dyn Clock>,
+    run: &str,
+    lease_wait: Duration,
+) -> Result<RebuildReport, RunError> {
+    let held = lease::acquire(catalog, clock, run, lease_wait, &Cancel::never())
+        .await
+        .map_err(crate::apply::locked)?;
+    let result = under_lease(catalog, tiers, clock, &held).await;
+    let released = held.release(catalog).await;
+    let report = result?;
+    released?;
+    Ok(report)
+}
+
+async fn under_lease(
+    catalog: &Catalog,
+    tiers: &BTreeMap<TierName, TierWiring>,
+    clock: &Arc<dyn Clock>,
+    held: &lease::Held,
+) -> Result<RebuildReport, RunError> {
+    let now = clock.now();
+    let seen = observe::observe(Some(catalog), tiers, now, Refresh::Full).await?;
+    let mut unusable: Vec<(RecoveryPointId, TierName, String)> = seen
+        .drift
+        .iter()
+        .filter_map(|drift| match drift {
+            Drift::Unusable {
+                recovery_point,
+                tier,
+                why,
+            }
+            | Drift::Damaged {
+                recovery_point,
+                tier,
+                why,
+            } => Some((recovery_point.clone(), tier.clone(), why.clone())),
+            _ => None,
+        })
+        .collect();
+    let mut found = Vec::new();
+    for point in &seen.inventory.recovery_points {
+        for copy in &point.copies {
+            let Some(wired) = tiers
+                .get(&copy.tier)
+                .filter(|_| copy.state == CopyState::Foreign)
+            else {
+                continue;
+            };
+            match stored::read_manifest(&*wired.tier, &point.id).await {
+                Ok(ManifestThere::Valid(manifest, _)) => found.push(FoundCopy {
+                    tier: copy.tier.clone(),
+                    bytes: manifest.bytes(),
+                    manifest: *manifest,
+                    // A tier's clock may be ahead of ours; a verification must be able to be later.
+                    stored_at: copy.stored_at.min(now),
+                }),
+                Ok(ManifestThere::Absent) => {}
+                Ok(ManifestThere::Unreadable(why)) => {
+                    unusable.push((point.id.clone(), copy.tier.clone(), why));
+                }
+                Err(error) => unusable.push((
+                    point.id.clone(),
+                    copy.tier.clone(),
+                    StepError::from(error).to_failure().message,
+                )),
+            }
+        }
+    }
+    let rebuilt = catalog.rebuild(&held.lease, &found).await?;
+    for (name, wired) in tiers {
+        if seen.unreachable.contains_key(name) {
+            continue;
+        }
+        // So that the tier, once away, is missed and not taken for empty.
+        if let Ok(state) = wired.tier.observe().await
+            && let Some(identity) = state.identity
+        {
+            catalog.remember_tier(name, &identity).await?;
+        }
+    }
+    unusable.sort();
+    Ok(RebuildReport {
+        rebuilt,
+        unusable,
+        unreachable: seen.unreachable,
+    })
+}

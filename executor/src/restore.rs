@@ -1,0 +1,329 @@
+//! Restores a recovery point at a person's word, and says how long each phase took and how old the data is.
+//!
+//! Invariants: the engine builds a new target under a temporary name, so a failure leaves no half target; a copy that turns out
+//! bad is given up for the next one, before anything is visible. No lease: an emergency does not wait for a backup.
+//! Not here: asking the person (the root package).
+
+use crate::{
+    clock::Clock,
+    gate,
+    meter::Meter,
+    scratch::{Owner, Scratch},
+    steps::{
+        self,
+        error::{StepError, catalog_failure},
+    },
+    stored::{self, ManifestThere},
+    verification,
+    wiring::{DatabaseWiring, Wiring},
+};
+use catalog::{AuditEntry, AuditKind, Catalog, Measurement};
+use jiff::Timestamp;
+use model::{
+    ByteCount, DatabaseName, Manifest, RecoveryPointId, TierName, VerifyLevel, event::Failure,
+};
+use providers::{
+    api::{Check, RestoreRequest, RestoreTarget, Selection},
+    stream::Progress,
+};
+use std::{sync::Arc, time::Instant};
+
+/// What to restore, and where to.
+#[derive(Clone)]
+pub struct RestoreOrder {
+    /// The point.
+    pub point: RecoveryPointId,
+    /// The tier to read; `None`: the best that is reachable.
+    pub from: Option<TierName>,
+    /// Where to.
+    pub target: RestoreTarget,
+    /// Whether an existing target may be replaced.
+    pub replace: bool,
+    /// Which part.
+    pub selection: Selection,
+    /// Who wants it.
+    pub who: String,
+    /// Why, for the audit.
+    pub why: String,
+    /// Names the piece of work; must be unique.
+    pub run: String,
+    /// Gets the plain bytes read so far.
+    pub progress: Progress,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// The point.
+    pub point: RecoveryPointId,
+    /// The tier that was read.
+    pub tier: TierName,
+    /// The target in words, without a secret.
+    pub target: String,
+    /// Instant whose state was restored.
+    pub captured_at: Timestamp,
+    /// Age of the data when the restore began.
+    pub age_seconds: i64,
+    /// Stored bytes of the point.
+    pub bytes: ByteCount,
+    /// Phases with their wall time in milliseconds, in order; `choose` is the search for a good copy.
+    pub phases: Vec<(String, u64)>,
+    /// Every check that was made in the target.
+    pub checks: Vec<Check>,
+    /// Copies that were tried before and given up, and why.
+    pub given_up: Vec<(TierName, Failure)>,
+    /// What was done but could not be recorded in the catalog.
+    pub gaps: Vec<Failure>,
+}
+
+impl RestoreReport {
+    /// Whether everything that was checked is as it should be.
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.passed)
+    }
+}
+
+/// Why nothing was restored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", failure.message)]
+pub struct RestoreError {
+    /// What went wrong with the copy that was tried last, or that there is none.
+    pub failure: Failure,
+    /// Copies that were tried before, and why they were given up.
+    pub given_up: Vec<(TierName, Failure)>,
+}
+
+/// Every code of this file, for the test that each has its page in `docs/errors/`.
+pub(crate) const CODES: &[&str] = &["mainstay::restore::no-copy"];
+
+/// Restores a point.
+///
+/// Cancellation leaves no half target; what the engine was building is removed by its `clean_leftovers`.
+pub async fn restore(
+    order: &RestoreOrder,
+    wiring: &Wiring,
+    catalog: Option<&Catalog>,
+    clock: &Arc<dyn Clock>,
+) -> Result<RestoreReport, RestoreError> {
+    let began = clock.now();
+    let choosing = Instant::now();
+    let mut given_up = Vec::new();
+    let fail =
+        |failure: Failure, given_up: Vec<(TierName, Failure)>| RestoreError { failure, given_up };
+    let prepared = prepare(order, wiring);
+    let (database, scratch) = prepared.map_err(|error| fail(error.to_failure(), Vec::new()))?;
+    for name in candidates(order, wiring, catalog, began).await {
+        let chosen = look(order, wiring, catalog, &name).await;
+        let waited = milliseconds(choosing);
+        let (manifest, error) = match chosen {
+            Ok(manifest) => match load(order, wiring, database, &scratch, &name, &manifest).await {
+                Ok(restored) => {
+                    let mut phases = vec![("choose".to_owned(), waited)];
+                    phases.extend(restored.phases);
+                    let mut report = RestoreReport {
+                        point: order.point.clone(),
+                        tier: name,
+                        target: restored.target,
+                        captured_at: manifest.captured_at,
+                        age_seconds: began.duration_since(manifest.captured_at).as_secs(),
+                        bytes: manifest.bytes(),
+                        phases,
+                        checks: restored.checks,
+                        given_up,
+                        gaps: Vec::new(),
+                    };
+                    if let Some(catalog) = catalog {
+                        report.gaps = record(order, &report, &manifest, catalog, clock).await;
+                    }
+                    return Ok(report);
+                }
+                Err(error) => (Some(manifest), error),
+            },
+            Err(error) => (None, error),
+        };
+        // Another copy helps when this one is bad or its tier is away, not when the target or the program is the trouble.
+        if !is_the_copys_fault(&error, manifest.is_none()) {
+            return Err(fail(error.to_failure(), given_up));
+        }
+        given_up.push((name, error.to_failure()));
+    }
+    let last = given_up.pop().map(|(_, failure)| failure);
+    Err(fail(
+        last.unwrap_or_else(|| no_copy(&order.point)),
+        given_up,
+    ))
+}
+
+fn prepare<'a>(
+    order: &RestoreOrder,
+    wiring: &'a Wiring,
+) -> Result<(&'a DatabaseWiring, Scratch), StepError> {
+    let unknown = || StepError::NotDeclared {
+        what: "database",
+        name: order.point.database().to_owned(),
+    };
+    let name = DatabaseName::new(order.point.database()).map_err(|_| unknown())?;
+    let database = steps::database(wiring, &name)?;
+    let scratch =
+        Scratch::create(&wiring.scratch, Owner::Work, &order.run).map_err(StepError::Scratch)?;
+    Ok((database, scratch))
+}
+
+/// Tiers to try: the one that was asked for, else those with a known copy, the best verified first, then all others.
+async fn candidates(
+    order: &RestoreOrder,
+    wiring: &Wiring,
+    catalog: Option<&Catalog>,
+    now: Timestamp,
+) -> Vec<TierName> {
+    if let Some(from) = &order.from {
+        return vec![from.clone()];
+    }
+    let known = match catalog {
+        // Without the catalog the tiers still tell; a restore does not wait for it.
+        Some(catalog) => catalog.point(&order.point, now).await.ok().flatten(),
+        None => None,
+    };
+    let rank = |tier: &TierName| {
+        let copy = known.as_ref().and_then(|known| known.copy_on(tier));
+        match copy {
+            Some(copy) if copy.is_present() => match copy.verified.map(|verified| verified.level) {
+                Some(VerifyLevel::Restore) => 0,
+                Some(VerifyLevel::FullRead) => 1,
+                Some(VerifyLevel::Checksum) => 2,
+                None => 3,
+            },
+            None => 4,
+            Some(_) => 5,
+        }
+    };
+    let mut tiers: Vec<TierName> = wiring.tiers.keys().cloned().collect();
+    tiers.sort_by_key(rank);
+    tiers
+}
+
+async fn look(
+    order: &RestoreOrder,
+    wiring: &Wiring,
+    catalog: Option<&Catalog>,
+    name: &TierName,
+) -> Result<Manifest, StepError> {
+    let tier = &**steps::tier(wiring, name)?;
+    let missing = |why: String| StepError::Missing {
+        point: order.point.clone(),
+        tier: name.clone(),
+        why,
+    };
+    gate::look(tier, catalog).await?;
+    match stored::read_manifest(tier, &order.point).await? {
+        ManifestThere::Valid(manifest, _) => match stored::check_sizes(tier, &manifest).await? {
+            None => Ok(*manifest),
+            Some(trouble) => Err(missing(trouble.text().to_owned())),
+        },
+        ManifestThere::Absent => Err(missing("its manifest is not there".to_owned())),
+        ManifestThere::Unreadable(why) => Err(StepError::Damaged {
+            point: order.point.clone(),
+            tier: name.clone(),
+            why,
+        }),
+    }
+}
+
+async fn load(
+    order: &RestoreOrder,
+    wiring: &Wiring,
+    database: &DatabaseWiring,
+    scratch: &Scratch,
+    name: &TierName,
+    manifest: &Manifest,
+) -> Result<providers::api::Restored, StepError> {
+    let tier = &**steps::tier(wiring, name)?;
+    let folder = scratch.fresh().map_err(StepError::Scratch)?;
+    let meter = Meter::new(Arc::clone(&order.progress));
+    let (objects, _) = verification::plain_objects(&order.point, tier, manifest, &meter).await?;
+    let restored = database
+        .engine
+        .restore(RestoreRequest {
+            manifest: manifest.clone(),
+            objects,
+            target: order.target.clone(),
+            replace: order.replace,
+            selection: order.selection.clone(),
+            // A person's checks are about the whole.
+            asserts: if order.selection.is_all() {
+                database.asserts.clone()
+            } else {
+                Vec::new()
+            },
+            scratch: folder.clone(),
+        })
+        .await?;
+    scratch.discard(&folder);
+    Ok(restored)
+}
+
+fn is_the_copys_fault(error: &StepError, before_loading: bool) -> bool {
+    match error {
+        StepError::Damaged { .. } | StepError::Missing { .. } => true,
+        StepError::Provider(error) => {
+            before_loading
+                || error.code == stored::DAMAGED
+                || error.code.starts_with("mainstay::tier::")
+        }
+        _ => before_loading,
+    }
+}
+
+async fn record(
+    order: &RestoreOrder,
+    report: &RestoreReport,
+    manifest: &Manifest,
+    catalog: &Catalog,
+    clock: &Arc<dyn Clock>,
+) -> Vec<Failure> {
+    let mut gaps = Vec::new();
+    let result = if report.passed() {
+        "all checks passed"
+    } else {
+        "checks failed"
+    };
+    let entry = AuditEntry {
+        at: clock.now(),
+        who: order.who.clone(),
+        kind: AuditKind::Restore,
+        what: format!("{}@{}", report.point, report.tier),
+        why: format!("to {}; {result}; {}", report.target, order.why),
+    };
+    if let Err(error) = catalog.audit(&entry).await {
+        gaps.push(catalog_failure(&error));
+    }
+    let measured = Measurement {
+        kind: "restore".to_owned(),
+        database: manifest.database.clone(),
+        series: manifest.series.clone(),
+        tier: report.tier.clone(),
+        bytes: report.bytes,
+        milliseconds: report.phases.iter().map(|(_, ms)| ms).sum(),
+        at: clock.now(),
+    };
+    if let Err(error) = catalog.record_measurement(&measured).await {
+        gaps.push(catalog_failure(&error));
+    }
+    gaps
+}
+
+fn no_copy(point: &RecoveryPointId) -> Failure {
+    Failure {
+        code: CODES[0].to_owned(),
+        message: format!("no declared tier has a copy of `{point}`"),
+        help: Some(
+            "`mainstay list` shows which points exist and where; `mainstay list --refresh` looks at the tiers again"
+                .to_owned(),
+        ),
+        disposition: model::Disposition::NeedsOperator,
+    }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
