@@ -9,8 +9,77 @@ use model::{Reason, ReasonCode, Step};
 /// Fewer deletions than this never trip the breaker by their share: small series would ask every day.
 const FEWEST_FOR_SHARE: usize = 3;
 
-/// Marks the prunes of one series on one tier that need approval, and says why.
+/// Marks the prunes of one series on one tier that need approval, and says why; and remembers the old rule for as long
+/// as something that only it keeps is there, so that a plan which could not delete yet does not make it forgotten.
 pub(crate) fn judge(
+    world: &World<'_>,
+    facts: &SeriesFacts<'_>,
+    draft: &mut Draft<'_>,
+    tier: usize,
+    unkept: &[usize],
+    pruned: &mut [(usize, Step)],
+) {
+    shortened(world, facts, draft, tier, unkept, pruned);
+    breaker(world, facts, draft, tier, pruned);
+}
+
+fn shortened(
+    world: &World<'_>,
+    facts: &SeriesFacts<'_>,
+    draft: &mut Draft<'_>,
+    tier: usize,
+    unkept: &[usize],
+    pruned: &mut [(usize, Step)],
+) {
+    let here = &facts.tiers[tier];
+    let Some(in_force) = world
+        .inventory
+        .retention_in_force
+        .get(&facts.database.name)
+        .and_then(|series| series.get(&facts.series.name))
+        .and_then(|tiers| tiers.get(here.name))
+        .filter(|in_force| *in_force != here.keep)
+    else {
+        return;
+    };
+    let old = verdicts_of(world, facts, draft, tier, in_force);
+    let protected = unkept.iter().filter(|index| old[**index].is_kept()).count();
+    if protected == 0 {
+        return;
+    }
+    let mut lost = 0;
+    for (index, step) in pruned.iter_mut() {
+        if old[*index].is_kept() {
+            step.needs_approval = true;
+            lost += 1;
+        } else {
+            // Routine under both rules: carrying it out alone must not put the shorter one in force.
+            step.retention = Some(in_force.clone());
+        }
+    }
+    if lost < protected {
+        draft.output.still_in_force.push((
+            facts.database.name.clone(),
+            facts.series.name.clone(),
+            here.name.clone(),
+            in_force.clone(),
+        ));
+    }
+    if lost > 0 {
+        draft.output.approval.push(Reason::new(
+            ReasonCode::RetentionShortened,
+            format!(
+                "retention of {} on {} became shorter (`{in_force}`, now `{}`): {} that the old rule keeps would be deleted",
+                facts.name(),
+                here.name,
+                here.keep,
+                crate::rules::points(lost)
+            ),
+        ));
+    }
+}
+
+fn breaker(
     world: &World<'_>,
     facts: &SeriesFacts<'_>,
     draft: &mut Draft<'_>,
@@ -18,34 +87,6 @@ pub(crate) fn judge(
     pruned: &mut [(usize, Step)],
 ) {
     let here = &facts.tiers[tier];
-    let place = format!("{} on {}", facts.name(), here.name);
-    let in_force = world
-        .inventory
-        .retention_in_force
-        .get(&facts.database.name)
-        .and_then(|series| series.get(&facts.series.name))
-        .and_then(|tiers| tiers.get(here.name))
-        .filter(|in_force| *in_force != here.keep);
-    if let Some(in_force) = in_force {
-        let old = verdicts_of(world, facts, draft, tier, in_force);
-        let mut lost = 0;
-        for (index, step) in pruned.iter_mut() {
-            if old[*index].is_kept() {
-                step.needs_approval = true;
-                lost += 1;
-            }
-        }
-        if lost > 0 {
-            draft.output.approval.push(Reason::new(
-                ReasonCode::RetentionShortened,
-                format!(
-                    "retention of {place} became shorter (`{in_force}`, now `{}`): {} of its points would be deleted that \
-                     the old rule keeps",
-                    here.keep, lost
-                ),
-            ));
-        }
-    }
     let present = (0..facts.points.len())
         .filter(|index| here.present(*index))
         .count();
@@ -54,19 +95,22 @@ pub(crate) fn judge(
     let by_count = pruned.len() > safety.max_prune_count as usize;
     let by_share = pruned.len() >= FEWEST_FOR_SHARE
         && pruned.len() * 100 > present * safety.max_prune_percent as usize;
-    if by_count || by_share {
-        for (_, step) in pruned.iter_mut() {
-            step.needs_approval = true;
-        }
-        draft.output.approval.push(Reason::new(
-            ReasonCode::BreakerTripped,
-            format!(
-                "{} of {present} points ({share} %) of {place} would be deleted at once; without approval at most {} and \
-                 {} % may be",
-                pruned.len(),
-                safety.max_prune_count,
-                safety.max_prune_percent
-            ),
-        ));
+    if !by_count && !by_share {
+        return;
     }
+    for (_, step) in pruned.iter_mut() {
+        step.needs_approval = true;
+    }
+    draft.output.approval.push(Reason::new(
+        ReasonCode::BreakerTripped,
+        format!(
+            "{} of {present} points ({share} %) of {} on {} would be deleted at once; without approval at most {} and {} % \
+             may be",
+            pruned.len(),
+            facts.name(),
+            here.name,
+            safety.max_prune_count,
+            safety.max_prune_percent
+        ),
+    ));
 }

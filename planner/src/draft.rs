@@ -8,8 +8,8 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    Action, ByteCount, DatabaseName, Reason, ReasonCode, RecoveryPointId, SeriesName, Step, StepId,
-    TierName, VerifyLevel,
+    Action, ByteCount, DatabaseName, Keep, Reason, ReasonCode, RecoveryPointId, SeriesName, Step,
+    StepId, TierName, VerifyLevel,
     plan::{Kept, Missed, NextSlot, NotPlanned},
     step::{Limits, Precondition},
 };
@@ -42,6 +42,8 @@ pub(crate) struct Output {
     pub(crate) missed: Vec<Missed>,
     pub(crate) next_slots: Vec<NextSlot>,
     pub(crate) approval: Vec<Reason>,
+    /// Rules that stay in force although the policy has shortened them, because what they keep is still there.
+    pub(crate) still_in_force: Vec<(DatabaseName, SeriesName, TierName, Keep)>,
 }
 
 impl Output {
@@ -52,6 +54,7 @@ impl Output {
         self.missed.append(&mut other.missed);
         self.next_slots.append(&mut other.next_slots);
         self.approval.append(&mut other.approval);
+        self.still_in_force.append(&mut other.still_in_force);
     }
 
     pub(crate) fn wait(&mut self, what: String, code: ReasonCode, text: impl Into<String>) {

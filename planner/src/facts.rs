@@ -110,22 +110,13 @@ impl<'a> SeriesFacts<'a> {
         format!("{}/{}", self.database.name, self.series.name)
     }
 
-    /// Indices of the points that the point at `index` needs to be restored, nearest first.
-    pub(crate) fn ancestors(&self, index: usize) -> Vec<usize> {
-        let mut found = Vec::new();
-        let mut at = index;
-        while let Some(parent) = &self.points[at].point.parent {
-            // Parents are older, and points stand newest first: looking only further back cannot loop.
-            let Some(step) = self.points[at + 1..]
-                .iter()
-                .position(|facts| &facts.point.id == parent)
-            else {
-                break;
-            };
-            at += 1 + step;
-            found.push(at);
-        }
-        found
+    /// Index of the point that the point at `index` is incremental to, if it is known.
+    pub(crate) fn parent(&self, index: usize) -> Option<usize> {
+        let parent = self.points[index].point.parent.as_ref()?;
+        // Parents are older, and points stand newest first: looking only further back cannot loop.
+        let older = &self.points[index + 1..];
+        let step = older.iter().position(|facts| &facts.point.id == parent)?;
+        Some(index + 1 + step)
     }
 }
 

@@ -27,7 +27,8 @@ use draft::{Output, Words};
 use facts::{BySeries, SeriesFacts};
 use jiff::Timestamp;
 use model::{
-    DatabaseName, Inventory, Plan, SeriesName, TierName, plan::FORMAT, tier_facts::TierCapabilities,
+    DatabaseName, Inventory, Keep, Plan, SeriesName, TierName, plan::FORMAT,
+    tier_facts::TierCapabilities,
 };
 use policy_schema::{Policy, policy::DatabaseDeclaration};
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,7 +102,7 @@ pub fn draft_plan(
         next_slots: output.next_slots,
         not_planned: output.not_planned,
         policy_digest: policy.digest.clone(),
-        retention: retention_of(policy),
+        retention: retention_of(policy, output.still_in_force),
         steps,
     }
 }
@@ -159,10 +160,15 @@ fn undeclared(world: &World<'_>, groups: &BySeries<'_>, output: &mut Output) {
     }
 }
 
+type Retention = BTreeMap<DatabaseName, BTreeMap<SeriesName, BTreeMap<TierName, Keep>>>;
+
+/// What is in force after the plan was carried out completely: the policy's rules, except where a longer one still
+/// protects points.
 fn retention_of(
     policy: &Policy,
-) -> BTreeMap<DatabaseName, BTreeMap<SeriesName, BTreeMap<TierName, model::Keep>>> {
-    policy
+    still_in_force: Vec<(DatabaseName, SeriesName, TierName, Keep)>,
+) -> Retention {
+    let mut retention: Retention = policy
         .databases
         .values()
         .map(|database| {
@@ -172,5 +178,14 @@ fn retention_of(
             });
             (database.name.clone(), series.collect())
         })
-        .collect()
+        .collect();
+    for (database, series, tier, keep) in still_in_force {
+        retention
+            .entry(database)
+            .or_default()
+            .entry(series)
+            .or_default()
+            .insert(tier, keep);
+    }
+    retention
 }

@@ -37,14 +37,19 @@ pub(super) fn what_nothing_keeps_goes_when_it_is_safe(
             .rev()
             .filter(|index| here.present(*index) && !draft.tiers[tier].keeps(*index))
             .collect();
-        if unkept.is_empty() || !here.reachable {
+        if unkept.is_empty() {
             continue;
         }
+        if !here.reachable {
+            approval::judge(world, facts, draft, tier, &unkept, &mut Vec::new());
+            continue;
+        }
+        let mut pruned = Vec::new();
         let all = || format!("prune {} of {}@{}", unkept.len(), facts.name(), here.name);
         if let Some(reason) = &world.clock {
             draft.output.wait(all(), reason.code, reason.text.clone());
         } else if blind.is_empty() {
-            prune_on(world, facts, draft, tier, &unkept);
+            pruned = prune_on(world, facts, draft, tier, &unkept);
         } else {
             draft.output.wait(
                 all(),
@@ -55,6 +60,9 @@ pub(super) fn what_nothing_keeps_goes_when_it_is_safe(
                 ),
             );
         }
+        approval::judge(world, facts, draft, tier, &unkept, &mut pruned);
+        let steps = pruned.into_iter().map(|(_, step)| step);
+        draft.output.steps.extend(steps);
     }
 }
 
@@ -64,7 +72,7 @@ fn prune_on(
     draft: &mut Draft<'_>,
     tier: usize,
     unkept: &[usize],
-) {
+) -> Vec<(usize, Step)> {
     let here = &facts.tiers[tier];
     let min_verified = world.policy.safety.min_verified;
     let proofs = new_proofs(facts, draft, tier);
@@ -134,12 +142,39 @@ fn prune_on(
         };
         pruned.push((index, step));
     }
+    spare_parents(facts, draft, tier, &mut pruned);
     children_go_first(facts, &mut pruned);
-    approval::judge(world, facts, draft, tier, &mut pruned);
-    draft
-        .output
-        .steps
-        .extend(pruned.into_iter().map(|(_, step)| step));
+    pruned
+}
+
+/// What cannot go yet (a locked copy) may be incremental to what could: then neither goes.
+fn spare_parents(
+    facts: &SeriesFacts<'_>,
+    draft: &mut Draft<'_>,
+    tier: usize,
+    pruned: &mut Vec<(usize, Step)>,
+) {
+    let here = &facts.tiers[tier];
+    // Newest first: a parent that is spared here spares its own parent when its turn comes.
+    for index in 0..facts.points.len() {
+        let Some(parent) = facts.parent(index).filter(|_| here.present(index)) else {
+            continue;
+        };
+        if pruned.iter().any(|(gone, _)| *gone == index) {
+            continue;
+        }
+        if let Some(at) = pruned.iter().position(|(gone, _)| *gone == parent) {
+            pruned.remove(at);
+            draft.output.wait(
+                format!("prune {}@{}", facts.points[parent].point.id, here.name),
+                ReasonCode::ChainNeeded,
+                format!(
+                    "needed by {}, which cannot be deleted yet",
+                    facts.points[index].point.id
+                ),
+            );
+        }
+    }
 }
 
 fn count_of(number: usize) -> u32 {

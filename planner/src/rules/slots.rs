@@ -122,7 +122,7 @@ fn reason_for(
         None if facts.points.is_empty() => {
             format!("slot {due} is due: first recovery point of the series")
         }
-        None => format!("slot {due} is due: no earlier recovery point can be read any more"),
+        None => format!("slot {due} is due: no recovery point of the series can be read any more"),
     };
     Reason::new(ReasonCode::SlotDue, text)
 }
@@ -139,7 +139,13 @@ fn candidate(
         .points
         .iter()
         .any(|known| known.point.id == id_of(slot));
+    let mut reason = reason;
     let slot = if taken {
+        reason.text = format!(
+            "{}; the slot's own point can no longer be read",
+            reason.text
+        )
+        .into();
         whole_seconds(world.now)
     } else {
         slot

@@ -111,16 +111,13 @@ fn keep_the_newest(facts: &SeriesFacts<'_>, draft: &mut Draft<'_>, tier: usize) 
 
 fn keep_chains(facts: &SeriesFacts<'_>, draft: &mut Draft<'_>, tier: usize) {
     let mine = &mut draft.tiers[tier];
-    // Newest first: ancestors are older, so one walk reaches them through every kept point.
+    // Newest first: parents are older, so one walk reaches the whole chain of every kept point.
     for index in 0..facts.points.len() {
-        if facts.points[index].point.parent.is_none() || !mine.keeps(index) {
-            continue;
-        }
-        for ancestor in facts.ancestors(index) {
-            mine.also_kept[ancestor].push(Arc::from(format!(
-                "needed by {}",
-                facts.points[index].point.id
-            )));
+        if mine.keeps(index)
+            && let Some(parent) = facts.parent(index)
+        {
+            let words = format!("needed by {}", facts.points[index].point.id);
+            mine.also_kept[parent].push(Arc::from(words));
         }
     }
 }

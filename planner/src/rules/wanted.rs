@@ -34,12 +34,12 @@ pub(super) fn each_tier_wants_what_its_retention_keeps(
                     .any(|why| *why != crate::retention::Why::Held);
             }
         }
-        // A point without its chain is no point.
+        // A point without its chain is no point. Newest first, so that one walk reaches the whole chain.
         for index in 0..wanted.len() {
-            if wanted[index] {
-                for ancestor in facts.ancestors(index) {
-                    wanted[ancestor] = true;
-                }
+            if wanted[index]
+                && let Some(parent) = facts.parent(index)
+            {
+                wanted[parent] = true;
             }
         }
         let draft = &mut draft.tiers[tier];

@@ -1,6 +1,8 @@
 //! Each rule by example: a few lines of policy and inventory, and the plan as a person reads it.
 
-use super::support::{at, daily, ids, inventory, keep, plan, plan_with, policy, show, show_kept};
+use super::support::{
+    apply_to, at, daily, ids, inventory, keep, plan, plan_with, policy, show, show_kept,
+};
 use mainstay_planner::Options;
 use model::{Action, ByteCount, DatabaseName, ReasonCode, SeriesName, TierName, tier_facts::Space};
 
@@ -193,6 +195,80 @@ fn shortened_retention_needs_approval_and_routine_pruning_does_not() {
         .insert(TierName::new("nas").unwrap(), keep("daily=5"));
     let plan = plan(&policy, &inventory, NOW);
     insta::assert_snapshot!(show(&plan));
+}
+
+#[test]
+fn a_shortened_rule_is_not_in_force_before_it_was_approved() {
+    let policy = policy(r#"orders/daily "0 2 * * *" nas{daily=3} archive{monthly=1}"#);
+    let points = daily("orders/daily", "2026-11-01", 1, "nas:v archive:v")
+        + &daily("orders/daily", "2026-11-16", 6, "nas:v")
+        + "unreachable archive";
+    let mut inventory = inventory(NOW, &points);
+    let in_force = |keep| [(TierName::new("nas").unwrap(), keep)].into();
+    inventory.retention_in_force = [(
+        database("orders"),
+        [(SeriesName::new("daily").unwrap(), in_force(keep("daily=5")))].into(),
+    )]
+    .into();
+    // Nothing can be deleted now; carrying this plan out must not make the next one routine.
+    let waiting = plan(&policy, &inventory, NOW);
+    assert!(!waiting.applyable);
+    apply_to(&mut inventory, &waiting);
+    inventory.unreachable_tiers.clear();
+    let next = plan(&policy, &inventory, NOW);
+    assert_eq!(next.approval[0].code, ReasonCode::RetentionShortened);
+    let routine = next.steps.iter().find(|step| !step.needs_approval);
+    assert!(routine.is_none() || routine.unwrap().retention == Some(keep("daily=5")));
+    apply_to(&mut inventory, &next);
+    let after = plan(&policy, &inventory, NOW);
+    assert!(
+        !after.applyable && !after.needs_approval,
+        "{}",
+        show(&after)
+    );
+}
+
+#[test]
+fn the_parent_of_a_locked_point_waits_with_it() {
+    let policy = policy(r#"orders/daily "0 2 * * *" nas{daily=1}"#);
+    let points = "
+        orders/daily/20261118T020000Z nas:v
+        orders/daily/20261119T020000Z nas:v parent=orders/daily/20261118T020000Z
+        orders/daily/20261120T020000Z nas:vL2027-01-01T00:00:00Z parent=orders/daily/20261119T020000Z
+        orders/daily/20261121T020000Z nas:v";
+    let plan = plan(&policy, &inventory(NOW, points), NOW);
+    assert!(!plan.applyable, "{}", show(&plan));
+    let codes: Vec<ReasonCode> = plan
+        .not_planned
+        .iter()
+        .map(|wait| wait.reason.code)
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            ReasonCode::Locked,
+            ReasonCode::ChainNeeded,
+            ReasonCode::ChainNeeded
+        ]
+    );
+}
+
+#[test]
+fn a_chain_that_ages_out_goes_children_first() {
+    let policy = policy(r#"orders/daily "0 2 * * *" nas{last=3}"#);
+    let points = "
+        orders/daily/20261117T020000Z nas:v
+        orders/daily/20261118T020000Z nas:v parent=orders/daily/20261117T020000Z
+        orders/daily/20261119T020000Z nas:v
+        orders/daily/20261120T020000Z nas:v
+        orders/daily/20261121T020000Z nas:v";
+    let plan = plan(&policy, &inventory(NOW, points), NOW);
+    let order: Vec<&str> = plan
+        .steps
+        .iter()
+        .map(|step| step.recovery_point.stamp())
+        .collect();
+    assert_eq!(order, ["20261118T020000Z", "20261117T020000Z"]);
 }
 
 #[test]
