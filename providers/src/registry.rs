@@ -41,7 +41,7 @@ pub struct TierEntry {
 
 /// All engines.
 pub fn engines() -> Vec<EngineEntry> {
-    Vec::new()
+    vec![crate::engines::sqlite::entry()]
 }
 
 /// All kinds of tiers.

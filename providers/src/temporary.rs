@@ -46,6 +46,18 @@ impl Temporary {
         }
     }
 
+    /// Its temporary name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives it a name in the same folder, replacing what is there.
+    pub(crate) fn rename_over(&mut self, name: &str) -> rustix::io::Result<()> {
+        rustix::fs::renameat(&self.folder, self.name.as_str(), &self.folder, name)?;
+        self.renamed = true;
+        Ok(())
+    }
+
     /// Gives it its final name in the same folder; `EXIST` when that name is taken. `NOSYS` when the file system has no way.
     pub(crate) fn rename_to(&mut self, name: &str) -> rustix::io::Result<()> {
         let renamed = rustix::fs::renameat_with(
