@@ -54,7 +54,7 @@ pub(super) struct Target {
 
 impl Target {
     /// A path as a person wrote it, relative to the working folder. A link is followed, so that what it points to is replaced.
-    fn new(written: &str) -> Result<Self> {
+    pub(super) fn new(written: &str) -> Result<Self> {
         let asked = Path::new(written);
         let path = asked.canonicalize().unwrap_or_else(|_| asked.to_owned());
         let name = path
