@@ -100,6 +100,17 @@ codes! {
     BreakerTripped = "breaker-tripped",
 }
 
+impl ReasonCode {
+    /// Whether something that is not planned for this reason leaves data less protected than the policy wants, so that an
+    /// apply which could do nothing about it must not end as a success. Waiting prunes, holds and locks are normal states.
+    pub fn leaves_unprotected(self) -> bool {
+        matches!(
+            self,
+            Self::TierUnreachable | Self::TierFull | Self::NoGoodCopy | Self::WindowPassed
+        )
+    }
+}
+
 impl std::fmt::Display for ReasonCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

@@ -1,0 +1,94 @@
+//! `apply`: the saved plan, or a new one that is shown and agreed to first.
+
+use super::{planning, running, show};
+use crate::{
+    arguments::{ApplyArguments, Global},
+    clock,
+    exit::Exit,
+    failure::{Failure, Result},
+    policy,
+    render::{out, plan_text},
+    wiring,
+};
+use std::io::{BufRead as _, IsTerminal as _};
+
+pub(crate) async fn run(arguments: ApplyArguments, global: &Global) -> Result<Exit> {
+    let run = &arguments.run;
+    if let Some(file) = &arguments.plan {
+        if arguments.source.refresh || !arguments.source.purge.is_empty() {
+            return Err(Failure::new(
+                "mainstay::apply::saved-plan",
+                "a saved plan is carried out as it is",
+            )
+            .help("give --refresh and --purge to `mainstay plan --out FILE`"));
+        }
+        let plan = show::read(file)?;
+        let (path, policy) = running::policy_of(&plan, global)?;
+        approval_fits(run.approve.as_deref(), &plan)?;
+        if plan.steps.is_empty() && !global.json {
+            out::data(&plan_text::plan(&plan, &policy.timezone))?;
+        }
+        return running::carry_out(&plan, Vec::new(), &path, &policy, run, global).await;
+    }
+    if run.approve.is_some() {
+        return Err(Failure::new("mainstay::apply::approve-what", "a plan made now has another id than the one that was approved")
+            .help("save the plan with `mainstay plan --out FILE`, read it, then `mainstay apply FILE --approve ID`"));
+    }
+
+    let (path, policy) = policy::load(global)?;
+    let now = clock::now();
+    let options = planning::options(&arguments.source, &policy)?;
+    let looked = planning::look(global, &path, &policy, now, arguments.source.refresh).await?;
+    planning::check_purge(&options, &policy, &looked.inventory)?;
+    let plan = planner::plan(
+        &policy,
+        &looked.inventory,
+        &wiring::capabilities(&policy)?,
+        now,
+        &options,
+    );
+    if !global.json {
+        out::data(&plan_text::plan(&plan, &policy.timezone))?;
+    }
+    if !plan.steps.is_empty() && !run.auto_approve {
+        agree()?;
+    }
+    // Also with nothing to do: a crashed run is cleaned up after, and the retention of the policy comes into force.
+    running::carry_out(&plan, looked.drift, &path, &policy, run, global).await
+}
+
+/// An id that is not this plan's is a mistake to stop at, not an approval to ignore.
+fn approval_fits(approve: Option<&str>, plan: &model::Plan) -> Result<()> {
+    match (approve, &plan.id) {
+        (Some(approve), Some(id)) if approve != id.as_str() => Err(Failure::new(
+            "mainstay::apply::approve-other",
+            format!("`{approve}` is not the id of this plan, which is `{id}`"),
+        )
+        .help("read the plan with `mainstay show FILE` and approve the id that it has")
+        .exit(Exit::NeedsApproval)),
+        _ => Ok(()),
+    }
+}
+
+/// Asks on a terminal; elsewhere silence is not consent.
+fn agree() -> Result<()> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::new(
+            "mainstay::apply::not-agreed",
+            "there is no terminal to ask on",
+        )
+        .help("give `--auto-approve` for routine changes, or a saved plan")
+        .exit(Exit::NeedsApproval));
+    }
+    out::words("\nCarry this out? Only `yes` is taken as consent: ");
+    let mut answer = String::new();
+    let read = stdin.lock().read_line(&mut answer);
+    if read.is_err() || answer.trim() != "yes" {
+        return Err(
+            Failure::new("mainstay::apply::not-agreed", "nothing was done")
+                .exit(Exit::NeedsApproval),
+        );
+    }
+    Ok(())
+}

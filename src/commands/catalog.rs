@@ -1,0 +1,222 @@
+//! `catalog rebuild | runs | events | audit`: looking after what is remembered between runs.
+
+use super::running::{self, RealClock};
+use crate::{
+    arguments::{CatalogCommand, Global},
+    clock,
+    exit::Exit,
+    failure::{Failure, Result},
+    policy,
+    render::{color, out, plan_text::local, progress::outcome_words, table::table},
+    session, settings, wiring,
+};
+use executor::{Clock, rebuild};
+use jiff::tz::TimeZone;
+use model::event::What;
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+
+pub(crate) async fn run(command: CatalogCommand, global: &Global) -> Result<Exit> {
+    match command {
+        CatalogCommand::Rebuild { tier } => rebuild_from(&tier, global).await,
+        CatalogCommand::Runs { limit } => runs(limit, global).await,
+        CatalogCommand::Events { run } => events(&run, global).await,
+        CatalogCommand::Audit { limit } => audit(limit, global).await,
+    }
+}
+
+async fn rebuild_from(only: &[String], global: &Global) -> Result<Exit> {
+    let (path, policy) = policy::load(global)?;
+    let mut tiers = wiring::tiers(&policy)?;
+    for name in only {
+        if !tiers.keys().any(|tier| tier.as_str() == name) {
+            return Err(Failure::new(
+                "mainstay::arguments::tier",
+                format!("the policy declares no tier `{name}`"),
+            )
+            .help("see the [tier.…] tables of the policy"));
+        }
+    }
+    if !only.is_empty() {
+        tiers.retain(|tier, _| only.iter().any(|name| name == tier.as_str()));
+    }
+    let catalog = session::catalog(global, &path).await?;
+    let clock: Arc<dyn Clock> = Arc::new(RealClock);
+    let report = rebuild(
+        &catalog,
+        &tiers,
+        &clock,
+        &running::run_name(clock::now()),
+        Duration::from_secs(30),
+    )
+    .await?;
+    catalog.close().await;
+    let trouble = !report.unusable.is_empty()
+        || !report.unreachable.is_empty()
+        || !report.rebuilt.differing.is_empty();
+    if global.json {
+        let unusable: Vec<_> = report
+            .unusable
+            .iter()
+            .map(|(point, tier, why)| json!({"recovery_point": point, "tier": tier, "why": why}))
+            .collect();
+        let differing: Vec<_> = report
+            .rebuilt
+            .differing
+            .iter()
+            .map(|(point, tier)| json!({"recovery_point": point, "tier": tier}))
+            .collect();
+        out::json(&json!({
+            "format": "mainstay.rebuild.v1", "points": report.rebuilt.points, "copies": report.rebuilt.copies,
+            "unusable": unusable, "differing": differing, "unreachable": report.unreachable,
+        }))?;
+    } else {
+        out::data(&format!(
+            "The catalog knows {} recovery point(s) with {} copies.\n",
+            report.rebuilt.points, report.rebuilt.copies
+        ))?;
+        for (point, tier, why) in &report.unusable {
+            out::words(&format!(
+                "{} {point} on {tier} cannot be used: {why}\n",
+                color::paint(color::WARN, "!")
+            ));
+        }
+        for (point, tier) in &report.rebuilt.differing {
+            out::words(&format!(
+                "{} {point} on {tier} has another manifest than the copy elsewhere and was left out\n",
+                color::paint(color::WARN, "!")
+            ));
+        }
+        for (tier, failure) in &report.unreachable {
+            out::words(&format!(
+                "{} tier {tier} could not be read: {}\n",
+                color::paint(color::WARN, "!"),
+                failure.message
+            ));
+        }
+        out::words(
+            "Verifications and holds are not in manifests: copies count as not verified until the next apply or verify.\n",
+        );
+    }
+    Ok(if trouble {
+        Exit::PartlyFailed
+    } else {
+        Exit::Done
+    })
+}
+
+async fn runs(limit: u32, global: &Global) -> Result<Exit> {
+    let policy = settings::policy_path(global)?;
+    let runs = match session::catalog_if_any(global, &policy).await? {
+        Some(catalog) => catalog.runs(u64::from(limit)).await?,
+        None => Vec::new(),
+    };
+    if global.json {
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|run| json!({"id": run.id, "plan": run.plan_digest, "policy_digest": run.policy_digest, "who": run.who, "started_at": run.started_at, "finished_at": run.finished_at, "summary": run.summary}))
+            .collect();
+        out::json(&json!({"format": "mainstay.runs.v1", "runs": runs}))?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = runs
+        .iter()
+        .map(|run| {
+            let ended = match (&run.summary, run.finished_at) {
+                (Some(s), _) => format!(
+                    "{} done, {} failed, {} other",
+                    s.done + s.already_done,
+                    s.failed,
+                    s.skipped + s.stale + s.blocked + s.needs_approval
+                ),
+                (None, _) => color::paint(color::WARN, "not ended: running or crashed"),
+            };
+            vec![
+                run.id.clone(),
+                local(run.started_at, &TimeZone::UTC),
+                run.who.clone(),
+                ended,
+            ]
+        })
+        .collect();
+    out::data(&if rows.is_empty() {
+        "No runs.\n".to_owned()
+    } else {
+        table(&["RUN", "STARTED", "WHO", "RESULT"], &rows)
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn events(run: &str, global: &Global) -> Result<Exit> {
+    let policy = settings::policy_path(global)?;
+    let Some(catalog) = session::catalog_if_any(global, &policy).await? else {
+        return Err(session::no_catalog());
+    };
+    let events = catalog.events(run).await?;
+    if events.is_empty() {
+        return Err(Failure::new(
+            "mainstay::catalog::unknown-run-events",
+            format!("there are no events of a run `{run}`"),
+        )
+        .help("list the runs with `mainstay catalog runs`"));
+    }
+    for event in &events {
+        if global.json {
+            out::json(event)?;
+            continue;
+        }
+        let words = match &event.what {
+            What::RunStarted { plan, steps } => {
+                format!("run started: {steps} step(s) of plan {plan}")
+            }
+            What::CleanedUp { what } => format!("cleaned up {what}"),
+            What::StepStarted { step, attempt } => format!("{step}: try {attempt}"),
+            What::StepProgress { .. } => continue,
+            What::StepRetried {
+                step,
+                error,
+                after_seconds,
+            } => format!("{step}: {}; next try in {after_seconds} s", error.message),
+            What::StepFinished { step, outcome, .. } => {
+                format!("{step}: {}", outcome_words(outcome).trim_end())
+            }
+            What::RunFinished { summary } => format!(
+                "run finished: {} done, {} failed",
+                summary.done, summary.failed
+            ),
+        };
+        out::data(&format!("{}  {words}\n", event.at))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn audit(limit: u32, global: &Global) -> Result<Exit> {
+    let policy = settings::policy_path(global)?;
+    let entries = match session::catalog_if_any(global, &policy).await? {
+        Some(catalog) => catalog.audit_entries(u64::from(limit)).await?,
+        None => Vec::new(),
+    };
+    if global.json {
+        let entries: Vec<_> = entries.iter().map(|entry| json!({"at": entry.at, "who": entry.who, "kind": entry.kind.as_str(), "what": entry.what, "why": entry.why})).collect();
+        out::json(&json!({"format": "mainstay.audit.v1", "entries": entries}))?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = entries
+        .iter()
+        .map(|entry| {
+            vec![
+                local(entry.at, &TimeZone::UTC),
+                entry.kind.as_str().to_owned(),
+                entry.what.clone(),
+                entry.who.clone(),
+                entry.why.clone(),
+            ]
+        })
+        .collect();
+    out::data(&if rows.is_empty() {
+        "No entries.\n".to_owned()
+    } else {
+        table(&["AT", "KIND", "WHAT", "WHO", "WHY"], &rows)
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,144 @@
+//! What `plan`, `apply`, `backup` and `status` share: looking at reality, and what was asked for beside the policy.
+
+use crate::{
+    arguments::{Global, PlanSource},
+    failure::{Failure, Result},
+    session, settings, wiring,
+};
+use executor::{Drift, Refresh, observe};
+use jiff::Timestamp;
+use model::{DatabaseName, Inventory, SeriesName};
+use planner::Options;
+use policy_schema::Policy;
+// READONLY use
+use std::{path::Path, sync::Arc};
+
+/// Reality as far as it could be seen.
+pub(crate) struct Looked {
+    /// What exists.
+    pub(crate) inventory: Inventory,
+    /// How it differs from the catalog.
+    pub(crate) drift: Vec<Drift>,
+}
+
+/// Looks without changing anything: the catalog is read, the tiers are wrapped read-only.
+pub(crate) async fn look(
+    global: &Global,
+    path: &Path,
+    policy: &Policy,
+    now: Timestamp,
+    refresh: bool,
+) -> Result<Looked> {
+    let catalog = session::catalog_if_any(global, path).await?;
+    let mut tiers = wiring::tiers(policy)?;
+    for wired in tiers.values_mut() {
+        let _ = &wired;
+    }
+    let refresh = if refresh {
+        Refresh::Full
+    } else {
+        Refresh::Shallow
+    };
+    let observed = observe(catalog.as_ref(), &tiers, now, refresh).await?;
+    if let Some(catalog) = catalog {
+        catalog.close().await;
+    }
+    Ok(Looked {
+        inventory: observed.inventory,
+        drift: observed.drift,
+    })
+}
+
+/// The planner's options from the command line.
+pub(crate) fn options(source: &PlanSource, policy: &Policy) -> Result<Options> {
+    let mut options = Options::default();
+    for text in &source.purge {
+        let (database, series) = database_and_series(text)?;
+        let declared = policy.databases.get(&database);
+        let still_there = match &series {
+            Some(series) => declared.is_some_and(|declared| declared.series.contains_key(series)),
+            None => declared.is_some(),
+        };
+        if still_there {
+            return Err(Failure::new(
+                "mainstay::plan::purge-declared",
+                format!("`{text}` is declared in the policy, so it cannot be purged"),
+            )
+            .help(
+                "remove it from the policy first; only what is no longer declared can be purged",
+            ));
+        }
+        options.purge.push((database, series));
+    }
+    Ok(options)
+}
+
+/// A purge that names nothing is a typing error, not a success.
+pub(crate) fn check_purge(
+    options: &Options,
+    _policy: &Policy,
+    inventory: &Inventory,
+) -> Result<()> {
+    for (database, series) in &options.purge {
+        let found = inventory.recovery_points.iter().any(|point| {
+            &point.database == database
+                && series.as_ref().is_none_or(|series| series == &point.series)
+        });
+        if !found {
+            let series = series
+                .as_ref()
+                .map(|series| format!("/{series}"))
+                .unwrap_or_default();
+            return Err(Failure::new(
+                "mainstay::plan::purge-nothing",
+                format!("there is no recovery point of `{database}{series}` to purge"),
+            )
+            .help("see what is orphaned with `mainstay plan`"));
+        }
+    }
+    Ok(())
+}
+
+/// `database` or `database/series`.
+fn database_and_series(text: &str) -> Result<(DatabaseName, Option<SeriesName>)> {
+    let bad = |error: model::names::NameError| {
+        Failure::new("mainstay::arguments::name", error.to_string())
+            .help("write DATABASE or DATABASE/SERIES")
+    };
+    match text.split_once('/') {
+        Some((database, series)) => Ok((
+            DatabaseName::new(database).map_err(bad)?,
+            Some(SeriesName::new(series).map_err(bad)?),
+        )),
+        None => Ok((DatabaseName::new(text).map_err(bad)?, None)),
+    }
+}
+
+/// A declared database, or an error that names those that are.
+pub(crate) fn declared<'a>(
+    policy: &'a Policy,
+    name: &str,
+) -> Result<&'a policy_schema::policy::DatabaseDeclaration> {
+    policy.databases.get(name).ok_or_else(|| {
+        let known: Vec<&str> = policy
+            .databases
+            .keys()
+            .map(DatabaseName::as_str)
+            .take(20)
+            .collect();
+        Failure::new(
+            "mainstay::arguments::database",
+            format!("the policy declares no database `{name}`"),
+        )
+        .help(if known.is_empty() {
+            "it declares none".to_owned()
+        } else {
+            format!("it declares: {}", known.join(", "))
+        })
+    })
+}
+
+/// Folder for staged files, beside the catalog.
+pub(crate) fn scratch(policy: &Path) -> std::path::PathBuf {
+    settings::state_folder(policy).join("scratch")
+}

@@ -1,0 +1,82 @@
+//! Loading the policy for a command: findings are shown once, and an unusable policy ends the command with exit 4.
+
+use crate::{
+    arguments::Global,
+    exit::Exit,
+    failure::{Failure, Result},
+    render::{findings, out},
+    settings, wiring,
+};
+use model::{Finding, Severity};
+use policy_schema::{Disk, Loaded, Policy};
+use std::path::{Path, PathBuf};
+
+/// Columns when the terminal does not say.
+const WIDTH: usize = 100;
+
+/// A policy that was looked at.
+pub(crate) struct Checked {
+    /// It, if no finding is an error.
+    pub(crate) policy: Option<Policy>,
+    /// All findings, by file and place.
+    pub(crate) findings: Vec<Finding>,
+    /// What the loader knows, for `explain`.
+    pub(crate) loaded: Loaded,
+    sources: findings::Sources,
+}
+
+impl Checked {
+    /// Whether a command may go on: no error, and under `--strict` no warning.
+    pub(crate) fn is_acceptable(&self, strict: bool) -> bool {
+        self.policy.is_some()
+            && !self
+                .findings
+                .iter()
+                .any(|finding| strict || finding.severity == Severity::Error)
+    }
+
+    /// Findings for people.
+    pub(crate) fn findings_text(&self) -> String {
+        findings::text(&self.findings, &self.sources, WIDTH)
+    }
+
+    /// Findings for programs.
+    pub(crate) fn findings_json(&self) -> serde_json::Value {
+        findings::json(&self.findings, &self.sources)
+    }
+}
+
+/// Looks at the policy; never fails for what is wrong in it.
+pub(crate) fn check(path: &Path) -> Checked {
+    let loaded = policy_schema::load_path(path, &Disk, &wiring::kinds());
+    let mut sources = findings::Sources::default();
+    for source in &loaded.sources {
+        let text = loaded.shown_text(&source.path).unwrap_or_default();
+        sources.add(&source.path, text);
+    }
+    Checked {
+        policy: loaded.policy.clone(),
+        findings: loaded.findings.clone(),
+        loaded,
+        sources,
+    }
+}
+
+/// The policy that a command works with, and its path. Shows warnings; errors end the command.
+pub(crate) fn load(global: &Global) -> Result<(PathBuf, Policy)> {
+    let path = settings::policy_path(global)?;
+    let checked = check(&path);
+    if !checked.findings.is_empty() {
+        out::words(&checked.findings_text());
+    }
+    let acceptable = checked.is_acceptable(global.strict);
+    match checked.policy {
+        Some(policy) if acceptable => Ok((path, policy)),
+        _ => Err(Failure::new(
+            "mainstay::policy::invalid",
+            format!("the policy `{}` cannot be used", path.display()),
+        )
+        .help("mend the findings above; `mainstay validate` shows them alone")
+        .exit(Exit::PolicyInvalid)),
+    }
+}

@@ -1,0 +1,35 @@
+//! One bar for one piece of long work outside a run; nothing when stderr is no terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{io::IsTerminal, sync::Arc, time::Duration};
+
+/// A bar that counts bytes.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// Starts it.
+    pub(crate) fn new(what: &str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let style =
+            ProgressStyle::with_template("  {spinner} {msg} {bytes} {bytes_per_sec} {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let bar = ProgressBar::new_spinner()
+            .with_style(style)
+            .with_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+
+    /// What the work calls with the bytes moved so far.
+    pub(crate) fn progress(&self) -> providers::stream::Progress {
+        let bar = self.0.clone();
+        Arc::new(move |bytes| bar.set_position(bytes))
+    }
+
+    /// Removes it.
+    pub(crate) fn finish(self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,17 @@
+//! Words, tables and pictures. Everything that people read is made here and nowhere else.
+//!
+//! Renderers write into a `String`; `out` prints it. Colours are always written and stripped on the way out when they
+//! are not wanted (NO_COLOR, no terminal), so that there is one code path.
+
+pub(crate) mod bar;
+pub(crate) mod color;
+pub(crate) mod drift;
+pub(crate) mod findings;
+pub(crate) mod out;
+pub(crate) mod plan_dot;
+pub(crate) mod plan_markdown;
+pub(crate) mod plan_text;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod status;
+pub(crate) mod table;

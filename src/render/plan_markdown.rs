@@ -1,0 +1,176 @@
+//! A plan as a pull-request comment: the worst first, and never longer than a forge accepts.
+//!
+//! Invariant: the text stays under [`MARKDOWN_LIMIT`]; what is cut is counted, and the same plan is always cut alike.
+
+use super::plan_text::{local, sign, totals};
+use crate::arguments::MARKDOWN_LIMIT;
+use jiff::tz::TimeZone;
+use model::{Action, Plan, Step};
+use std::fmt::Write as _;
+
+/// The whole comment.
+pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
+    let mut head = String::new();
+    let _ = writeln!(
+        head,
+        "### Mainstay plan: {}\n",
+        if plan.steps.is_empty() {
+            "no changes".to_owned()
+        } else {
+            totals(plan)
+        }
+    );
+    if plan.needs_approval {
+        let _ = writeln!(
+            head,
+            "> [!CAUTION]\n> This plan deletes more than routine and needs approval:"
+        );
+        for reason in plan.approval.iter().take(20) {
+            let _ = writeln!(head, "> - {} (`{}`)", escape(&reason.text), reason.code);
+        }
+        let _ = writeln!(head);
+    }
+    let mut tail = String::new();
+    if !plan.next_slots.is_empty() {
+        let next: Vec<String> = plan
+            .next_slots
+            .iter()
+            .take(20)
+            .map(|slot| {
+                format!(
+                    "`{}/{}` {}",
+                    slot.database,
+                    slot.series,
+                    local(slot.at, zone)
+                )
+            })
+            .collect();
+        let _ = writeln!(
+            tail,
+            "\nNext: {}{}",
+            next.join(", "),
+            if plan.next_slots.len() > 20 {
+                ", …"
+            } else {
+                ""
+            }
+        );
+    }
+    if let Some(id) = &plan.id {
+        let _ = writeln!(
+            tail,
+            "\n<sub>plan `{id}`, evaluated at {}, {} copies kept</sub>",
+            plan.evaluated_at,
+            plan.kept.len()
+        );
+    }
+
+    let mut text = head;
+    let room = usize::try_from(MARKDOWN_LIMIT.0)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(tail.len() + 400);
+    // Deletions are what a reviewer must not miss, so they come first and are cut last.
+    let (deletions, others): (Vec<&Step>, Vec<&Step>) =
+        plan.steps.iter().partition(|step| step.destructive);
+    section(
+        &mut text,
+        room,
+        "Deleted",
+        &["", "recovery point", "tier", "size", "why"],
+        deletions.iter().map(|step| row(step)),
+    );
+    section(
+        &mut text,
+        room,
+        "Done",
+        &["", "recovery point", "tier", "size", "why"],
+        others.iter().map(|step| row(step)),
+    );
+    section(
+        &mut text,
+        room,
+        "Waiting",
+        &["what", "why"],
+        plan.not_planned.iter().map(|item| {
+            format!(
+                "| {} | {} |\n",
+                escape(&item.what),
+                escape(&item.reason.text)
+            )
+        }),
+    );
+    text.push_str(&tail);
+    text
+}
+
+fn section(
+    text: &mut String,
+    room: usize,
+    title: &str,
+    columns: &[&str],
+    rows: impl ExactSizeIterator<Item = String>,
+) {
+    let total = rows.len();
+    if total == 0 {
+        return;
+    }
+    let _ = writeln!(text, "#### {title} ({total})\n");
+    let _ = writeln!(
+        text,
+        "| {} |\n|{}",
+        columns.join(" | "),
+        "---|".repeat(columns.len())
+    );
+    let mut shown = 0;
+    for row in rows {
+        // Room is counted in bytes, which is never less than characters.
+        if text.len() + row.len() > room {
+            break;
+        }
+        text.push_str(&row);
+        shown += 1;
+    }
+    if shown < total {
+        let _ = writeln!(
+            text,
+            "\n… and {} more: see `mainstay show PLAN_FILE`.",
+            total - shown
+        );
+    }
+    text.push('\n');
+}
+
+fn row(step: &Step) -> String {
+    let tier = match &step.from {
+        Some(from) => format!("{from} → {}", step.tier),
+        None => step.tier.to_string(),
+    };
+    let size = step
+        .bytes
+        .map(|bytes| bytes.to_string())
+        .unwrap_or_default();
+    let level = step
+        .level
+        .filter(|_| step.action == Action::Verify)
+        .map(|level| format!(" ({level})"))
+        .unwrap_or_default();
+    let approval = if step.needs_approval {
+        " **needs approval**"
+    } else {
+        ""
+    };
+    format!(
+        "| `{}` {}{level} | `{}` | {tier} | {size} | {}{approval} |\n",
+        sign(step.action),
+        step.action,
+        step.recovery_point,
+        escape(&step.reason.text)
+    )
+}
+
+/// Text inside a table cell.
+fn escape(text: &str) -> String {
+    text.replace('|', "\\|")
+        .replace(['\n', '\r'], " ")
+        .replace('<', "&lt;")
+}

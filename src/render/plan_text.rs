@@ -1,0 +1,292 @@
+//! A plan for people: what would be done and why, what waits, what is protected, what comes next.
+
+use super::{color, table::seen_width};
+use jiff::{Timestamp, tz::TimeZone};
+use model::{Action, ByteCount, Plan, Step};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Lines of one group (kept, waiting, next) before the rest is only counted.
+const GROUP_LIMIT: usize = 20;
+
+/// The sign before a step: `+` makes, `↑` copies, `?` looks, `-` deletes, `~` repairs, `=` records.
+pub(crate) fn sign(action: Action) -> &'static str {
+    match action {
+        Action::Backup => "+",
+        Action::Upload => "↑",
+        Action::Verify | Action::Drill => "?",
+        Action::Prune => "-",
+        Action::Repair => "~",
+        Action::Adopt => "=",
+        Action::Thaw => "*",
+    }
+}
+
+fn style(action: Action) -> anstyle::Style {
+    match action {
+        Action::Backup => color::ADD,
+        Action::Upload | Action::Repair | Action::Adopt | Action::Thaw => color::MOVE,
+        Action::Verify | Action::Drill => color::LOOK,
+        Action::Prune => color::REMOVE,
+    }
+}
+
+/// A time in the zone of the policy, as people write it.
+pub(crate) fn local(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone())
+        .strftime("%Y-%m-%d %H:%M %Z")
+        .to_string()
+}
+
+/// The whole plan.
+pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
+    let mut text = String::new();
+    let unprotected = plan
+        .not_planned
+        .iter()
+        .any(|item| item.reason.code.leaves_unprotected());
+    if plan.steps.is_empty() && unprotected {
+        let _ = writeln!(
+            text,
+            "{} Not everything that the policy wants exists, and nothing can be done about it now.",
+            color::paint(color::WARN, "Blocked.")
+        );
+    } else if plan.steps.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} Everything that the policy wants exists.",
+            color::paint(color::BOLD, "No changes.")
+        );
+    } else {
+        let _ = writeln!(
+            text,
+            "{}\n",
+            color::paint(
+                color::BOLD,
+                "Mainstay will do the following, in this order where it matters:"
+            )
+        );
+        steps(&mut text, plan);
+    }
+    approval(&mut text, plan);
+    waiting(&mut text, plan);
+    missed(&mut text, plan, zone);
+    protected(&mut text, plan);
+    next(&mut text, plan, zone);
+    if !plan.steps.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n{} {}",
+            color::paint(color::BOLD, "Plan:"),
+            totals(plan)
+        );
+    }
+    text
+}
+
+fn steps(text: &mut String, plan: &Plan) {
+    let mut databases: BTreeMap<&str, Vec<&Step>> = BTreeMap::new();
+    for step in &plan.steps {
+        databases
+            .entry(step.database.as_str())
+            .or_default()
+            .push(step);
+    }
+    for (database, steps) in databases {
+        let _ = writeln!(text, "{}", color::paint(color::BOLD, database));
+        let what: Vec<String> = steps.iter().map(|step| subject(step)).collect();
+        let width = what.iter().map(|what| seen_width(what)).max().unwrap_or(0);
+        for (step, what) in steps.iter().zip(what) {
+            let size = step
+                .bytes
+                .map(|bytes| format!("{bytes}"))
+                .unwrap_or_default();
+            let size = if step.action == Action::Backup && !size.is_empty() {
+                format!("~{size}")
+            } else {
+                size
+            };
+            let mark = format!("{} {:<7}", sign(step.action), step.action.as_str());
+            let pad = " ".repeat(width - seen_width(&what));
+            let approval = if step.needs_approval {
+                color::paint(color::WARN, " (needs approval)")
+            } else {
+                String::new()
+            };
+            let _ = writeln!(
+                text,
+                "  {} {what}{pad}  {size:>10}  {}{approval}",
+                color::paint(style(step.action), mark),
+                color::paint(color::DIM, &step.reason.text)
+            );
+        }
+    }
+}
+
+/// What a step works on: `daily/20261121T020000Z nas → attic`.
+fn subject(step: &Step) -> String {
+    let point = format!(
+        "{}/{}",
+        step.recovery_point.series(),
+        step.recovery_point.stamp()
+    );
+    match (&step.from, step.level) {
+        (Some(from), _) => format!("{point}  {from} → {}", step.tier),
+        (None, Some(level)) => format!("{point}  {} ({level})", step.tier),
+        _ => format!("{point}  {}", step.tier),
+    }
+}
+
+fn approval(text: &mut String, plan: &Plan) {
+    if !plan.needs_approval {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\n{}",
+        color::paint(
+            color::WARN,
+            "This plan deletes more than routine and needs approval:"
+        )
+    );
+    for reason in &plan.approval {
+        let _ = writeln!(
+            text,
+            "  ! {} {}",
+            reason.text,
+            color::paint(color::DIM, format!("[{}]", reason.code))
+        );
+    }
+    if let Some(id) = &plan.id {
+        let _ = writeln!(
+            text,
+            "  approve it with:  mainstay apply PLAN_FILE --approve {id}"
+        );
+    }
+}
+
+fn waiting(text: &mut String, plan: &Plan) {
+    if plan.not_planned.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{}", color::paint(color::BOLD, "Waiting, and why:"));
+    for item in plan.not_planned.iter().take(GROUP_LIMIT) {
+        let _ = writeln!(
+            text,
+            "  {} {}: {}",
+            color::paint(color::WARN, "!"),
+            item.what,
+            item.reason.text
+        );
+    }
+    more(text, plan.not_planned.len());
+}
+
+fn missed(text: &mut String, plan: &Plan, zone: &TimeZone) {
+    for missed in &plan.missed {
+        let _ = writeln!(
+            text,
+            "\n{} {}/{}: {} slot{} passed without a recovery point, {} to {}",
+            color::paint(color::WARN, "Missed:"),
+            missed.database,
+            missed.series,
+            missed.count,
+            if missed.count == 1 { "" } else { "s" },
+            local(missed.first, zone),
+            local(missed.last, zone)
+        );
+    }
+}
+
+fn protected(text: &mut String, plan: &Plan) {
+    let mut series: BTreeMap<(&str, &str), BTreeMap<&str, u32>> = BTreeMap::new();
+    for kept in &plan.kept {
+        let key = (kept.recovery_point.database(), kept.recovery_point.series());
+        *series
+            .entry(key)
+            .or_default()
+            .entry(kept.tier.as_str())
+            .or_default() += 1;
+    }
+    if series.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{}", color::paint(color::BOLD, "Protected:"));
+    let total = series.len();
+    for ((database, name), tiers) in series.into_iter().take(GROUP_LIMIT) {
+        let tiers: Vec<String> = tiers
+            .into_iter()
+            .map(|(tier, count)| format!("{count} on {tier}"))
+            .collect();
+        let _ = writeln!(
+            text,
+            "  {database}/{name}: recovery points kept: {}",
+            tiers.join(", ")
+        );
+    }
+    more(text, total);
+}
+
+fn next(text: &mut String, plan: &Plan, zone: &TimeZone) {
+    if plan.next_slots.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{}", color::paint(color::BOLD, "Next:"));
+    for slot in plan.next_slots.iter().take(GROUP_LIMIT) {
+        let _ = writeln!(
+            text,
+            "  {}/{} at {}",
+            slot.database,
+            slot.series,
+            local(slot.at, zone)
+        );
+    }
+    more(text, plan.next_slots.len());
+}
+
+fn more(text: &mut String, total: usize) {
+    if total > GROUP_LIMIT {
+        let _ = writeln!(text, "  … and {} more (see --json)", total - GROUP_LIMIT);
+    }
+}
+
+/// `1 to back up, 2 to verify, 1 to prune (frees 1.2 MiB).`
+pub(crate) fn totals(plan: &Plan) -> String {
+    let words = [
+        (Action::Backup, "to back up"),
+        (Action::Upload, "to upload"),
+        (Action::Verify, "to verify"),
+        (Action::Repair, "to repair"),
+        (Action::Adopt, "to adopt"),
+        (Action::Thaw, "to thaw"),
+        (Action::Drill, "to drill"),
+        (Action::Prune, "to prune"),
+    ];
+    let mut parts = Vec::new();
+    for (action, words) in words {
+        let steps: Vec<&Step> = plan
+            .steps
+            .iter()
+            .filter(|step| step.action == action)
+            .collect();
+        if steps.is_empty() {
+            continue;
+        }
+        let bytes = steps
+            .iter()
+            .filter_map(|step| step.bytes)
+            .fold(ByteCount(0), ByteCount::saturating_add);
+        let size = match action {
+            _ if bytes == ByteCount(0) => String::new(),
+            Action::Prune => format!(" (frees {bytes})"),
+            Action::Backup => format!(" (about {bytes})"),
+            _ => format!(" ({bytes})"),
+        };
+        parts.push(format!("{} {words}{size}", steps.len()));
+    }
+    if parts.is_empty() {
+        "nothing to do.".to_owned()
+    } else {
+        format!("{}.", parts.join(", "))
+    }
+}

@@ -1,0 +1,117 @@
+//! How a run ended, for people: what was done, already done, failed and skipped, and why.
+
+use super::{color, progress::duration};
+use executor::{RunEnd, RunReport};
+use model::{ByteCount, Plan, event::Outcome};
+use std::fmt::Write as _;
+
+/// The closing account of a run.
+pub(crate) fn text(report: &RunReport, plan: &Plan) -> String {
+    let mut text = String::new();
+    if plan.steps.is_empty() && report.stopped.is_none() && report.gaps.is_empty() {
+        return text;
+    }
+    for step in &report.steps {
+        match &step.outcome {
+            Outcome::Failed { error } => {
+                let _ = writeln!(
+                    text,
+                    "{} {}: {}",
+                    color::paint(color::REMOVE, "failed"),
+                    step.step,
+                    error.message
+                );
+                if let Some(help) = &error.help {
+                    let _ = writeln!(text, "       help: {help}");
+                }
+            }
+            Outcome::Stale { why } => {
+                let _ = writeln!(
+                    text,
+                    "{}  {}: {why}",
+                    color::paint(color::WARN, "stale"),
+                    step.step
+                );
+            }
+            Outcome::Blocked { reason } => {
+                let _ = writeln!(
+                    text,
+                    "{} {}: {}",
+                    color::paint(color::WARN, "blocked"),
+                    step.step,
+                    reason.text
+                );
+            }
+            _ => {}
+        }
+    }
+    if let Some(stopped) = &report.stopped {
+        let _ = writeln!(
+            text,
+            "{} {}",
+            color::paint(color::REMOVE, "stopped:"),
+            stopped.message
+        );
+    }
+    for gap in &report.gaps {
+        let _ = writeln!(
+            text,
+            "{} not recorded in the catalog: {}",
+            color::paint(color::WARN, "warning:"),
+            gap.message
+        );
+    }
+    let s = report.summary;
+    let mut parts = Vec::new();
+    for (count, words) in [
+        (s.done, "done"),
+        (s.already_done, "already done"),
+        (s.failed, "failed"),
+        (s.stale, "stale"),
+        (s.blocked, "blocked"),
+        (s.needs_approval, "waiting for approval"),
+        (s.skipped, "skipped"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {words}"));
+        }
+    }
+    let (style, head) = match report.end() {
+        RunEnd::Done => (color::ADD, "Apply complete:"),
+        RunEnd::NeedsApproval | RunEnd::Blocked | RunEnd::Stale => {
+            (color::WARN, "Apply incomplete:")
+        }
+        RunEnd::Stopped => (color::WARN, "Apply stopped:"),
+        RunEnd::Failed | RunEnd::SomeFailed => (color::REMOVE, "Apply failed:"),
+    };
+    let moved = report
+        .steps
+        .iter()
+        .filter_map(|step| step.bytes)
+        .fold(ByteCount(0), ByteCount::saturating_add);
+    let longest = report
+        .steps
+        .iter()
+        .map(|step| step.milliseconds)
+        .max()
+        .unwrap_or(0);
+    let _ = writeln!(
+        text,
+        "\n{} {}.{}",
+        color::paint(style, head),
+        if parts.is_empty() {
+            "nothing to do".to_owned()
+        } else {
+            parts.join(", ")
+        },
+        color::paint(
+            color::DIM,
+            format!(
+                "  ({moved} moved, longest step {}, {})",
+                duration(longest),
+                report.run
+            )
+        )
+    );
+    text
+}

@@ -1,0 +1,121 @@
+//! `status` for people: one block a database, the verdict first.
+
+use super::{color, plan_text::local};
+use jiff::{Timestamp, tz::TimeZone};
+use planner::status::{DatabaseStatus, Verdict};
+use std::fmt::Write as _;
+
+/// All databases.
+pub(crate) fn status(databases: &[DatabaseStatus], zone: &TimeZone, now: Timestamp) -> String {
+    if databases.is_empty() {
+        return "The policy declares no database.\n".to_owned();
+    }
+    let mut text = String::new();
+    for database in databases {
+        one(&mut text, database, zone, now);
+    }
+    text
+}
+
+fn one(text: &mut String, status: &DatabaseStatus, zone: &TimeZone, now: Timestamp) {
+    let (style, words) = match status.verdict {
+        Verdict::Met => (color::ADD, "RPO met"),
+        Verdict::NoObjective => (color::DIM, "no objective"),
+        Verdict::Late => (color::WARN, "RPO target missed, within the maximum"),
+        Verdict::Violated => (color::REMOVE, "RPO VIOLATED"),
+        Verdict::Unproved => (
+            color::REMOVE,
+            "UNPROVED: no verified copy on a reachable tier",
+        ),
+    };
+    let _ = writeln!(
+        text,
+        "{}  {}",
+        color::paint(color::BOLD, &status.database),
+        color::paint(style, words)
+    );
+    match (&status.newest_good, status.age_seconds) {
+        (Some(newest), Some(age)) => {
+            let promised = status
+                .rpo
+                .map(|rpo| match (rpo.target_seconds, rpo.maximum_seconds) {
+                    (target, maximum) if target == maximum => {
+                        format!(", promised {}", span(target))
+                    }
+                    (target, maximum) => {
+                        format!(", promised {}, at most {}", span(target), span(maximum))
+                    }
+                });
+            let _ = writeln!(
+                text,
+                "  newest good   {} ({} old{})",
+                newest.recovery_point,
+                span(age),
+                promised.unwrap_or_default()
+            );
+        }
+        _ => {
+            let _ = writeln!(text, "  newest good   none");
+        }
+    }
+    let copies: Vec<String> = status
+        .copies
+        .iter()
+        .map(|(tier, copies)| {
+            let unverified = copies.present - copies.verified.min(copies.present);
+            let mut words = format!("{tier}: {} verified", copies.verified);
+            if unverified > 0 {
+                let _ = write!(words, ", {unverified} not verified");
+            }
+            if copies.bad > 0 {
+                let _ = write!(
+                    words,
+                    ", {}",
+                    color::paint(color::REMOVE, format!("{} damaged or gone", copies.bad))
+                );
+            }
+            if !copies.reachable {
+                let _ = write!(
+                    words,
+                    " {}",
+                    color::paint(color::WARN, "(unreachable; last known)")
+                );
+            }
+            words
+        })
+        .collect();
+    if !copies.is_empty() {
+        let _ = writeln!(text, "  copies        {}", copies.join("; "));
+    }
+    match &status.last_verified {
+        Some(last) => {
+            let _ = writeln!(
+                text,
+                "  last verified {} ago: {} of {} on {}",
+                span(now.as_second() - last.at.as_second()),
+                last.level,
+                last.recovery_point.stamp(),
+                last.tier
+            );
+        }
+        None => {
+            let _ = writeln!(text, "  last verified never");
+        }
+    }
+    if let Some(next) = status.next_run {
+        let _ = writeln!(text, "  next run      {}", local(next, zone));
+    }
+}
+
+/// `45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`.
+pub(crate) fn span(seconds: i64) -> String {
+    let s = seconds.max(0);
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min", s / 60),
+        3600..86_400 if s % 3600 / 60 == 0 => format!("{} h", s / 3600),
+        3600..86_400 => format!("{} h {} min", s / 3600, s % 3600 / 60),
+        _ if s % 86_400 / 3600 == 0 => format!("{} d", s / 86_400),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3600),
+    }
+}

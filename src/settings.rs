@@ -1,0 +1,85 @@
+//! Where the policy and the state are, and who runs this.
+
+use crate::{
+    arguments::Global,
+    failure::{Failure, Result},
+};
+use std::path::{Path, PathBuf};
+
+/// The policy's path: as given, else `./mainstay.toml`, else `./policy/`.
+pub(crate) fn policy_path(global: &Global) -> Result<PathBuf> {
+    let missing = |path: &Path| {
+        Failure::new(
+            "mainstay::policy::not-found",
+            format!("there is no policy at `{}`", path.display()),
+        )
+        .help("name one with `--policy PATH`, or write a first one with `mainstay init DATABASE`")
+    };
+    match &global.policy {
+        Some(path) if path.exists() => Ok(path.clone()),
+        Some(path) => Err(missing(path)),
+        None => ["mainstay.toml", "policy"]
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .ok_or_else(|| missing(Path::new("mainstay.toml"))),
+    }
+}
+
+/// The folder beside which state lies: the policy folder itself, or the folder of the policy file.
+pub(crate) fn home(policy: &Path) -> PathBuf {
+    let folder = if policy.is_dir() {
+        Some(policy)
+    } else {
+        policy.parent()
+    };
+    match folder {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// `.mainstay/` beside the policy: catalog and scratch.
+pub(crate) fn state_folder(policy: &Path) -> PathBuf {
+    home(policy).join(".mainstay")
+}
+
+/// The catalog's URL: as given, else SQLite in [`state_folder`].
+pub(crate) fn state_url(global: &Global, policy: &Path) -> String {
+    global
+        .state
+        .clone()
+        .unwrap_or_else(|| state_folder(policy).join("state.db").display().to_string())
+}
+
+/// Who runs this, for journal and audit: `user@host`.
+pub(crate) fn who() -> String {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the root package reads the environment"
+    )]
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = variable("SUDO_USER")
+        .or_else(|| variable("USER"))
+        .or_else(|| variable("LOGNAME"))
+        .unwrap_or_else(|| "unknown".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|host| host.trim().to_owned())
+        .ok()
+        .or_else(|| variable("HOSTNAME"));
+    format!("{user}@{}", host.unwrap_or_else(|| "localhost".to_owned()))
+}
+
+/// Crash point of a test; a binary built without the feature `crash-points` does not look.
+pub(crate) fn crash_at() -> Option<String> {
+    #[cfg(feature = "crash-points")]
+    {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the root package reads the environment"
+        )]
+        std::env::var("MAINSTAY_CRASH_AT").ok()
+    }
+    #[cfg(not(feature = "crash-points"))]
+    None
+}

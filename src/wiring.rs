@@ -1,0 +1,89 @@
+//! From the policy's declarations to engines and tiers that work: the one place where `providers` and `policy-schema` meet.
+
+use crate::failure::Result;
+use executor::{DatabaseWiring, TierWiring, Wiring};
+use model::tier_facts::TierCapabilities;
+use policy_schema::{
+    Policy,
+    providers::{EngineKind, ProviderKinds, TierKind},
+};
+use providers::registry;
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Every kind that a policy may name, as the registry knows it.
+pub(crate) fn kinds() -> ProviderKinds {
+    let engines = registry::engines().into_iter().map(|entry| {
+        let kind = EngineKind {
+            database_schema: entry.database_schema,
+            methods: entry.methods,
+            default_method: entry.default_method,
+            check_database: entry.check_database,
+            check_series: entry.check_series,
+        };
+        (entry.kind.to_owned(), kind)
+    });
+    let tiers = registry::tiers().into_iter().map(|entry| {
+        let kind = TierKind {
+            schema: entry.schema,
+            check: entry.check,
+            place: entry.place,
+            on_this_machine: entry.on_this_machine,
+        };
+        (entry.kind.to_owned(), kind)
+    });
+    ProviderKinds {
+        engines: engines.collect(),
+        tiers: tiers.collect(),
+        keys: BTreeMap::new(),
+    }
+}
+
+/// Engines and tiers of a policy; no IO yet.
+pub(crate) fn wire(policy: &Policy, scratch: PathBuf) -> Result<Wiring> {
+    let mut databases = BTreeMap::new();
+    for (name, database) in &policy.databases {
+        let engine = registry::engine(&database.engine, &database.table, &database.base)?;
+        let series = database
+            .series
+            .iter()
+            .map(|(name, series)| (name.clone(), series.table.clone()))
+            .collect();
+        let wired = DatabaseWiring {
+            engine,
+            asserts: database.asserts.clone(),
+            series,
+            concurrency: 1,
+        };
+        databases.insert(name.clone(), wired);
+    }
+    Ok(Wiring {
+        databases,
+        tiers: tiers(policy)?,
+        scratch,
+        mainstay_version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// The tiers of a policy; no IO yet.
+pub(crate) fn tiers(policy: &Policy) -> Result<BTreeMap<model::TierName, TierWiring>> {
+    let mut tiers = BTreeMap::new();
+    for (name, declared) in &policy.tiers {
+        let tier = registry::tier(name, &declared.kind, &declared.table, &declared.base)?;
+        tiers.insert(
+            name.clone(),
+            TierWiring {
+                tier,
+                concurrency: declared.concurrency.max(1) as usize,
+            },
+        );
+    }
+    Ok(tiers)
+}
+
+/// What each declared tier can promise; known without looking.
+pub(crate) fn capabilities(policy: &Policy) -> Result<TierCapabilities> {
+    Ok(tiers(policy)?
+        .into_iter()
+        .map(|(name, wired)| (name, wired.tier.capabilities()))
+        .collect())
+}
