@@ -10,7 +10,7 @@ use crate::{
     providers::{EngineKind, ProviderKinds},
     report::{Draft, Report},
     sections::Sections,
-    series::{SeriesContext, read_rhythm, read_series},
+    series::{Schedules, SeriesContext, read_rhythm, read_series},
     shape::{self, At, Schema},
     tree::{Node, Place},
     written::{Language, NamedPick, WrittenAssertion, WrittenDatabase, WrittenDrill, WrittenPick},
@@ -30,6 +30,7 @@ pub(crate) struct DatabaseReader<'a> {
     timezone: TimeZone,
     /// Largest gap by schedule: thousands of databases share a few schedules.
     gaps: HashMap<String, SignedDuration>,
+    schedules: Schedules,
 }
 
 impl<'a> DatabaseReader<'a> {
@@ -45,6 +46,7 @@ impl<'a> DatabaseReader<'a> {
             sections,
             timezone,
             gaps: HashMap::new(),
+            schedules: Schedules::default(),
         }
     }
 
@@ -194,7 +196,13 @@ impl<'a> DatabaseReader<'a> {
             &self.timezone,
             &mut self.gaps,
         );
-        let drills = drills(report, node, at, written.drill.unwrap_or_default());
+        let drills = drills(
+            report,
+            node,
+            at,
+            written.drill.unwrap_or_default(),
+            &mut self.schedules,
+        );
         let (engine, _) = engine?;
         if !valid {
             return None;
@@ -238,7 +246,7 @@ impl<'a> DatabaseReader<'a> {
     }
 
     fn series(
-        &self,
+        &mut self,
         report: &mut Report<'_>,
         database: &str,
         key_place: Place,
@@ -267,7 +275,7 @@ impl<'a> DatabaseReader<'a> {
             engine,
             database,
             base,
-            timezone: &self.timezone,
+            timezone: &self.timezone.clone(),
         };
         for item in items {
             if let Some(name) = item.get("name")
@@ -285,7 +293,7 @@ impl<'a> DatabaseReader<'a> {
                 }
                 names.insert(text.to_owned(), name.place);
             }
-            if let Some(series) = read_series(report, item, &context) {
+            if let Some(series) = read_series(report, item, &context, &mut self.schedules) {
                 let rhythm = item.get("schedule").or_else(|| item.get("every"));
                 places.insert(
                     series.name.clone(),
@@ -303,12 +311,13 @@ fn drills(
     node: &Node,
     at: At<'_>,
     written: Vec<WrittenDrill>,
+    schedules: &mut Schedules,
 ) -> Vec<Drill> {
     let items = readable_items(report, node, "drill");
     let mut drills = Vec::new();
     let list = at.key("drill");
-    for (index, (item, drill)) in items.iter().zip(written).enumerate() {
-        let here = list.item(index);
+    for ((index, item), drill) in items.iter().zip(written) {
+        let here = list.item(*index);
         let schedule = read_rhythm(
             report,
             item,
@@ -316,6 +325,7 @@ fn drills(
             drill.schedule.as_deref(),
             drill.every,
             None,
+            schedules,
         );
         let asserts = assertions(report, item, here, drill.assert.unwrap_or_default());
         let pick = match drill.pick {
@@ -344,16 +354,17 @@ fn drills(
     drills
 }
 
-/// The items of a list that were not rejected: those that the list's own type was read from.
-fn readable_items(report: &Report<'_>, node: &Node, key: &str) -> Vec<Arc<Node>> {
+/// The items of a list that were not rejected, from which its own type was read; each with its number in the list.
+fn readable_items(report: &Report<'_>, node: &Node, key: &str) -> Vec<(usize, Arc<Node>)> {
     let list = node
         .get(key)
         .filter(|list| !report.wrong.contains(&list.place));
     list.and_then(|list| list.list())
         .unwrap_or_default()
         .iter()
-        .filter(|item| !report.wrong.contains(&item.place))
         .cloned()
+        .enumerate()
+        .filter(|(_, item)| !report.wrong.contains(&item.place))
         .collect()
 }
 
@@ -366,7 +377,7 @@ fn assertions(
     let items = readable_items(report, node, "assert");
     let list = at.key("assert");
     let mut all = Vec::new();
-    for (index, (item, one)) in items.iter().zip(written).enumerate() {
+    for ((index, item), one) in items.iter().zip(written) {
         if item.holds_any(&report.wrong) {
             continue;
         }
@@ -379,7 +390,7 @@ fn assertions(
         expectations.extend(equals.map(Expect::Equals));
         expectations.extend(one.newer_than.map(Expect::NewerThan));
         let Some(sql) = one.sql else {
-            shape::missing(report, item, list.item(index), "sql");
+            shape::missing(report, item, list.item(*index), "sql");
             continue;
         };
         if expectations.len() == 1 {

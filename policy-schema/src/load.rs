@@ -103,6 +103,11 @@ pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
         let (root, errors) = tree::parse(file, &source.text);
         if !errors.is_empty() {
             report.broken(file);
+            masks.extend(
+                secrets::secret_lines(&source.text)
+                    .into_iter()
+                    .map(|range| (file, range)),
+            );
         }
         for error in errors {
             report.add(

@@ -6,16 +6,56 @@
 use crate::policy::{DatabaseDeclaration, Policy, Series, Target};
 use jiff::SignedDuration;
 use model::{Digest, canonical};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-/// SHA-256 of the canonical JSON of the policy.
+/// SHA-256 of the canonical JSON of the policy, written database by database: the whole tree would be large.
 pub(crate) fn digest(policy: &Policy) -> Digest {
-    canonical::digest(&canonical::sorted(&to_json(policy)))
-        .unwrap_or_else(|_| Digest::sha256(&[0; 32]))
+    struct Databases<'a>(&'a Policy);
+    impl Serialize for Databases<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let all = self.0.databases.values();
+            serializer.collect_map(all.map(|database| {
+                let value = canonical::sorted(&database_json(database));
+                (database.name.as_str(), value)
+            }))
+        }
+    }
+    let mut outside = canonical::sorted(&outside_databases(policy));
+    let mut take = |key: &str| outside.get_mut(key).map(Value::take);
+    // In the order of the alphabet, as canonical JSON wants it.
+    let whole = BTreeMap::from([
+        ("database", Part::Databases(Databases(policy))),
+        ("key", Part::Value(take("key"))),
+        ("mainstay", Part::Value(take("mainstay"))),
+        ("safety", Part::Value(take("safety"))),
+        ("tier", Part::Value(take("tier"))),
+        ("timezone", Part::Value(take("timezone"))),
+    ]);
+    canonical::digest(&whole).unwrap_or_else(|_| Digest::sha256(&[0; 32]))
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part<T> {
+    Databases(T),
+    Value(Option<Value>),
 }
 
 /// The resolved policy.
 pub(crate) fn to_json(policy: &Policy) -> Value {
+    let mut whole = outside_databases(policy);
+    let databases: Map<String, Value> = policy
+        .databases
+        .values()
+        .map(|database| (database.name.to_string(), database_json(database)))
+        .collect();
+    whole["database"] = Value::Object(databases);
+    whole
+}
+
+fn outside_databases(policy: &Policy) -> Value {
     let tiers: Map<String, Value> = policy
         .tiers
         .values()
@@ -34,17 +74,11 @@ pub(crate) fn to_json(policy: &Policy) -> Value {
             )
         })
         .collect();
-    let databases: Map<String, Value> = policy
-        .databases
-        .values()
-        .map(|database| (database.name.to_string(), database_json(database)))
-        .collect();
     json!({
         "mainstay": 1,
         "timezone": policy.timezone_name,
         "tier": tiers,
         "key": keys,
-        "database": databases,
         "safety": {
             "min-verified": policy.safety.min_verified,
             "max-prune-count": policy.safety.max_prune_count,

@@ -88,19 +88,18 @@ pub(crate) fn passwords(text: &str) -> Vec<Range<usize>> {
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>');
     for (index, _) in text.match_indices("://") {
         let start = index + 3;
-        let authority_end = text[start..]
-            .find(|c: char| ends(c) || matches!(c, '/' | '?' | '#'))
-            .map_or(text.len(), |end| start + end);
-        // A password may hold `@` or `/` unescaped; the last `@` before the end of the word is the safe reading.
         let word_end = text[start..]
             .find(ends)
             .map_or(text.len(), |end| start + end);
-        let at = text[start..authority_end]
-            .rfind('@')
-            .or_else(|| text[start..word_end].rfind('@'));
+        let word = &text[start..word_end];
+        let path_end = word.find(['?', '#']).unwrap_or(word.len());
+        // A password may hold `@`, `/` or `?` unescaped: the last `@` is the safe reading.
+        let at = word[..path_end].rfind('@').or_else(|| word.rfind('@'));
         if let Some(at) = at
-            && let Some(colon) = text[start..start + at].find(':')
+            && let Some(colon) = word[..at].find(':')
             && colon + 1 < at
+            && !word[..colon].contains(['/', '?', '#'])
+            && !is_port(&word[colon + 1..at])
         {
             found.push(start + colon + 1..start + at);
         }
@@ -116,5 +115,35 @@ pub(crate) fn passwords(text: &str) -> Vec<Range<usize>> {
         }
     }
     found.sort_by_key(|range| range.start);
+    found
+}
+
+/// Whether what follows a colon is a port and a path (`host:80/a@b`), not a password.
+fn is_port(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(port, _)| {
+        !port.contains('@') && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// The bytes after the `=` of lines whose key names a secret; for files whose tree cannot be trusted.
+pub(crate) fn secret_lines(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        for (equals, _) in line.match_indices('=') {
+            let key = line[..equals].trim_end();
+            let key = key
+                .rsplit(|c: char| {
+                    !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '"' | '\''))
+                })
+                .next()
+                .unwrap_or("");
+            if is_secret_key(key.trim_matches(['"', '\''])) {
+                found.push(start + equals + 1..start + line.trim_end().len());
+                break;
+            }
+        }
+        start += line.len();
+    }
     found
 }

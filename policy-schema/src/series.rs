@@ -6,7 +6,7 @@ use crate::{
     policy::{Series, Window},
     providers::EngineKind,
     report::{Draft, Report},
-    schedule::{Schedule, ScheduleProblem},
+    schedule::{Schedule, ScheduleError, ScheduleProblem},
     sections::Sections,
     shape::{self, At, Schema},
     tree::Node,
@@ -14,7 +14,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use model::{MethodName, Period, SeriesName, VerifyLevel};
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 /// What a series must know of its surroundings.
 pub(crate) struct SeriesContext<'a> {
@@ -26,11 +26,27 @@ pub(crate) struct SeriesContext<'a> {
     pub(crate) timezone: &'a TimeZone,
 }
 
+/// Cron schedules by their text: thousands of databases share a few.
+#[derive(Default)]
+pub(crate) struct Schedules(HashMap<String, Schedule>);
+
+impl Schedules {
+    fn cron(&mut self, text: &str) -> Result<Schedule, ScheduleError> {
+        if let Some(known) = self.0.get(text) {
+            return Ok(known.clone());
+        }
+        let schedule = Schedule::cron(text)?;
+        self.0.insert(text.to_owned(), schedule.clone());
+        Ok(schedule)
+    }
+}
+
 /// Reads a series whose form was checked; `None` when something that it needs is missing or wrong.
 pub(crate) fn read_series(
     report: &mut Report<'_>,
     node: &Node,
     context: &SeriesContext<'_>,
+    schedules: &mut Schedules,
 ) -> Option<Series> {
     node.table()?;
     let (top, before) = (At::top("database"), report.len());
@@ -50,6 +66,7 @@ pub(crate) fn read_series(
         written.schedule.as_deref(),
         written.every,
         written.anchor.as_deref(),
+        schedules,
     );
     let schedule = schedule.map(|schedule| {
         let jitter =
@@ -119,6 +136,7 @@ pub(crate) fn read_rhythm(
     cron: Option<&str>,
     every: Option<Period>,
     anchor: Option<&str>,
+    schedules: &mut Schedules,
 ) -> Option<Schedule> {
     let (cron_node, every_node) = (node.get("schedule"), node.get("every"));
     if let (Some(cron), Some(every)) = (cron_node, every_node) {
@@ -133,7 +151,8 @@ pub(crate) fn read_rhythm(
     }
     if let Some(cron_node) = cron_node {
         let text = cron?;
-        return Schedule::cron(text)
+        return schedules
+            .cron(text)
             .map_err(|error| {
                 let code = match error.problem {
                     ScheduleProblem::Syntax => "policy::bad-schedule",

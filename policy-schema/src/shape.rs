@@ -185,7 +185,10 @@ fn fits(kind: &str, node: &Node, schema: &Value) -> bool {
 
 fn type_words(schema: Schema<'_>, out: &mut Vec<&'static str>) {
     if let Some(alternatives) = schema.alternatives() {
-        for one in alternatives {
+        for one in alternatives
+            .into_iter()
+            .filter(|one| !one.allows_null_only())
+        {
             type_words(one, out);
         }
         return;
@@ -372,6 +375,10 @@ pub(crate) fn unknown_value(
     text: &str,
     allowed: &[&str],
 ) {
+    // A secret was reported as one; its text must not be repeated.
+    if report.wrong.contains(&node.place) {
+        return;
+    }
     let shown = if secrets::is_secret_key(at.key) {
         String::new()
     } else {

@@ -127,3 +127,152 @@ path = "/other"
     );
     insta::assert_snapshot!(shown);
 }
+
+const TIERS: &str = "mainstay = 1\n[tier.nas]\nkind = \"filesystem\"\npath = \"/n\"\n";
+
+fn shown(text: &str) -> String {
+    show(&load_texts(&[("p.toml", &format!("{TIERS}{text}"))]))
+}
+
+fn series(lines: &str) -> String {
+    shown(&format!(
+        "[database.a]\nengine = \"sqlite\"\npath = \"a.db\"\n[[database.a.series]]\nname = \"s\"\n{lines}"
+    ))
+}
+
+#[test]
+fn a_promise_that_no_schedule_can_keep_is_an_error_and_a_missed_target_a_warning() {
+    let with = |objective: &str, schedule: &str| {
+        shown(&format!(
+            "[database.a]\nengine = \"sqlite\"\npath = \"a.db\"\nobjective = {objective}\n[[database.a.series]]\nname = \"s\"\n{schedule}\nkeep.nas = {{ last = 7 }}\n"
+        ))
+    };
+    insta::assert_snapshot!(with("{ rpo = \"1h\" }", "schedule = \"0 2 * * *\""));
+    insta::assert_snapshot!(with(
+        "{ rpo = { target = \"1h\", maximum = \"4d\" } }",
+        "schedule = \"0 2 * * 1-5\""
+    ));
+    assert_eq!(with("{ rpo = \"25h\" }", "schedule = \"0 2 * * *\""), "");
+    assert_eq!(with("{ rpo = \"15m\" }", "every = \"15m\""), "");
+}
+
+#[test]
+fn what_a_keep_can_never_hold_is_told() {
+    let keep = |rules: &str| series(&format!("schedule = \"0 2 * * *\"\nkeep.nas = {rules}\n"));
+    for fine in [
+        "{ daily = 7 }",
+        "{ yearly = 7 }",
+        "{ within = \"1h\" }",
+        "{ last = 1 }",
+        "{ forever = true }",
+        "{ daily = \"all\" }",
+        "{ daily = 7, within-daily = \"2y\" }",
+    ] {
+        assert_eq!(keep(fine), "", "{fine}");
+    }
+    let mut all = String::new();
+    for wrong in [
+        "{}",
+        "{ forever = false }",
+        "{ pick = \"last\" }",
+        "{ last = 0 }",
+        "{ within = \"0d\" }",
+        "{ within-hourly = \"2d\" }",
+        "{ daily = \"some\" }",
+        "{ daily = -1 }",
+        "{ daily = 1.5 }",
+        "7",
+    ] {
+        all += &keep(wrong);
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn wherever_a_secret_stands_it_is_found_and_masked() {
+    for text in [
+        "[database.a]\nengine = \"postgres\"\nurl = { env = \"postgres://u:hunter2@h/d\" }\n",
+        "[database.a]\nengine = \"postgres\"\nurl = { command = [\"x\", \"host=h password=hunter2 user=u\"] }\n",
+        "[database.a]\nengine = \"postgres\"\nlabels = { dsn = \"postgres://h/d?password=hunter2&x=1\" }\n",
+        "[profile.a]\ndb_password = \"hunter2\"\n",
+        "[tier.b]\nkind = \"filesystem\"\npath = \"/b\"\nsecret-access-key = 'hunter2'\n",
+        "[database.a]\nengine = \"postgres\"\nurl = \"postgres://u:hunter2@h/d\nlabels = {\n",
+        "[database.a]\nengine = \"hunter2://u:hunter2@h\"\n[database.hunter3]\nurl = '''postgres://u:hunter2@h'''\n",
+        "[database.a]\nurl = \"postgres://u:hunt\\u0065r2@h/d\"\n",
+        "[database.a]\npassword = \"hunter2\nx = {\n labels = {\n",
+        "[database.a]\ntoken = [\"x\", \"postgres://u:p@ss/hunter2@h/d\"]\n",
+    ] {
+        let shown = shown(text)
+            .replace("hunter2://", "")
+            .replace("hunt\\u0065r2", "hunter2");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let unreadable = text.contains("labels = {\n");
+        assert!(
+            unreadable || shown.contains("policy::password-in-policy"),
+            "{shown}"
+        );
+    }
+    for fine in [
+        "https://h:80/a@b",
+        "postgres://u@h/d",
+        "http://h/x?t=12:30&m=a@b",
+    ] {
+        let text = format!("[database.a]\nengine = \"sqlite\"\npath = \"{fine}\"\n");
+        assert!(!shown(&text).contains("password-in-policy"), "{fine}");
+    }
+    let reference = "[database.a]\nengine = \"postgres\"\nurl = { env = \"A_PASSWORD\" }\n";
+    assert!(!shown(reference).contains("password-in-policy"));
+}
+
+#[test]
+fn a_mistake_in_a_shared_profile_is_reported_once() {
+    let mut text = String::from(
+        "[profile.p]\nlabels = { a = 1 }\nencrypt-with = [\"nokey\"]\n[[profile.p.series]]\nname = \"s\"\nschedule = \"0 2 30 2 *\"\nkeep.nas = { daily = 0 }\n",
+    );
+    for name in ["a", "b", "c"] {
+        text += &format!(
+            "[database.{name}]\nengine = \"sqlite\"\npath = \"{name}.db\"\nprofile = \"p\"\n"
+        );
+    }
+    insta::assert_snapshot!(shown(&text));
+}
+
+#[test]
+fn odd_values_of_every_kind_are_found() {
+    let mut all = String::new();
+    for text in [
+        "[database]\na = 1\n",
+        "[safety]\nmin-verified = 0\nmax-prune-percent = 101\nmax-prune-count = 99999999999999999999\n",
+        "[database.a]\nengine = \"postgres\"\nurl = \"ORDERS_URL\"\n",
+        "[database.a]\nengine = \"postgress\"\nurl = { evn = \"A\" }\nobjective = { rpo = { }, rto = \"1mo\" }\n",
+        "[database.a]\nengine = \"sqlite\"\npath = \":memory:\"\nseries = \"daily\"\ndrill = [ { pick = \"newst\" }, 5, { schedule = \"@daily\", pick = { random-within = \"soon\" }, assert = [ { sql = \"select 1\" }, { at-least = 1 } ] } ]\n",
+        "[[database.a.series]]\nname = \"s\"\nmethod = \"physical\"\nevery = \"1mo\"\nanchor = 2026-01-01\nverify = \"fully\"\n",
+        "[[database.a.series]]\nname = \"s\"\nevery = \"0m\"\nbuffer = \"12 parsecs\"\n",
+        "[defaults]\nengine = \"postgres\"\n[[defaults.series]]\nname = \"s\"\nbuffer = \"12 parsecs\"\njobs = 1\n",
+    ] {
+        all += &format!("--- {text}{}", shown(text));
+    }
+    all += &show(&load_texts(&[
+        ("a.toml", "mainstay = 2\ntimezone = \"Praha\"\n"),
+        ("b.toml", "timezone = \"UTC\"\n"),
+    ]));
+    all += &show(&load_texts(&[("a.toml", "# nothing\n")]));
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn the_digest_ignores_layout_and_files_and_sees_every_rule() {
+    let digest = |files: &[(&str, &str)]| load_texts(files).policy.map(|policy| policy.digest);
+    let one = "mainstay = 1\n[tier.nas]\nkind = \"filesystem\"\npath = \"/n\"\n[tier.b]\nkind = \"filesystem\"\npath = \"/b\"\n";
+    let other = "mainstay = 1\n# words\n[tier.b]\npath = \"/b\"\nkind = \"filesystem\"\n";
+    let rest = "[tier.nas]\nkind = \"filesystem\"\npath = '/n'\nconcurrency = 2\n";
+    assert!(digest(&[("a.toml", one)]).is_some());
+    assert_eq!(
+        digest(&[("a.toml", one)]),
+        digest(&[("x/b.toml", other), ("x/c.toml", rest)])
+    );
+    assert_ne!(
+        digest(&[("a.toml", one)]),
+        digest(&[("a.toml", &one.replace("/b", "/c"))])
+    );
+}
