@@ -127,11 +127,10 @@ pub(crate) async fn record(context: &RunContext, drift: &Drift) -> Result<(), St
                 .await?;
             Ok(())
         }
-        Ok(_) => Ok(()),
         Err(error) if error.is_lost_lease() => Err(error),
-        // A tier that is away says nothing about its copies.
         Err(StepError::Catalog(error)) => Err(error.into()),
-        Err(_) => Ok(()),
+        // A tier that is away says nothing about its copies.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -83,10 +83,10 @@ pub async fn verify_now(
     let started = Instant::now();
     let result = read(order, wiring, catalog).await;
     let mut gaps = Vec::new();
-    if let Some(catalog) = catalog {
-        if let Err(error) = record(order, &result, catalog, clock).await {
-            gaps.push(catalog_failure(&error));
-        }
+    if let Some(catalog) = catalog
+        && let Err(error) = record(order, &result, catalog, clock).await
+    {
+        gaps.push(catalog_failure(&error));
     }
     let (failure, checks, bytes) = match result {
         Ok(passed) => (None, passed.checks, passed.bytes),

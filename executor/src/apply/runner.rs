@@ -223,11 +223,11 @@ async fn carry_out(context: &RunContext, step: Step) -> (StepReport, bool) {
                 attempt,
             })
             .await;
-        let tried = Instant::now();
+        let this_try = Instant::now();
         let error = match try_once(context, &step).await {
             Ok(ended) => {
                 if let Ended::Done(bytes) = &ended {
-                    measure(context, &step, *bytes, tried.elapsed()).await;
+                    measure(context, &step, *bytes, this_try.elapsed()).await;
                 }
                 let (outcome, bytes) = outcome(ended);
                 break (outcome, bytes, false);

@@ -1,0 +1,258 @@
+//! Fails the n-th IO call for n = 1, 2, 3 … until a run is undisturbed; after each, apply again must converge.
+//!
+//! Engine, tiers and catalog share one counter, so every call of a run is hit once. Each call fails in two ways: it is not
+//! made, or it is made and its answer is lost.
+
+use mainstay_executor as executor;
+
+mod support;
+
+use executor::{RestoreOrder, RunEnd, restore};
+use jiff::SignedDuration;
+use model::{Plan, VerifyLevel};
+use providers::api::{RestoreTarget, Selection};
+use std::sync::Arc;
+use support::{
+    World, at,
+    faults::Fault,
+    plans::{After, backup, daily, plan, point, prune, repair, upload, verify},
+    sound::{assert_settled, visible},
+    tier, words,
+};
+
+/// What a world is brought to before the disturbed run, and what that run carries out.
+struct Scenario {
+    before: fn(&World) -> Vec<Plan>,
+    damage: fn(&World),
+    plan: fn(&World) -> Plan,
+    /// Points on each tier when all is done.
+    nas: &'static [i64],
+    disk: &'static [i64],
+    captures: u64,
+}
+
+async fn disturb(scenario: Scenario) {
+    for fault in [Fault::Before, Fault::After] {
+        let mut n = 0;
+        loop {
+            n += 1;
+            let context = format!("call {n} failed ({fault:?})");
+            let world = World::new().await;
+            for plan in (scenario.before)(&world) {
+                let report = world.apply(&plan).await;
+                assert_eq!(report.end(), RunEnd::Done, "{:?}", words(&report));
+            }
+            (scenario.damage)(&world);
+            let kept: Vec<_> = [
+                visible_days(&world, "nas").await,
+                visible_days(&world, "disk").await,
+            ]
+            .concat();
+            let plan = (scenario.plan)(&world);
+            world.faults.arm(n, fault);
+            let disturbed = world.try_apply(&plan).await;
+            let hit = world.faults.disarm();
+            // Whatever is visible is whole; `visible` asserts it.
+            for name in ["nas", "disk"] {
+                visible(&world, name).await;
+            }
+            // A lost lease answer may leave the lease to run out.
+            world.clock.advance(SignedDuration::from_secs(31));
+            let again = world.apply(&plan).await;
+            assert_eq!(again.end(), RunEnd::Done, "{context}: {:?}", words(&again));
+            assert_settled(&world, &context).await;
+            assert_eq!(
+                visible_days(&world, "nas").await,
+                scenario.nas,
+                "{context}: nas"
+            );
+            assert_eq!(
+                visible_days(&world, "disk").await,
+                scenario.disk,
+                "{context}: disk"
+            );
+            assert!(!kept.is_empty() || scenario.captures > 0);
+            if !hit {
+                assert_eq!(disturbed.unwrap().end(), RunEnd::Done);
+                assert_eq!(
+                    world
+                        .engine
+                        .captures
+                        .load(std::sync::atomic::Ordering::Relaxed),
+                    scenario.captures,
+                    "an undisturbed run captures once"
+                );
+                assert!(
+                    n > 10,
+                    "only {n} calls were made: is the counter connected?"
+                );
+                break;
+            }
+            let world_is_quiet = world.try_apply(&plan).await.unwrap();
+            assert_eq!(
+                world_is_quiet.summary.done, 0,
+                "{context}: the third apply finds nothing to do"
+            );
+        }
+    }
+}
+
+async fn visible_days(world: &World, name: &str) -> Vec<i64> {
+    let there = visible(world, name).await;
+    (1..=30)
+        .filter(|day| there.contains(&point(*day)))
+        .collect()
+}
+
+fn nothing(_: &World) {}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disturbed_backup_converges() {
+    disturb(Scenario {
+        before: |_| Vec::new(),
+        damage: nothing,
+        plan: |world| plan(world.clock().now(), vec![backup(21, "nas")]),
+        nas: &[21],
+        disk: &[],
+        captures: 1,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disturbed_upload_converges() {
+    disturb(Scenario {
+        before: |world| vec![plan(world.clock().now(), vec![backup(21, "nas")])],
+        damage: nothing,
+        plan: |world| plan(world.clock().now(), vec![upload(21, "nas", "disk")]),
+        nas: &[21],
+        disk: &[21],
+        captures: 1,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disturbed_verification_converges() {
+    disturb(Scenario {
+        before: |world| vec![plan(world.clock().now(), vec![backup(21, "nas")])],
+        damage: nothing,
+        plan: |world| {
+            let now = world.clock().now();
+            let checksum = verify(21, "nas", VerifyLevel::FullRead);
+            plan(now, vec![checksum])
+        },
+        nas: &[21],
+        disk: &[],
+        captures: 1,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disturbed_prune_converges() {
+    disturb(Scenario {
+        before: |world| {
+            let now = world.clock().now();
+            vec![
+                plan(
+                    now - SignedDuration::from_hours(24),
+                    vec![
+                        backup(20, "nas"),
+                        verify(20, "nas", VerifyLevel::Checksum).after(&[&backup(20, "nas")]),
+                    ],
+                ),
+                plan(
+                    now,
+                    vec![
+                        backup(21, "nas"),
+                        verify(21, "nas", VerifyLevel::Checksum).after(&[&backup(21, "nas")]),
+                    ],
+                ),
+            ]
+        },
+        damage: |world| {
+            // Captured at one instant of the test's clock otherwise.
+            world.clock.advance(SignedDuration::from_hours(24));
+        },
+        plan: |world| {
+            let backup = backup(22, "nas");
+            let verify = verify(22, "nas", VerifyLevel::Checksum).after(&[&backup]);
+            let prune = prune(20, "nas", &[22]).after(&[&verify]);
+            plan(world.clock().now(), vec![backup, verify, prune])
+        },
+        nas: &[21, 22],
+        disk: &[],
+        captures: 3,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disturbed_repair_converges() {
+    disturb(Scenario {
+        before: |world| vec![daily(world.clock().now(), 21, None)],
+        damage: |world| {
+            let data = world.path("disk", &point(21), "data.txt.zst");
+            let mut bytes = std::fs::read(&data).unwrap();
+            bytes[7] ^= 1;
+            std::fs::write(&data, bytes).unwrap();
+            let manifest = world.path("disk", &point(21), "manifest.json");
+            std::fs::remove_file(manifest).unwrap();
+        },
+        plan: |world| {
+            world.clock.advance(SignedDuration::from_secs(1));
+            let find = verify(21, "nas", VerifyLevel::Checksum);
+            let repair = repair(21, "nas", "disk").after(&[&find]);
+            plan(world.clock().now(), vec![find, repair])
+        },
+        nas: &[21],
+        disk: &[21],
+        captures: 1,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disturbed_restore_leaves_no_target_or_a_whole_one() {
+    let world = World::new().await;
+    world.apply(&daily(world.clock().now(), 21, None)).await;
+    for fault in [Fault::Before, Fault::After] {
+        let mut n = 0;
+        loop {
+            n += 1;
+            let order = RestoreOrder {
+                point: point(21),
+                from: Some(tier("nas")),
+                target: RestoreTarget::Named(format!("{fault:?} {n}")),
+                replace: false,
+                selection: Selection::default(),
+                who: "tester".to_owned(),
+                why: "a test".to_owned(),
+                run: format!("restore-{fault:?}-{n}"),
+                progress: Arc::new(|_| {}),
+            };
+            world.faults.arm(n, fault);
+            let result = restore(&order, &world.wiring, Some(&world.catalog), &world.clock()).await;
+            let hit = world.faults.disarm();
+            let target = world.engine.restored(&format!("{fault:?} {n}"));
+            assert!(
+                target
+                    .as_deref()
+                    .is_none_or(|text| text == "row 1\nrow 2\nrow 3\n"),
+                "half a target"
+            );
+            if result.is_ok() {
+                assert!(target.is_some());
+            }
+            assert_settled(&world, &format!("restore, call {n} ({fault:?})")).await;
+            if !hit {
+                let report = result.unwrap();
+                assert!(report.passed() && report.gaps.is_empty());
+                break;
+            }
+        }
+        assert!(n > 5);
+    }
+    let _ = at;
+}

@@ -1,0 +1,244 @@
+//! Fails the n-th call of all IO together: engine, capture, tiers, writers, readers and catalog share one counter.
+//!
+//! Two kinds: the call is not made, or it is made and its answer is lost.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use catalog::{CallHook, CatalogError};
+use model::{ByteCount, Disposition, TierName, tier_facts::Capabilities};
+use providers::api::{
+    Capture, CaptureObject, CaptureRequest, CaptureSummary, Check, Engine, ObjectInfo, ObjectKey,
+    ObjectReader, ObjectWriter, ProviderError, ReadRequest, RestoreRequest, Restored, Result,
+    SourceFacts, Tier, TierState,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// When to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The call is not made.
+    Before,
+    /// The call is made and its answer is lost.
+    After,
+}
+
+#[derive(Debug, Clone)]
+pub struct Faults(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    calls: AtomicU64,
+    /// 0: never.
+    fail_at: AtomicU64,
+    after: AtomicBool,
+    hit: AtomicBool,
+}
+
+impl Faults {
+    pub fn none() -> Self {
+        Self(Arc::new(State {
+            calls: AtomicU64::new(0),
+            fail_at: AtomicU64::new(0),
+            after: AtomicBool::new(false),
+            hit: AtomicBool::new(false),
+        }))
+    }
+
+    /// Fails the n-th call from now on, once.
+    pub fn arm(&self, n: u64, fault: Fault) {
+        self.0.calls.store(0, Ordering::SeqCst);
+        self.0.hit.store(false, Ordering::SeqCst);
+        self.0.after.store(fault == Fault::After, Ordering::SeqCst);
+        self.0.fail_at.store(n, Ordering::SeqCst);
+    }
+
+    /// No more faults; whether the armed one came.
+    pub fn disarm(&self) -> bool {
+        self.0.fail_at.store(0, Ordering::SeqCst);
+        self.0.hit.load(Ordering::SeqCst)
+    }
+
+    /// Whether this call is the one that fails.
+    fn is_it(&self) -> Option<Fault> {
+        let n = self.0.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if n != self.0.fail_at.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.0.hit.store(true, Ordering::SeqCst);
+        Some(if self.0.after.load(Ordering::SeqCst) {
+            Fault::After
+        } else {
+            Fault::Before
+        })
+    }
+
+    async fn around<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let fault = || {
+            ProviderError::new(
+                "mainstay::test::fault",
+                Disposition::Permanent,
+                "a fault of the test",
+            )
+        };
+        match self.is_it() {
+            None => call.await,
+            Some(Fault::Before) => Err(fault()),
+            Some(Fault::After) => {
+                call.await?;
+                Err(fault())
+            }
+        }
+    }
+
+    pub fn catalog_hook(&self) -> CallHook {
+        let own = self.clone();
+        Arc::new(move |call| match own.is_it() {
+            None => Ok(()),
+            Some(_) => Err(CatalogError::unavailable(call)),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub struct FaultyTier {
+    inner: Arc<dyn Tier>,
+    faults: Faults,
+}
+
+impl FaultyTier {
+    pub fn new(inner: Arc<dyn Tier>, faults: Faults) -> Self {
+        Self { inner, faults }
+    }
+}
+
+#[async_trait]
+impl Tier for FaultyTier {
+    fn name(&self) -> &TierName {
+        self.inner.name()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    async fn observe(&self) -> Result<TierState> {
+        self.faults.around(self.inner.observe()).await
+    }
+    async fn initialise(&self, identity: &str) -> Result<String> {
+        self.faults.around(self.inner.initialise(identity)).await
+    }
+    async fn create(
+        &self,
+        key: &ObjectKey,
+        expected: Option<ByteCount>,
+    ) -> Result<Box<dyn ObjectWriter>> {
+        let inner = self.faults.around(self.inner.create(key, expected)).await?;
+        Ok(Box::new(FaultyWriter {
+            inner,
+            faults: self.faults.clone(),
+        }))
+    }
+    async fn open(&self, key: &ObjectKey) -> Result<Box<dyn ObjectReader>> {
+        let inner = self.faults.around(self.inner.open(key)).await?;
+        Ok(Box::new(FaultyReader {
+            inner,
+            faults: self.faults.clone(),
+        }))
+    }
+    async fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>> {
+        self.faults.around(self.inner.stat(key)).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
+        self.faults.around(self.inner.list(prefix)).await
+    }
+    async fn delete(&self, key: &ObjectKey) -> Result<bool> {
+        self.faults.around(self.inner.delete(key)).await
+    }
+    async fn clean_leftovers(&self, prefix: &str) -> Result<Vec<String>> {
+        self.faults.around(self.inner.clean_leftovers(prefix)).await
+    }
+}
+
+struct FaultyWriter {
+    inner: Box<dyn ObjectWriter>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl ObjectWriter for FaultyWriter {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.faults.around(self.inner.write(chunk)).await
+    }
+    async fn finish(self: Box<Self>) -> Result<ObjectInfo> {
+        self.faults.around(self.inner.finish()).await
+    }
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.faults.around(self.inner.abort()).await
+    }
+}
+
+struct FaultyReader {
+    inner: Box<dyn ObjectReader>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl ObjectReader for FaultyReader {
+    async fn read(&mut self) -> Result<Option<Bytes>> {
+        self.faults.around(self.inner.read()).await
+    }
+}
+
+#[derive(Debug)]
+pub struct FaultyEngine {
+    inner: Arc<dyn Engine>,
+    faults: Faults,
+}
+
+impl FaultyEngine {
+    pub fn new(inner: Arc<dyn Engine>, faults: Faults) -> Self {
+        Self { inner, faults }
+    }
+}
+
+#[async_trait]
+impl Engine for FaultyEngine {
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+    async fn probe(&self) -> Result<SourceFacts> {
+        self.faults.around(self.inner.probe()).await
+    }
+    async fn capture(&self, request: CaptureRequest) -> Result<Box<dyn Capture>> {
+        let inner = self.faults.around(self.inner.capture(request)).await?;
+        Ok(Box::new(FaultyCapture {
+            inner,
+            faults: self.faults.clone(),
+        }))
+    }
+    async fn read_through(&self, request: ReadRequest) -> Result<Vec<Check>> {
+        self.faults.around(self.inner.read_through(request)).await
+    }
+    async fn restore(&self, request: RestoreRequest) -> Result<Restored> {
+        self.faults.around(self.inner.restore(request)).await
+    }
+    async fn clean_leftovers(&self) -> Result<Vec<String>> {
+        self.faults.around(self.inner.clean_leftovers()).await
+    }
+}
+
+struct FaultyCapture {
+    inner: Box<dyn Capture>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Capture for FaultyCapture {
+    async fn next_object(&mut self) -> Result<Option<CaptureObject>> {
+        self.faults.around(self.inner.next_object()).await
+    }
+    async fn finish(self: Box<Self>) -> Result<CaptureSummary> {
+        self.faults.around(self.inner.finish()).await
+    }
+}

@@ -1,0 +1,174 @@
+//! A small world for tests of the executor: two real filesystem tiers, a real catalog, a database whose content is a text.
+//!
+//! Plans are made by hand in `plans.rs`, because the executor must not know the planner. Faults are in `faults.rs`.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses another part of it"
+)]
+
+pub mod engine;
+pub mod faults;
+pub mod plans;
+pub mod sound;
+
+use catalog::Catalog;
+use engine::TextEngine;
+use faults::{Faults, FaultyEngine, FaultyTier};
+use jiff::{SignedDuration, Timestamp};
+use mainstay_executor::{
+    ApplyOptions, Clock, DatabaseWiring, RunError, RunReport, TierWiring, Wiring, apply,
+};
+use model::{DatabaseName, Plan, SeriesName, TierName};
+use providers::tiers::filesystem::{FilesystemConfig, FilesystemTier};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// A clock that tests set.
+#[derive(Debug)]
+pub struct TestClock(Mutex<Timestamp>);
+
+impl TestClock {
+    pub fn set(&self, at: Timestamp) {
+        *self.0.lock().unwrap() = at;
+    }
+
+    pub fn advance(&self, by: SignedDuration) {
+        let mut now = self.0.lock().unwrap();
+        *now += by;
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// Everything that one test needs, in a folder of its own.
+pub struct World {
+    pub folder: tempfile::TempDir,
+    pub wiring: Wiring,
+    pub catalog: Catalog,
+    pub clock: Arc<TestClock>,
+    pub engine: Arc<TextEngine>,
+    pub faults: Faults,
+    runs: AtomicU64,
+}
+
+pub fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+pub fn tier(name: &str) -> TierName {
+    TierName::new(name).unwrap()
+}
+
+pub fn database() -> DatabaseName {
+    DatabaseName::new("orders").unwrap()
+}
+
+pub fn series() -> SeriesName {
+    SeriesName::new("daily").unwrap()
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let faults = Faults::none();
+        let engine = Arc::new(TextEngine::new("row 1\nrow 2\nrow 3\n"));
+        let mut tiers = BTreeMap::new();
+        for name in ["nas", "disk"] {
+            let config: FilesystemConfig =
+                serde_json::from_value(serde_json::json!({"path": name, "min-free": "0%"}))
+                    .unwrap();
+            let tier = FilesystemTier::new(tier(name), &config, folder.path());
+            tiers.insert(
+                self::tier(name),
+                TierWiring {
+                    tier: Arc::new(FaultyTier::new(Arc::new(tier), faults.clone())),
+                    concurrency: 2,
+                },
+            );
+        }
+        let databases = BTreeMap::from([(
+            database(),
+            DatabaseWiring {
+                engine: Arc::new(FaultyEngine::new(engine.clone(), faults.clone())),
+                asserts: Vec::new(),
+                series: BTreeMap::new(),
+                concurrency: 1,
+            },
+        )]);
+        let wiring = Wiring {
+            databases,
+            tiers,
+            scratch: folder.path().join("scratch"),
+            mainstay_version: "0.0.0-test".to_owned(),
+        };
+        let path = folder.path().join("catalog.db");
+        let catalog = Catalog::open(path.to_str().unwrap()).await.unwrap();
+        Self {
+            catalog: catalog.with_call_hook(faults.catalog_hook()),
+            wiring,
+            clock: Arc::new(TestClock(Mutex::new(at("2026-11-21T02:00:00Z")))),
+            engine,
+            faults,
+            folder,
+            runs: AtomicU64::new(0),
+        }
+    }
+
+    pub fn options(&self) -> ApplyOptions {
+        let run = format!("run-{}", self.runs.fetch_add(1, Ordering::Relaxed));
+        ApplyOptions::new(run, "tester", self.clock.clone())
+    }
+
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    pub async fn try_apply(&self, plan: &Plan) -> Result<RunReport, RunError> {
+        apply(plan, &self.wiring, &self.catalog, self.options()).await
+    }
+
+    pub async fn apply(&self, plan: &Plan) -> RunReport {
+        self.try_apply(plan).await.unwrap()
+    }
+
+    /// Path of a file of a point on a tier.
+    pub fn path(&self, tier: &str, point: &model::RecoveryPointId, file: &str) -> PathBuf {
+        self.folder
+            .path()
+            .join(tier)
+            .join(point.folder())
+            .join(file)
+    }
+}
+
+/// The outcomes of a run in words, by step.
+pub fn words(report: &RunReport) -> Vec<String> {
+    report
+        .steps
+        .iter()
+        .map(|step| {
+            use model::event::Outcome;
+            let word = match &step.outcome {
+                Outcome::Done => "done".to_owned(),
+                Outcome::AlreadyDone => "already done".to_owned(),
+                Outcome::Failed { error } => format!("failed: {}", error.code),
+                Outcome::Skipped { why } => format!("skipped: {why}"),
+                Outcome::Stale { why } => format!("stale: {why}"),
+                Outcome::Blocked { reason } => format!("blocked: {}", reason.code),
+                Outcome::NeedsApproval => "needs approval".to_owned(),
+            };
+            format!("{} {word}", step.step)
+        })
+        .collect()
+}
