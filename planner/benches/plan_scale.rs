@@ -10,7 +10,7 @@
 )]
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use mainstay_planner::{Options, draft_plan};
+use mainstay_planner::{Options, draft_plan, inventory_digest};
 use model::{
     DatabaseName, Digest, Inventory, Keep, MethodName, SeriesName, TierName, VerifyLevel,
     retention::{Each, KeepCount, KeepRule},
@@ -34,7 +34,9 @@ const POINTS: i64 = 100;
 fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
     let sizes: &[usize] = if measured { &[1_000, 10_000] } else { &[100] };
-    println!("databases  points     read     plan     seal   steps     plan bytes  peak memory");
+    println!(
+        "databases  points     read     plan  (digest)   seal   steps     plan bytes  peak memory"
+    );
     let mut plan_times = Vec::new();
     for size in sizes {
         plan_times.push(run(*size));
@@ -67,16 +69,22 @@ fn run(databases: usize) -> Duration {
     let planned = start.elapsed();
 
     let start = Instant::now();
+    let digest = inventory_digest(&inventory);
+    let digested = start.elapsed();
+    assert_eq!(digest, plan.inventory_digest);
+
+    let start = Instant::now();
     plan = plan.seal().unwrap();
     let sealed = start.elapsed();
     let bytes = model::canonical::to_vec(&plan)
         .map(|json| json.len())
         .unwrap();
     println!(
-        "{databases:>9} {:>7} {:>6} ms {:>5} ms {:>5} ms {:>7} {bytes:>14} {:>8} MiB",
+        "{databases:>9} {:>7} {:>6} ms {:>5} ms {:>5} ms {:>5} ms {:>7} {bytes:>14} {:>8} MiB",
         inventory.recovery_points.len(),
         read.as_millis(),
         planned.as_millis(),
+        digested.as_millis(),
         sealed.as_millis(),
         plan.steps.len(),
         peak_memory_mib()

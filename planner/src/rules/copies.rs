@@ -5,7 +5,8 @@
 
 use crate::{
     draft::{Draft, Subject, verified},
-    facts::SeriesFacts,
+    facts::{PointFacts, SeriesFacts},
+    retention::{Dated, evaluate_dated},
     rules::verify::level_on,
     world::World,
 };
@@ -16,7 +17,7 @@ pub(super) fn wanted_copies_are_made_and_repaired(
     facts: &SeriesFacts<'_>,
     draft: &mut Draft<'_>,
 ) {
-    report_lost_points(facts, draft);
+    report_lost_points(world, facts, draft);
     for tier in 0..facts.tiers.len() {
         let mut waiting = 0_usize;
         // Oldest first, so that parents come before their children.
@@ -171,25 +172,46 @@ fn best_source(facts: &SeriesFacts<'_>, except: usize, index: usize) -> Option<u
         .map(|(at, _)| at)
 }
 
-/// Points of which every copy is damaged or gone, as far as the series' tiers still ought to have them.
-fn report_lost_points(facts: &SeriesFacts<'_>, draft: &mut Draft<'_>) {
-    for point in facts.points.iter().rev() {
-        if point.available || point.point.copies.is_empty() {
+/// Points of which every copy is damaged or gone, for as long as retention would keep them if they were whole.
+fn report_lost_points(world: &World<'_>, facts: &SeriesFacts<'_>, draft: &mut Draft<'_>) {
+    let lost = |point: &&PointFacts<'_>| !point.available && !point.point.copies.is_empty();
+    if !facts.points.iter().any(|point| lost(&point)) {
+        return;
+    }
+    let whole: Vec<Dated> = facts
+        .points
+        .iter()
+        .map(|point| Dated {
+            moment: point.moment,
+            held: point.held,
+            verified: true,
+        })
+        .collect();
+    let mut wanted = vec![false; whole.len()];
+    for tier in &facts.tiers {
+        let verdicts = evaluate_dated(tier.keep, &whole, &world.policy.timezone);
+        for (wanted, verdict) in wanted.iter_mut().zip(verdicts) {
+            *wanted |= verdict.is_kept();
+        }
+    }
+    for (point, wanted) in facts.points.iter().zip(wanted).rev() {
+        if !wanted || !lost(&point) {
             continue;
         }
-        let states: Vec<String> = point
+        let mut states: Vec<String> = point
             .point
             .copies
             .iter()
             .map(|copy| {
-                let word = if copy.state == CopyState::Damaged {
+                let state = if copy.state == CopyState::Damaged {
                     "damaged"
                 } else {
                     "gone"
                 };
-                format!("{word} on {}", copy.tier)
+                format!("{state} on {}", copy.tier)
             })
             .collect();
+        states.sort();
         draft.output.wait(
             format!("repair {}", point.point.id),
             ReasonCode::NoGoodCopy,

@@ -70,7 +70,7 @@ fn translate(policy: &Value) -> (String, BTreeMap<String, (String, i64)>) {
             };
             (ours, theirs, 0)
         };
-        text.push_str(&format!(" {key}={value}"));
+        text = format!("{text} {key}={value}");
         let rule = keep(&format!("{key}={value}")).rules[0];
         words.insert(format!("{rule:?}"), (theirs, count));
     }

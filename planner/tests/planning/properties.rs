@@ -61,10 +61,11 @@ fn keeps(windows: bool) -> impl Strategy<Value = Keep> {
     (rules, pick, model).prop_map(|(mut rules, pick, model)| {
         rules.sort_unstable();
         rules.dedup_by_key(|(unit, _)| *unit);
-        let text: String = rules
+        let words: Vec<String> = rules
             .iter()
-            .map(|(unit, value)| format!("{unit}={value} "))
+            .map(|(unit, value)| format!("{unit}={value}"))
             .collect();
+        let text = words.join(" ");
         keep(&format!("{text} {pick} {model}"))
     })
 }
@@ -181,13 +182,14 @@ proptest! {
             orders/daily "0 2 * * *" nas{daily=3 weekly=2} archive{monthly=3}
             erp/hourly "0 * * * *" nas{last=4} archive{daily=2 pick=last}
         "#);
-        let text: String = points.iter().enumerate().map(|(index, point)| {
+        let lines: Vec<String> = points.iter().enumerate().map(|(index, point)| {
             let stamp = point.at.strftime("%Y%m%dT%H%M%SZ");
             let name = ["orders/daily", "erp/hourly", "gone/x"][index % 3];
             let nas = ["v", "u", "m", "d", "vh", "x"][index % 6];
             let copies = if point.verified { format!("nas:{nas} archive:v") } else { format!("archive:u nas:{nas}") };
             format!("{name}/{stamp} {copies}\n")
         }).collect();
+        let text = lines.concat();
         let now = "2028-02-01T10:00:00Z";
         let straight = inventory(now, &text);
         let mut mixed = straight.clone();

@@ -114,13 +114,19 @@ fn a_point_from_the_future_does_not_silence_the_schedule() {
     );
 }
 
+/// Ten points within ten minutes of one night.
+fn minute_by_minute(copies: &str) -> String {
+    let lines: Vec<String> = (10..20)
+        .map(|minute| format!("orders/daily/20261121T02{minute}00Z {copies}\n"))
+        .collect();
+    lines.concat()
+}
+
 #[test]
 fn newer_junk_points_trip_the_breaker() {
     let policy = policy(r#"orders/daily "0 2 * * *" nas{last=7}"#);
     // Somebody with write access left points that even verify, minutes apart.
-    let junk: String = (10..20)
-        .map(|minute| format!("orders/daily/20261121T02{minute}00Z nas:v\n"))
-        .collect();
+    let junk = minute_by_minute("nas:v");
     let points = daily("orders/daily", "2026-11-13", 9, "nas:v") + &junk;
     let plan = plan(&policy, &inventory(NOW, &points), NOW);
     assert_eq!(plan.approval[0].code, ReasonCode::BreakerTripped);
@@ -130,9 +136,7 @@ fn newer_junk_points_trip_the_breaker() {
 #[test]
 fn newer_unverified_junk_displaces_nothing() {
     let policy = policy(r#"orders/daily "0 2 * * *" nas{last=3}"#);
-    let junk: String = (10..20)
-        .map(|minute| format!("orders/daily/20261121T02{minute}00Z nas:u\n"))
-        .collect();
+    let junk = minute_by_minute("nas:u");
     let points = daily("orders/daily", "2026-11-19", 3, "nas:v") + &junk;
     let plan = plan(&policy, &inventory(NOW, &points), NOW);
     assert!(ids(&plan, Action::Prune).is_empty(), "{}", show(&plan));
