@@ -343,16 +343,12 @@ pub(crate) fn read<T: DeserializeOwned + Default>(
     match serde_json::from_value(Value::Object(pairs)) {
         Ok(value) => value,
         Err(error) => {
-            // The schema and the types come from the same source, so this is the end of a mistake that was reported.
-            if report.len() == 0 {
-                report.add(
-                    Draft::error(
-                        "policy::wrong-type",
-                        format!("this table cannot be read: {error}"),
-                    )
-                    .at(node.place, "here"),
-                );
-            }
+            // The schema and the types come from the same source, so this should not happen; it must never be silent.
+            let draft = Draft::error(
+                "policy::wrong-type",
+                format!("this table cannot be read: {error}"),
+            );
+            report.add(draft.at(node.place, "here"));
             T::default()
         }
     }

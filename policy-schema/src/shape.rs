@@ -440,13 +440,17 @@ fn check_number(
     number: Option<i64>,
     schema: Schema<'_>,
 ) {
-    let bound = |key: &str| schema.node.get(key).and_then(Value::as_f64);
+    let mut most = schema.node.get("maximum").and_then(Value::as_f64);
+    if most.is_none() && schema.node.get("format").and_then(Value::as_str) == Some("uint32") {
+        most = Some(f64::from(u32::MAX));
+    }
+    let least = schema.node.get("minimum").and_then(Value::as_f64);
     #[expect(
         clippy::cast_precision_loss,
         reason = "bounds of policies are far below 2^53"
     )]
     let value = number.map(|number| number as f64);
-    let wanted = match (value, bound("minimum"), bound("maximum")) {
+    let wanted = match (value, least, most) {
         (None, ..) => "fits no 64-bit integer".to_owned(),
         (Some(value), Some(least), _) if value < least => format!("must be at least {least}"),
         (Some(value), _, Some(most)) if value > most => format!("must be at most {most}"),

@@ -3,6 +3,7 @@
 mod kinds;
 
 use kinds::{load_texts, show};
+use std::fmt::Write as _;
 
 const GOOD: &str = r#"
 mainstay = 1
@@ -230,7 +231,8 @@ fn a_mistake_in_a_shared_profile_is_reported_once() {
         "[profile.p]\nlabels = { a = 1 }\nencrypt-with = [\"nokey\"]\n[[profile.p.series]]\nname = \"s\"\nschedule = \"0 2 30 2 *\"\nkeep.nas = { daily = 0 }\n",
     );
     for name in ["a", "b", "c"] {
-        text += &format!(
+        let _ = write!(
+            text,
             "[database.{name}]\nengine = \"sqlite\"\npath = \"{name}.db\"\nprofile = \"p\"\n"
         );
     }
@@ -250,7 +252,7 @@ fn odd_values_of_every_kind_are_found() {
         "[[database.a.series]]\nname = \"s\"\nevery = \"0m\"\nbuffer = \"12 parsecs\"\n",
         "[defaults]\nengine = \"postgres\"\n[[defaults.series]]\nname = \"s\"\nbuffer = \"12 parsecs\"\njobs = 1\n",
     ] {
-        all += &format!("--- {text}{}", shown(text));
+        let _ = write!(all, "--- {text}{}", shown(text));
     }
     all += &show(&load_texts(&[
         ("a.toml", "mainstay = 2\ntimezone = \"Praha\"\n"),
