@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use model::{DatabaseName, Inventory, SeriesName};
 use planner::Options;
 use policy_schema::Policy;
-// READONLY use
+use providers::wrappers::ReadOnlyTier;
 use std::{path::Path, sync::Arc};
 
 /// Reality as far as it could be seen.
@@ -32,7 +32,7 @@ pub(crate) async fn look(
     let catalog = session::catalog_if_any(global, path).await?;
     let mut tiers = wiring::tiers(policy)?;
     for wired in tiers.values_mut() {
-        let _ = &wired;
+        wired.tier = Arc::new(ReadOnlyTier::new(wired.tier.clone()));
     }
     let refresh = if refresh {
         Refresh::Full
