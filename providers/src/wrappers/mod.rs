@@ -1,1 +1,17 @@
-//! placeholder: being written
+//! Wrappers around tiers and engines, one idea each, so that all kinds behave alike.
+
+#[cfg(feature = "faults")]
+pub mod faults;
+#[cfg(feature = "faults")]
+mod faulty_engine;
+#[cfg(feature = "faults")]
+mod faulty_tier;
+pub mod read_only;
+
+#[cfg(feature = "faults")]
+pub use faults::{Faults, When};
+#[cfg(feature = "faults")]
+pub use faulty_engine::FaultyEngine;
+#[cfg(feature = "faults")]
+pub use faulty_tier::FaultyTier;
+pub use read_only::ReadOnlyTier;
