@@ -19,6 +19,7 @@ use jiff::{SignedDuration, tz::TimeZone};
 use model::{DatabaseName, KeyName, SeriesName};
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     sync::Arc,
 };
 
@@ -50,9 +51,29 @@ impl<'a> DatabaseReader<'a> {
         }
     }
 
-    /// Checks the form of a profile or of the defaults, which need not be complete.
+    /// Checks a profile or the defaults, which need not be complete and may be used by nobody.
     pub(crate) fn check_inheritable(&mut self, report: &mut Report<'_>, node: &Node, at: At<'_>) {
-        self.check_shape(report, node, at);
+        let engine = self.check_shape(report, node, at);
+        let own = Schema::of(&self.language.database);
+        let written: WrittenDatabase = read(report, node, own, &["series"]);
+        self.encrypt_with(report, node);
+        objective::read_objective(report, node, written.objective.as_ref());
+        assertions(report, node, at, written.assert.unwrap_or_default());
+        let drill = written.drill.unwrap_or_default();
+        drills(report, node, at, drill, &mut self.schedules);
+        let context = SeriesContext {
+            language: self.language,
+            sections: self.sections,
+            engine: engine.map(|(_, kind)| kind),
+            at,
+            database: "",
+            partial: true,
+            base: Path::new(""),
+            timezone: &self.timezone.clone(),
+        };
+        for (_, item) in readable_items(report, node, "series") {
+            read_series(report, &item, &context, &mut self.schedules);
+        }
     }
 
     /// Checks the form of a database table and gives its engine, if that is known.
@@ -252,7 +273,7 @@ impl<'a> DatabaseReader<'a> {
         key_place: Place,
         node: &Node,
         engine: Option<&EngineKind>,
-        base: &std::path::Path,
+        base: &Path,
     ) -> (BTreeMap<SeriesName, Series>, BTreeMap<SeriesName, Place>) {
         let (mut all, mut places) = (BTreeMap::new(), BTreeMap::new());
         let mut names: BTreeMap<String, Place> = BTreeMap::new();
@@ -269,11 +290,14 @@ impl<'a> DatabaseReader<'a> {
             ));
             report.add_absence(draft, "series");
         }
+        let top = At::top("database");
         let context = SeriesContext {
             language: self.language,
             sections: self.sections,
             engine,
+            at: top.key(database),
             database,
+            partial: false,
             base,
             timezone: &self.timezone.clone(),
         };

@@ -32,7 +32,10 @@ pub(crate) fn read_keeps(
         .and_then(|node| node.table())
         .map(|table| table.entries.as_slice())
         .unwrap_or_default();
-    if tiers.is_empty() && !node.is_some_and(|node| report.wrong.contains(&node.place)) {
+    if !context.partial
+        && tiers.is_empty()
+        && !node.is_some_and(|node| report.wrong.contains(&node.place))
+    {
         empty(report, at, node.map_or(series.place, |node| node.place));
     }
     let spacing = schedule.map(|schedule| smallest_gap(schedule, context.timezone));
@@ -56,7 +59,7 @@ pub(crate) fn read_keeps(
         };
         let keep = rules(keep);
         let wrong = entry.node.holds_any(&report.wrong);
-        if keep.is_empty() && !wrong {
+        if keep.is_empty() && !wrong && !context.partial {
             empty(report, at, entry.node.place);
         }
         check_rules(report, &entry.node, &keep, spacing);

@@ -21,7 +21,12 @@ pub(crate) struct SeriesContext<'a> {
     pub(crate) language: &'a Language,
     pub(crate) sections: &'a Sections,
     pub(crate) engine: Option<&'a EngineKind>,
+    /// Where the series stands, such as `database.orders`.
+    pub(crate) at: At<'a>,
+    /// Name of the database; of a profile, which shares no jitter, empty.
     pub(crate) database: &'a str,
+    /// A profile or the defaults: what is missing may be added by who inherits.
+    pub(crate) partial: bool,
     pub(crate) base: &'a Path,
     pub(crate) timezone: &'a TimeZone,
 }
@@ -49,25 +54,27 @@ pub(crate) fn read_series(
     schedules: &mut Schedules,
 ) -> Option<Series> {
     node.table()?;
-    let (top, before) = (At::top("database"), report.len());
-    let (database, own) = (
-        top.key(context.database),
-        Schema::of(&context.language.series),
-    );
-    let list = database.key("series");
+    let before = report.len();
+    let own = Schema::of(&context.language.series);
+    let list = context.at.key("series");
     let written: WrittenSeries = read(report, node, own, &[]);
     let name = written.name.as_deref().unwrap_or("…");
     let at = list.key(name);
     let named = check_series_name(report, node, at, written.name.as_deref());
-    let schedule = read_rhythm(
-        report,
-        node,
-        at,
-        written.schedule.as_deref(),
-        written.every,
-        written.anchor.as_deref(),
-        schedules,
-    );
+    let unsaid = node.get("schedule").is_none() && node.get("every").is_none();
+    let schedule = if context.partial && unsaid {
+        None
+    } else {
+        read_rhythm(
+            report,
+            node,
+            at,
+            written.schedule.as_deref(),
+            written.every,
+            written.anchor.as_deref(),
+            schedules,
+        )
+    };
     let schedule = schedule.map(|schedule| {
         let jitter =
             length(report, node, "jitter", written.jitter, true).unwrap_or(SignedDuration::ZERO);
@@ -88,6 +95,9 @@ pub(crate) fn read_series(
         None => engine.default_method.clone(),
     };
     let schema = engine.methods.get(&method)?;
+    if context.partial {
+        return None;
+    }
     shape::check_required(report, node, at, Schema::of(schema));
     let table = foreign_table(report, node, own);
     if report.len() == before && !node.holds_any(&report.wrong) {

@@ -278,3 +278,27 @@ fn the_digest_ignores_layout_and_files_and_sees_every_rule() {
         digest(&[("a.toml", &one.replace("/b", "/c"))])
     );
 }
+
+#[test]
+fn nesting_without_end_is_a_finding_and_no_crash() {
+    let deep = 20_000;
+    for text in [
+        format!("a = {}", "[".repeat(deep)),
+        format!("a = {}1{}", "[".repeat(deep), "]".repeat(deep)),
+        format!("a = {}", "{a=".repeat(deep)),
+        format!("{}a = 1", "a.".repeat(deep)),
+        format!("[{}a]\nb = 1", "a.".repeat(deep)),
+        format!("[database.{}a]\nb = 1", "a.".repeat(deep)),
+    ] {
+        assert!(load_texts(&[("p.toml", &text)]).has_errors());
+        assert!(mainstay_policy_schema::fmt(&text).is_err());
+    }
+}
+
+#[test]
+fn a_profile_that_nobody_uses_is_checked_but_need_not_be_complete() {
+    let fine = "[profile.p]\n[[profile.p.series]]\nname = \"s\"\nkeep.nas = { pick = \"last\" }\n";
+    assert_eq!(shown(fine), "");
+    let wrong = "[profile.p]\nencrypt-with = [\"k\"]\n[[profile.p.series]]\nname = \"wal\"\nschedule = \"61 * * * *\"\nkeep.nass = { daily = 0 }\n";
+    insta::assert_snapshot!(shown(wrong));
+}
