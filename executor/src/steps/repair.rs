@@ -12,7 +12,7 @@ use super::{
     upload::{announce, finish, source_manifest},
 };
 use crate::stored::{self, ManifestThere};
-use model::{ByteCount, Manifest, StoredObject};
+use model::{ByteCount, CopyState, Manifest, StoredObject};
 use providers::{api::Tier, stream};
 
 /// Mends the copy; reads all of it, so a copy that is right after all is found right.
@@ -22,7 +22,11 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         return Err(StepError::Unsupported(step.id.to_string()));
     };
     let known = context.known_copy(&step.recovery_point, &step.tier).await?;
-    if known.is_some_and(|copy| copy.is_present()) {
+    let present = known.filter(model::Copy::is_present);
+    if present
+        .as_ref()
+        .is_some_and(|copy| copy.stored_at >= context.evaluated_at)
+    {
         return Ok(Ended::AlreadyDone);
     }
     let source = &**context.admitted(from).await?;
@@ -40,7 +44,6 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
             why: trouble.text().to_owned(),
         });
     }
-    announce(at, &manifest).await?;
     target
         .clean_leftovers(&format!("{}/", step.recovery_point.folder()))
         .await?;
@@ -50,8 +53,24 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         ManifestThere::Valid(_, there) if there == bytes
     );
     if wrong.is_empty() && manifest_is_right {
+        if present.is_some() {
+            return Ok(Ended::AlreadyDone);
+        }
         finish(at, &manifest).await?;
         return Ok(Ended::Done(Some(ByteCount(0))));
+    }
+    announce(at, &manifest).await?;
+    if present.is_some() {
+        // The catalog did not know yet; if this run dies now, the next plan must.
+        context
+            .catalog
+            .set_copy_state(
+                &context.lease,
+                &step.recovery_point,
+                &step.tier,
+                CopyState::Damaged,
+            )
+            .await?;
     }
     context.catalog.ensure_current(&context.lease).await?;
     target

@@ -7,7 +7,7 @@
 use super::{Ended, Try, error::StepError};
 use crate::verification::{self, CopyToVerify};
 use catalog::Verification;
-use model::CopyState;
+use model::{Copy, CopyState, VerifyLevel};
 
 /// Verifies the copy, unless that was done since the plan was made.
 pub(crate) async fn ensure_verified(at: &Try<'_>) -> Result<Ended, StepError> {
@@ -21,9 +21,7 @@ pub(crate) async fn ensure_verified(at: &Try<'_>) -> Result<Ended, StepError> {
             step.recovery_point, step.tier
         )));
     };
-    let since_plan =
-        |verified: model::Verified| verified.level >= level && verified.at >= context.evaluated_at;
-    if copy.is_present() && copy.verified.is_some_and(since_plan) {
+    if copy.is_good() && verified_since(at, &copy, level).await? {
         return Ok(Ended::AlreadyDone);
     }
     let tier = context.admitted(&step.tier).await?;
@@ -78,4 +76,19 @@ pub(crate) async fn ensure_verified(at: &Try<'_>) -> Result<Ended, StepError> {
             Err(error)
         }
     }
+}
+
+/// Whether this very work was done after the plan was made. The copy's own entry keeps only its strongest verification, so
+/// the history is asked.
+async fn verified_since(at: &Try<'_>, copy: &Copy, level: VerifyLevel) -> Result<bool, StepError> {
+    let step = at.step;
+    let since = at.context.evaluated_at.max(copy.stored_at);
+    let history = at
+        .context
+        .catalog
+        .verifications(&step.recovery_point)
+        .await?;
+    Ok(history.iter().any(|entry| {
+        entry.tier == step.tier && entry.passed && entry.level >= level && entry.at >= since
+    }))
 }
