@@ -113,10 +113,8 @@ fn make(
         after.push(prove_source(facts, draft, source, index));
     }
     let subject = Subject::new(facts, here.name, id);
-    let mut requires = vec![verified(id, from)];
-    if action == Action::Upload {
-        requires.push(subject.absent());
-    }
+    // Absent comes first: a copy that is whole already means "already done", whatever became of the source.
+    let requires = vec![subject.absent(), verified(id, from)];
     draft.tiers[tier].made.insert(index);
     let step = Step {
         after,

@@ -124,9 +124,12 @@ fn purge_copies(
             destructive: true,
             min_verified: Some(0),
             needs_approval: true,
-            requires: vec![Precondition::NotHeld {
-                recovery_point: point.id.clone(),
-            }],
+            requires: vec![
+                subject.present(),
+                Precondition::NotHeld {
+                    recovery_point: point.id.clone(),
+                },
+            ],
             ..subject.step(
                 Action::Prune,
                 Reason::new(

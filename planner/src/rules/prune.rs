@@ -74,7 +74,7 @@ fn prune_on(
     unkept: &[usize],
 ) -> Vec<(usize, Step)> {
     let here = &facts.tiers[tier];
-    let min_verified = world.policy.safety.min_verified;
+    let min_verified = world.policy.safety.min_verified.max(1);
     let proofs = new_proofs(facts, draft, tier);
     let mut remaining = count_of(
         (0..facts.points.len())
@@ -103,8 +103,8 @@ fn prune_on(
                 .wait(what, ReasonCode::PruneWaitsForVerified, text);
             continue;
         };
-        let good = here.good(index);
-        if good && remaining <= min_verified {
+        let good = u32::from(here.good(index));
+        if remaining.saturating_sub(good) < min_verified {
             let text = format!(
                 "{} must keep at least {min_verified} verified points of the series",
                 here.name
@@ -112,9 +112,14 @@ fn prune_on(
             draft.output.wait(what, ReasonCode::MinVerified, text);
             continue;
         }
-        let mut requires = vec![Precondition::NotHeld {
-            recovery_point: id.clone(),
-        }];
+        let subject = Subject::new(facts, here.name, id);
+        // Present comes first: a copy that is gone already means "already done", whatever became of the rest.
+        let mut requires = vec![
+            subject.present(),
+            Precondition::NotHeld {
+                recovery_point: id.clone(),
+            },
+        ];
         requires.extend(justified_by.iter().map(|newer| verified(newer, here.name)));
         if let Err(text) = copies_elsewhere(facts, draft, tier, index, &mut after, &mut requires) {
             draft.output.wait(what, ReasonCode::PruneWaitsForCopy, text);
@@ -123,7 +128,7 @@ fn prune_on(
         if draft.tiers[tier].verified_now.contains(&index) {
             after.insert(StepId::new(Action::Verify, id, here.name));
         }
-        remaining -= u32::from(good);
+        remaining -= good;
         let step = Step {
             after: after.into_iter().collect(),
             bytes: copy.map(|copy| copy.bytes),
@@ -132,7 +137,7 @@ fn prune_on(
             min_verified: Some(min_verified),
             requires,
             retention: Some(here.keep.clone()),
-            ..Subject::new(facts, here.name, id).step(
+            ..subject.step(
                 Action::Prune,
                 Reason::new(
                     ReasonCode::NotKept,
@@ -214,17 +219,19 @@ fn justification(
     proofs: &[(RecoveryPointId, jiff::Timestamp, StepId)],
 ) -> Option<(Vec<RecoveryPointId>, BTreeSet<StepId>)> {
     let here = &facts.tiers[tier];
+    let this = facts.points[index].point;
+    // Newer by slot and by capture: a slot made up late may hold a newer state than its successor.
     let mut justified_by: Vec<RecoveryPointId> = (0..index)
         .filter(|newer| here.good(*newer) && draft.tiers[tier].keeps(*newer))
+        .filter(|newer| facts.points[*newer].point.captured_at > this.captured_at)
         .take(MOST_JUSTIFICATIONS)
         .map(|newer| facts.points[newer].point.id.clone())
         .collect();
     if justified_by.is_empty() {
-        let slot = facts.points[index].point.slot;
         justified_by.extend(
             proofs
                 .iter()
-                .filter(|(_, newer, _)| *newer > slot)
+                .filter(|(_, newer, _)| *newer > this.slot)
                 .take(1)
                 .map(|(id, ..)| id.clone()),
         );

@@ -45,3 +45,15 @@ fn status_says_how_old_the_newest_good_point_is_and_whether_that_was_promised() 
     assert_eq!(old.verdict, Verdict::Violated);
     insta::assert_snapshot!("status_as_json", serde_json::to_string_pretty(old).unwrap());
 }
+
+#[test]
+fn every_reason_code_is_documented() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats/plan.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for code in model::ReasonCode::ALL {
+        assert!(
+            page.contains(&format!("`{code}`")),
+            "{code} is not in docs/formats/plan.md"
+        );
+    }
+}

@@ -360,3 +360,17 @@ fn a_backup_that_was_asked_for_counts_the_slots_it_does_not_make_up() {
         (2, at("2026-11-20T02:00:00Z"))
     );
 }
+
+#[test]
+fn what_was_done_already_is_recognised_before_anything_else_is_asked() {
+    let policy = policy(r#"orders/daily "0 2 * * *" nas{last=1} archive{monthly=2}"#);
+    let points = daily("orders/daily", "2026-11-19", 2, "nas:v archive:d");
+    let plan = plan(&policy, &inventory(NOW, &points), NOW);
+    let of = |action| {
+        plan.steps
+            .iter()
+            .find(|step| step.action == action)
+            .unwrap()
+    };
+    insta::assert_json_snapshot!([of(Action::Repair), of(Action::Backup), of(Action::Prune)]);
+}

@@ -125,3 +125,70 @@ fn a_catalog_rebuilt_from_manifests_proves_its_points_before_it_deletes_any() {
     let second = plan(&policy, &inventory, now);
     assert_eq!(ids(&second, Action::Prune).len(), 3);
 }
+
+/// A plan carried out badly: each step fails with one chance in `odds`, and whatever waits for a failed step is skipped.
+fn apply_badly(inventory: &mut Inventory, plan: &Plan, seed: &mut u64, odds: u64) {
+    let mut failed = std::collections::BTreeSet::new();
+    let mut done = plan.clone();
+    done.steps.retain(|step| {
+        *seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let fails =
+            (*seed >> 33).is_multiple_of(odds) || step.after.iter().any(|id| failed.contains(id));
+        if fails {
+            failed.insert(step.id.clone());
+        }
+        !fails
+    });
+    apply_to(inventory, &done);
+}
+
+#[test]
+fn applies_that_fail_half_way_lose_nothing_and_the_next_good_one_mends_all() {
+    let policy = policy(
+        r#"
+        orders/daily "0 2 * * *" nas{daily=5 weekly=2} vault{daily=3 pick=last} archive{monthly=6}
+        erp/daily "0 3 * * *" vault{last=1} nas{within=4d}"#,
+    );
+    for mut seed in 0..12_u64 {
+        let mut now = at("2026-01-05T04:00:00Z");
+        let mut inventory = inventory(&now.to_string(), "");
+        for day in 0..60 {
+            let before = newest_good(&inventory);
+            for _ in 0..2 {
+                let plan = plan(&policy, &inventory, &now.to_string());
+                apply_badly(&mut inventory, &plan, &mut seed, 4);
+            }
+            for (series, newest) in before {
+                let after = newest_good(&inventory).get(&series).copied();
+                assert!(
+                    after >= Some(newest),
+                    "day {day}: {series} fell back from {newest} to {after:?}"
+                );
+            }
+            now += SignedDuration::from_hours(24);
+        }
+        let plans = apply_until_quiet(&policy, &mut inventory, &now.to_string());
+        assert!(plans.len() <= 3, "{} plans", plans.len());
+        let good = newest_good(&inventory);
+        assert_eq!(good.len(), 2);
+        assert!(
+            good.values()
+                .all(|slot| now.duration_since(*slot) < SignedDuration::from_hours(3))
+        );
+    }
+}
+
+fn newest_good(inventory: &Inventory) -> std::collections::BTreeMap<String, jiff::Timestamp> {
+    let mut newest = std::collections::BTreeMap::new();
+    for point in &inventory.recovery_points {
+        if point.copies.iter().any(model::Copy::is_good) {
+            let slot = newest
+                .entry(format!("{}/{}", point.database, point.series))
+                .or_insert(point.slot);
+            *slot = (*slot).max(point.slot);
+        }
+    }
+    newest
+}
