@@ -6,7 +6,6 @@
 
 use crate::{facts::BySeries, parallel};
 use model::{Copy, Digest, Inventory, RecoveryPoint};
-use std::io::{BufWriter, Write};
 
 /// The digest that a plan made from `inventory` carries.
 pub fn inventory_digest(inventory: &Inventory) -> Digest {
@@ -20,8 +19,10 @@ pub(crate) fn of_grouped(inventory: &Inventory, groups: &BySeries<'_>) -> Digest
     let mut keys: Vec<_> = groups.keys().collect();
     keys.sort_unstable();
     let leaves = parallel::map_chunks(&keys, |keys| {
+        // One buffer for all: writing into memory and hashing a series at once beats a buffered stream.
+        let mut json = Vec::new();
         keys.iter()
-            .map(|key| leaf(groups[key].clone()))
+            .map(|key| leaf(groups[key].clone(), &mut json))
             .collect::<Vec<_>>()
     });
     let mut root = blake3::Hasher::new();
@@ -36,37 +37,36 @@ pub(crate) fn of_grouped(inventory: &Inventory, groups: &BySeries<'_>) -> Digest
         unreachable_why: inventory.unreachable_why.clone(),
     };
     bare.unreachable_tiers.sort();
-    write_json(&mut root, &bare);
+    let mut json = Vec::new();
+    write_json(&mut json, &bare);
+    root.update(&json);
     for leaf in leaves.iter().flatten() {
         root.update(leaf.as_bytes());
     }
     Digest::blake3(root.finalize().as_bytes())
 }
 
-fn leaf(mut points: Vec<&RecoveryPoint>) -> blake3::Hash {
+fn leaf(mut points: Vec<&RecoveryPoint>, json: &mut Vec<u8>) -> blake3::Hash {
     points.sort_by_key(|point| (point.slot, &point.id));
-    let mut hasher = blake3::Hasher::new();
-    let mut sink = BufWriter::with_capacity(16 << 10, &mut hasher);
+    json.clear();
     for point in points {
-        let sorted = point.copies.is_sorted_by(by_tier);
-        if sorted {
-            write_json(&mut sink, point);
+        if point.copies.is_sorted_by(by_tier) {
+            write_json(json, point);
         } else {
             let mut point = point.clone();
             point.copies.sort_by(|a, b| a.tier.cmp(&b.tier));
-            write_json(&mut sink, &point);
+            write_json(json, &point);
         }
     }
-    drop(sink);
-    hasher.finalize()
+    blake3::hash(json)
 }
 
 fn by_tier(a: &Copy, b: &Copy) -> bool {
     a.tier <= b.tier
 }
 
-/// Neither our types nor a hasher can fail to be written; a failure would only make the digest differ.
-fn write_json<T: serde::Serialize>(sink: &mut impl Write, value: &T) {
-    let _ = serde_json::to_writer(&mut *sink, value);
-    let _ = sink.write_all(b"\n");
+/// Our types can always be written to memory; a failure would only make the digest differ.
+fn write_json<T: serde::Serialize>(json: &mut Vec<u8>, value: &T) {
+    let _ = serde_json::to_writer(&mut *json, value);
+    json.push(b'\n');
 }

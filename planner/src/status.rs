@@ -148,7 +148,11 @@ fn of_database(
     let next_run = database
         .series
         .values()
-        .filter_map(|series| series.schedule.next_after(now, &policy.timezone))
+        .filter_map(|series| {
+            // A slot whose jittered start is still ahead is the next one, as in a plan.
+            let started = now.checked_sub(series.schedule.start_delay()).ok()?;
+            series.schedule.next_after(started, &policy.timezone)
+        })
         .min();
     DatabaseStatus {
         age_seconds,

@@ -135,10 +135,8 @@ fn candidate(
 ) -> Candidate {
     let id_of = |slot| RecoveryPointId::new(&facts.database.name, &facts.series.name, slot);
     // The slot's own point may exist with all its copies lost. Ids are never used twice: its parts may still lie around.
-    let taken = facts
-        .points
-        .iter()
-        .any(|known| known.point.id == id_of(slot));
+    let own = id_of(slot);
+    let taken = facts.points.iter().any(|known| known.point.id == own);
     let mut reason = reason;
     let slot = if taken {
         reason.text = format!(

@@ -85,6 +85,43 @@ fn a_manual_point_satisfies_the_slot_before_it() {
 }
 
 #[test]
+fn additive_rules_do_not_count_what_a_finer_rule_keeps() {
+    let points = daily("orders/daily", "2026-11-01", 21, "nas:v");
+    let kept = |model: &str| {
+        let policy = policy(&format!(
+            r#"orders/daily "0 2 * * *" nas{{daily=3 weekly=2 pick=last {model}}}"#
+        ));
+        let lines: Vec<String> = show_kept(&plan(&policy, &inventory(NOW, &points), NOW))
+            .lines()
+            .map(|line| {
+                line.replace("orders/daily/202611", "")
+                    .replace("T020000Z@nas", "")
+            })
+            .collect();
+        lines
+    };
+    assert_eq!(
+        kept("model=overlap"),
+        [
+            "15: weekly 2 of 2",
+            "19: daily 3 of 3",
+            "20: daily 2 of 3",
+            "21: daily 1 of 3, weekly 1 of 2"
+        ]
+    );
+    assert_eq!(
+        kept("model=additive"),
+        [
+            "08: weekly 2 of 2",
+            "15: weekly 1 of 2",
+            "19: daily 3 of 3",
+            "20: daily 2 of 3",
+            "21: daily 1 of 3"
+        ]
+    );
+}
+
+#[test]
 fn what_ages_out_is_pruned_with_the_points_that_justify_it() {
     let policy = policy(r#"orders/daily "0 2 * * *" nas{daily=3}"#);
     let points = daily("orders/daily", "2026-11-17", 5, "nas:v");

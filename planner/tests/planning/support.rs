@@ -48,6 +48,7 @@ pub(crate) fn keep(text: &str) -> Keep {
             ("forever", _) => keep.forever = true,
             ("pick", "first") => keep.pick = Pick::First,
             ("pick", "last") => keep.pick = Pick::Last,
+            ("model", "overlap") => keep.model = RetentionModel::Overlap,
             ("model", "additive") => keep.model = RetentionModel::Additive,
             _ => {
                 let bare = key.strip_prefix("within-").unwrap_or(key);
