@@ -128,7 +128,8 @@ pub(crate) fn check_rpo(
     }
     let (place, schedule) = (node.place, places.get(name).copied());
     let draft = if gap > rpo.maximum {
-        Draft::error(
+        // A warning: refusing to make the backups that are declared would only make the loss larger.
+        Draft::warning(
             "policy::rpo-not-met",
             format!(
                 "no series can meet the promised largest loss of {}",

@@ -142,7 +142,7 @@ fn series(lines: &str) -> String {
 }
 
 #[test]
-fn a_promise_that_no_schedule_can_keep_is_an_error_and_a_missed_target_a_warning() {
+fn a_promise_that_no_schedule_can_keep_is_a_warning_and_so_is_a_missed_target() {
     let with = |objective: &str, schedule: &str| {
         shown(&format!(
             "[database.a]\nengine = \"sqlite\"\npath = \"a.db\"\nobjective = {objective}\n[[database.a.series]]\nname = \"s\"\n{schedule}\nkeep.nas = {{ last = 7 }}\n"
