@@ -41,7 +41,10 @@ pub struct TierEntry {
 
 /// All engines.
 pub fn engines() -> Vec<EngineEntry> {
-    vec![crate::engines::sqlite::entry()]
+    vec![
+        crate::engines::postgres::entry(),
+        crate::engines::sqlite::entry(),
+    ]
 }
 
 /// All kinds of tiers.

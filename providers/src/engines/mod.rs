@@ -1,3 +1,4 @@
 //! Engines: one folder each, with the same file names. Known to the outside through `registry` only.
 
+pub mod postgres;
 pub mod sqlite;

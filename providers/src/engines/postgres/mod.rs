@@ -1,0 +1,151 @@
+//! PostgreSQL, method `logical`: pg_dump on an exported snapshot, whose rows are counted meanwhile; restored with
+//! pg_restore or psql under a temporary name.
+//!
+//! `connection` knows the server's address (from `url` and `defaults`), `binaries` the programs, `config` the keys.
+//! Not here: compression, digests, storage (`stream`, `tiers`).
+
+mod archive;
+mod binaries;
+mod capture;
+mod checks;
+mod config;
+mod connection;
+mod copy_scan;
+mod defaults;
+mod directory_tar;
+mod expectations;
+mod facts;
+mod leftovers;
+mod names;
+mod read_through;
+mod restore;
+mod snapshot;
+mod url;
+
+use crate::{
+    api::{
+        Capture, CaptureRequest, Check, Engine, ProviderError, ReadRequest, RestoreRequest,
+        Restored, Result, SourceFacts,
+    },
+    registry::EngineEntry,
+    secrets,
+};
+use async_trait::async_trait;
+use config::{DatabaseTable, SeriesTable, UrlSetting};
+use connection::Address;
+use model::{Disposition, MethodName};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The engine's line in the registry.
+pub(crate) fn entry() -> EngineEntry {
+    #[expect(clippy::expect_used, reason = "a constant that every test run checks")]
+    let logical = MethodName::new("logical").expect("a valid name");
+    EngineEntry {
+        kind: "postgres",
+        database_schema: schemars::schema_for!(DatabaseTable).to_value(),
+        methods: BTreeMap::from([(
+            logical.clone(),
+            schemars::schema_for!(SeriesTable).to_value(),
+        )]),
+        default_method: logical,
+        check_database: config::check_database,
+        check_series: config::check_series,
+        build,
+    }
+}
+
+fn build(table: &Value, base: &Path) -> Result<Arc<dyn Engine>> {
+    let table = config::read(table, "database")?;
+    Ok(Arc::new(Postgres {
+        table,
+        base: base.to_owned(),
+    }))
+}
+
+/// One declared PostgreSQL database.
+#[derive(Debug)]
+struct Postgres {
+    table: DatabaseTable,
+    /// Folder of the policy, where relative paths start.
+    base: PathBuf,
+}
+
+impl Postgres {
+    /// Where the database is; the secret is resolved at every use, because passwords change under a service.
+    async fn address(&self) -> Result<Address> {
+        let url = match &self.table.url {
+            UrlSetting::Text(text) => config::text_url(text),
+            UrlSetting::Reference(reference) => secrets::resolve(reference, &self.base).await?,
+        };
+        Address::of_url(&url)
+    }
+
+    fn bin_dir(&self) -> Option<PathBuf> {
+        self.table
+            .bin_dir
+            .as_ref()
+            .map(|folder| self.base.join(folder))
+    }
+}
+
+#[async_trait]
+impl Engine for Postgres {
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn probe(&self) -> Result<SourceFacts> {
+        let address = self.address().await?;
+        let mut connection = address.connect().await?;
+        let mut found = facts::of_server(&mut connection, &address).await?;
+        let bin_dir = self.bin_dir();
+        let installed = binaries::installed(bin_dir.as_deref(), "pg_dump").await;
+        let chosen = binaries::for_dump(&installed, found.major, bin_dir.as_deref())?;
+        found
+            .facts
+            .insert("tool_version".to_owned(), chosen.version.clone());
+        Ok(SourceFacts {
+            facts: found.facts,
+            bytes: Some(found.bytes),
+        })
+    }
+
+    async fn capture(&self, request: CaptureRequest) -> Result<Box<dyn Capture>> {
+        if request.method.as_str() != "logical" {
+            return Err(ProviderError::new(
+                "mainstay::postgres::policy",
+                Disposition::NeedsOperator,
+                format!("engine `postgres` has no method `{}`", request.method),
+            )
+            .help("use method = \"logical\""));
+        }
+        let series: SeriesTable = config::read(&request.options, "series")?;
+        let address = self.address().await?;
+        let capture =
+            capture::begin(address, self.bin_dir().as_deref(), series, request.scratch).await?;
+        Ok(Box::new(capture))
+    }
+
+    async fn read_through(&self, request: ReadRequest) -> Result<Vec<Check>> {
+        read_through::read_through(request, self.bin_dir().as_deref()).await
+    }
+
+    async fn restore(&self, request: RestoreRequest) -> Result<Restored> {
+        let setting = restore::Setting {
+            source: self.address().await?,
+            bin_dir: self.bin_dir(),
+            maintenance: self.table.maintenance_database.clone(),
+        };
+        restore::restore(setting, request).await
+    }
+
+    async fn clean_leftovers(&self) -> Result<Vec<String>> {
+        let address = self.address().await?;
+        leftovers::clean(&address, self.table.maintenance_database.as_deref()).await
+    }
+}
