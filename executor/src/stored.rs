@@ -56,18 +56,17 @@ pub(crate) async fn read_manifest(
     while let Some(chunk) = reader.read().await? {
         if bytes.len() + chunk.len() > MANIFEST_LIMIT {
             return Ok(ManifestThere::Unreadable(
-                "it is larger than any manifest".to_owned(),
+                "its manifest is larger than any manifest is".to_owned(),
             ));
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(match Manifest::parse(&bytes) {
         Ok(manifest) if manifest.id == *point => ManifestThere::Valid(Box::new(manifest), bytes),
-        Ok(manifest) => ManifestThere::Unreadable(format!(
-            "it is the manifest of `{}`, which belongs elsewhere",
-            manifest.id
-        )),
-        Err(error) => ManifestThere::Unreadable(error.0),
+        Ok(manifest) => {
+            ManifestThere::Unreadable(format!("its manifest is that of `{}`", manifest.id))
+        }
+        Err(error) => ManifestThere::Unreadable(format!("its manifest is not valid: {}", error.0)),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Fails the n-th IO call for n = 1, 2, 3 … until a run is undisturbed; after each, apply again must converge.
 //!
-//! Engine, tiers and catalog share one counter, so every call of a run is hit once. Each call fails in two ways: it is not
-//! made, or it is made and its answer is lost.
+//! Engine, tiers and catalog share one counter, so every call of a run is hit once. Each call fails in three ways: it is
+//! not made; it is made and its answer is lost; or the program dies in it.
 
 use mainstay_executor as executor;
 
@@ -32,7 +32,7 @@ struct Scenario {
 }
 
 async fn disturb(scenario: Scenario) {
-    for fault in [Fault::Before, Fault::After] {
+    for fault in [Fault::Before, Fault::After, Fault::Death] {
         let mut n = 0;
         loop {
             n += 1;
@@ -50,13 +50,21 @@ async fn disturb(scenario: Scenario) {
             .concat();
             let plan = (scenario.plan)(&world);
             world.faults.arm(n, fault);
-            let disturbed = world.try_apply(&plan).await;
+            let disturbed = tokio::select! {
+                result = world.try_apply(&plan) => Some(result),
+                // Everything is dropped where it stood, and the lease is not given back.
+                () = world.faults.death() => None,
+            };
+            if fault == Fault::Death {
+                // The aborted tasks of the dead run must have been dropped; a real process leaves none.
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
             let hit = world.faults.disarm();
             // Whatever is visible is whole; `visible` asserts it.
             for name in ["nas", "disk"] {
                 visible(&world, name).await;
             }
-            // A lost lease answer may leave the lease to run out.
+            // The lease of a dead run, or of a lost answer, runs out.
             world.clock.advance(SignedDuration::from_secs(31));
             let again = world.apply(&plan).await;
             assert_eq!(again.end(), RunEnd::Done, "{context}: {:?}", words(&again));
@@ -73,7 +81,7 @@ async fn disturb(scenario: Scenario) {
             );
             assert!(!kept.is_empty() || scenario.captures > 0);
             if !hit {
-                assert_eq!(disturbed.unwrap().end(), RunEnd::Done);
+                assert_eq!(disturbed.unwrap().unwrap().end(), RunEnd::Done);
                 assert_eq!(
                     world
                         .engine

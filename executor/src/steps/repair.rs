@@ -50,7 +50,7 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
     let wrong = wrong_objects(at, target, &manifest).await?;
     let manifest_is_right = matches!(
         stored::read_manifest(target, &step.recovery_point).await?,
-        ManifestThere::Valid(_, there) if there == bytes
+        ManifestThere::Valid(there, _) if *there == manifest
     );
     if wrong.is_empty() && manifest_is_right {
         if present.is_some() {

@@ -43,7 +43,7 @@ pub(crate) async fn ensure_uploaded(at: &Try<'_>) -> Result<Ended, StepError> {
         why,
     };
     match stored::read_manifest(target, &step.recovery_point).await? {
-        ManifestThere::Valid(_, there) if there == bytes => {
+        ManifestThere::Valid(there, _) if *there == manifest => {
             // A crash came between the manifest and the catalog.
             if let Some(trouble) = stored::check_sizes(target, &manifest).await? {
                 return Err(StepError::Damaged {

@@ -1,6 +1,7 @@
 //! Fails the n-th call of all IO together: engine, capture, tiers, writers, readers and catalog share one counter.
 //!
-//! Two kinds: the call is not made, or it is made and its answer is lost.
+//! Three kinds: the call is not made; it is made and its answer is lost; or the program dies in it, after which no call is made
+//! any more until the next run.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,9 +13,11 @@ use providers::api::{
     SourceFacts, Tier, TierState,
 };
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
+
+use tokio::sync::Notify;
 
 /// When to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum Fault {
     Before,
     /// The call is made and its answer is lost.
     After,
+    /// The program dies in this call.
+    Death,
 }
 
 #[derive(Debug, Clone)]
@@ -33,8 +38,9 @@ struct State {
     calls: AtomicU64,
     /// 0: never.
     fail_at: AtomicU64,
-    after: AtomicBool,
+    fault: Mutex<Fault>,
     hit: AtomicBool,
+    died: Notify,
 }
 
 impl Faults {
@@ -42,8 +48,9 @@ impl Faults {
         Self(Arc::new(State {
             calls: AtomicU64::new(0),
             fail_at: AtomicU64::new(0),
-            after: AtomicBool::new(false),
+            fault: Mutex::new(Fault::Before),
             hit: AtomicBool::new(false),
+            died: Notify::new(),
         }))
     }
 
@@ -51,7 +58,7 @@ impl Faults {
     pub fn arm(&self, n: u64, fault: Fault) {
         self.0.calls.store(0, Ordering::SeqCst);
         self.0.hit.store(false, Ordering::SeqCst);
-        self.0.after.store(fault == Fault::After, Ordering::SeqCst);
+        *self.0.fault.lock().unwrap() = fault;
         self.0.fail_at.store(n, Ordering::SeqCst);
     }
 
@@ -64,15 +71,22 @@ impl Faults {
     /// Whether this call is the one that fails.
     fn is_it(&self) -> Option<Fault> {
         let n = self.0.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        if n != self.0.fail_at.load(Ordering::SeqCst) {
+        let fail_at = self.0.fail_at.load(Ordering::SeqCst);
+        let fault = *self.0.fault.lock().unwrap();
+        let dead = fault == Fault::Death && fail_at > 0 && n > fail_at;
+        if n != fail_at && !dead {
             return None;
         }
         self.0.hit.store(true, Ordering::SeqCst);
-        Some(if self.0.after.load(Ordering::SeqCst) {
-            Fault::After
-        } else {
-            Fault::Before
-        })
+        if fault == Fault::Death {
+            self.0.died.notify_one();
+        }
+        Some(fault)
+    }
+
+    /// Returns when the program has died.
+    pub async fn death(&self) {
+        self.0.died.notified().await;
     }
 
     async fn around<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
@@ -85,6 +99,7 @@ impl Faults {
         };
         match self.is_it() {
             None => call.await,
+            Some(Fault::Death) => std::future::pending().await,
             Some(Fault::Before) => Err(fault()),
             Some(Fault::After) => {
                 call.await?;

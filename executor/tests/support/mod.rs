@@ -59,7 +59,7 @@ pub struct World {
     pub clock: Arc<TestClock>,
     pub engine: Arc<TextEngine>,
     pub faults: Faults,
-    runs: AtomicU64,
+    pub runs: AtomicU64,
 }
 
 pub fn at(text: &str) -> Timestamp {
