@@ -1,6 +1,6 @@
 //! Laws of retention and of planning, for random points and rules. A failure prints its seed.
 
-use super::support::{inventory, keep, plan, policy, show};
+use super::support::{apply_to, inventory, keep, plan, policy, show};
 use jiff::{Timestamp, tz::TimeZone};
 use mainstay_planner::retention::{Point, Verdict, evaluate};
 use model::{Keep, retention::KeepCount};
@@ -200,6 +200,46 @@ proptest! {
         let (a, b) = (plan(&policy, &straight, now), plan(&policy, &mixed, now));
         prop_assert_eq!(a.id.clone(), b.id.clone(), "{}\n{}", show(&a), show(&b));
         prop_assert_eq!(serde_json::to_vec(&a).unwrap(), serde_json::to_vec(&b).unwrap());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_rules_and_the_damage_a_few_applies_lead_to_no_changes(
+        keeps in prop::collection::vec(keeps(true), 3),
+        points in points(false),
+        states in prop::collection::vec(0_usize..343, 50),
+    ) {
+        let mut policy = policy(r#"orders/yearly "0 2 1 1 *" nas{last=1} vault{last=1} archive{last=1}"#);
+        let series = policy.databases.values_mut().flat_map(|database| database.series.values_mut()).next().unwrap();
+        for ((_, keep), random) in series.keep.iter_mut().zip(keeps) {
+            *keep = random;
+        }
+        let words = ["v", "v", "u", "m", "d", "x", ""];
+        let lines: Vec<String> = points.iter().zip(states).map(|(point, state)| {
+            let copies: Vec<String> = ["nas", "vault", "archive"].iter()
+                .zip([state % 7, state / 7 % 7, state / 49])
+                .filter(|(_, state)| *state < 6)
+                .map(|(tier, state)| format!("{tier}:{}{}", words[state], if point.held { "h" } else { "" }))
+                .collect();
+            format!("orders/yearly/{} {}\n", point.at.strftime("%Y%m%dT%H%M%SZ"), copies.join(" "))
+        }).collect();
+        let now = "2028-02-01T10:00:00Z";
+        let mut inventory = inventory(now, &lines.concat());
+        // The clock is not what is tested here.
+        inventory.last_activity = Some(now.parse().unwrap());
+        let mut shown = Vec::new();
+        loop {
+            let plan = plan(&policy, &inventory, now);
+            if !plan.applyable {
+                break;
+            }
+            shown.push(show(&plan));
+            prop_assert!(shown.len() < 6, "{}", shown.join("\n\n"));
+            apply_to(&mut inventory, &plan);
+        }
     }
 }
 
