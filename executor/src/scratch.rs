@@ -96,9 +96,12 @@ pub(crate) fn clean_leftovers(root: &Path) -> io::Result<Vec<String>> {
         if !entry.file_type()?.is_dir() {
             continue;
         }
-        let is_left = name.starts_with(Owner::Run.prefix())
-            || (name.starts_with(Owner::Work.prefix()) && has_ended(&entry.path()));
-        if is_left && remove_owned(&entry.path())? {
+        let is_run = name.starts_with(Owner::Run.prefix());
+        let is_left =
+            is_run || (name.starts_with(Owner::Work.prefix()) && has_ended(&entry.path()));
+        // A run that died between making its folder and its owner file left an empty one; `remove_dir` takes no other.
+        let is_empty_run = || is_run && fs::remove_dir(entry.path()).is_ok();
+        if is_left && (remove_owned(&entry.path())? || is_empty_run()) {
             removed.push(format!("scratch folder `{name}`"));
         }
     }
@@ -148,11 +151,15 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::mem::forget(Scratch::create(root.path(), Owner::Run, "dead").unwrap());
         let _alive = Scratch::create(root.path(), Owner::Work, "restore").unwrap();
+        fs::create_dir(root.path().join("run-dead-at-birth")).unwrap();
         fs::create_dir(root.path().join("run-of-somebody-else")).unwrap();
         fs::write(root.path().join("run-of-somebody-else/precious"), b"x").unwrap();
         assert_eq!(
             clean_leftovers(root.path()).unwrap(),
-            ["scratch folder `run-dead`"]
+            [
+                "scratch folder `run-dead`",
+                "scratch folder `run-dead-at-birth`"
+            ]
         );
         assert!(root.path().join("run-of-somebody-else/precious").exists());
         assert!(root.path().join("work-restore").exists());
