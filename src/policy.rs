@@ -11,8 +11,17 @@ use model::{Finding, Severity};
 use policy_schema::{Disk, Loaded, Policy};
 use std::path::{Path, PathBuf};
 
-/// Columns when the terminal does not say.
+/// Columns of findings at most, and when there is no terminal to say.
 const WIDTH: usize = 100;
+
+/// Findings are folded to a narrow terminal; below this many columns folding makes them worse.
+const NARROWEST: usize = 40;
+
+fn width() -> usize {
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(WIDTH, |(columns, _)| {
+        usize::from(columns.0).clamp(NARROWEST, WIDTH)
+    })
+}
 
 /// A policy that was looked at.
 pub(crate) struct Checked {
@@ -37,7 +46,7 @@ impl Checked {
 
     /// Findings for people.
     pub(crate) fn findings_text(&self) -> String {
-        findings::text(&self.findings, &self.sources, WIDTH)
+        findings::text(&self.findings, &self.sources, width())
     }
 
     /// Findings for programs.

@@ -62,12 +62,26 @@ pub(crate) fn who() -> String {
     let user = variable("SUDO_USER")
         .or_else(|| variable("USER"))
         .or_else(|| variable("LOGNAME"))
+        .or_else(account)
         .unwrap_or_else(|| "unknown".to_owned());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|host| host.trim().to_owned())
         .ok()
         .or_else(|| variable("HOSTNAME"));
     format!("{user}@{}", host.unwrap_or_else(|| "localhost".to_owned()))
+}
+
+/// The name of the account that this runs as; timers and containers often set no variable with it.
+fn account() -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let name = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1) == Some(uid.as_str())).then(|| name.to_owned())
+    });
+    Some(name.unwrap_or(format!("uid-{uid}")))
 }
 
 /// Crash point of a test; a binary built without the feature `crash-points` does not look.

@@ -50,6 +50,7 @@ async fn rebuild_from(only: &[String], global: &Global) -> Result<Exit> {
         Duration::from_secs(30),
     )
     .await?;
+    let known = catalog.inventory(clock::now()).await?.recovery_points.len();
     catalog.close().await;
     let trouble = !report.unusable.is_empty()
         || !report.unreachable.is_empty()
@@ -67,12 +68,12 @@ async fn rebuild_from(only: &[String], global: &Global) -> Result<Exit> {
             .map(|(point, tier)| json!({"recovery_point": point, "tier": tier}))
             .collect();
         out::json(&json!({
-            "format": "mainstay.rebuild.v1", "points": report.rebuilt.points, "copies": report.rebuilt.copies,
+            "format": "mainstay.rebuild.v1", "known_points": known, "points": report.rebuilt.points, "copies": report.rebuilt.copies,
             "unusable": unusable, "differing": differing, "unreachable": report.unreachable,
         }))?;
     } else {
         out::data(&format!(
-            "The catalog knows {} recovery point(s) with {} copies.\n",
+            "Recorded {} recovery point(s) with {} copies that the catalog did not know; it now knows {known}.\n",
             report.rebuilt.points, report.rebuilt.copies
         ))?;
         for (point, tier, why) in &report.unusable {
@@ -123,6 +124,9 @@ async fn runs(limit: u32, global: &Global) -> Result<Exit> {
         .iter()
         .map(|run| {
             let ended = match (&run.summary, run.finished_at) {
+                (Some(s), _) if *s == model::event::Summary::default() => {
+                    "nothing to do".to_owned()
+                }
                 (Some(s), _) => format!(
                     "{} done, {} failed, {} other",
                     s.done + s.already_done,

@@ -11,6 +11,9 @@ use crate::{
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
+/// Characters of a value that are shown on one line.
+const LINE: usize = 100;
+
 pub(crate) fn run(key: &str, global: &Global) -> Result<Exit> {
     let path = settings::policy_path(global)?;
     let checked = policy::check(&path);
@@ -41,13 +44,17 @@ pub(crate) fn run(key: &str, global: &Global) -> Result<Exit> {
     let value = explanation
         .value
         .as_ref()
-        .map_or_else(|| "(not set)".to_owned(), Value::to_string);
-    let _ = writeln!(
-        text,
-        "{} = {value}",
-        color::paint(color::BOLD, &explanation.path)
-    );
-    if explanation.contributions.is_empty() {
+        .map_or_else(|| "(not set)".to_owned(), readable);
+    let path = if explanation.path.is_empty() {
+        "the policy"
+    } else {
+        &explanation.path
+    };
+    let _ = writeln!(text, "{} = {value}", color::paint(color::BOLD, path));
+    let sections = ["", "tier", "key", "profile", "database"];
+    if sections.contains(&explanation.path.as_str()) {
+        let _ = writeln!(text, "  name one of these to see where it comes from");
+    } else if explanation.contributions.is_empty() {
         let _ = writeln!(text, "  built-in default");
     }
     for part in &explanation.contributions {
@@ -67,4 +74,13 @@ pub(crate) fn run(key: &str, global: &Global) -> Result<Exit> {
     }
     out::data(&text)?;
     Ok(Exit::Done)
+}
+
+/// On one line while that can be read; a whole table is laid out.
+fn readable(value: &Value) -> String {
+    let line = value.to_string();
+    if line.chars().count() <= LINE {
+        return line;
+    }
+    serde_json::to_string_pretty(value).unwrap_or(line)
 }

@@ -9,6 +9,7 @@ use crate::{
 use std::{fs::OpenOptions, io::Write as _, path::Path};
 
 pub(crate) fn run(arguments: &InitArguments, _global: &Global) -> Result<Exit> {
+    check(&arguments.database)?;
     let template = policy_schema::init_template(&arguments.database);
     if arguments.out == Path::new("-") {
         out::data(&template.text)?;
@@ -55,4 +56,27 @@ pub(crate) fn run(arguments: &InitArguments, _global: &Global) -> Result<Exit> {
         "  mainstay plan{policy}\n  mainstay apply{policy}\n"
     ))?;
     Ok(Exit::Done)
+}
+
+/// Anything that is no PostgreSQL URL would be taken for a file's path and written into the policy, with what is secret in it.
+fn check(database: &str) -> Result<()> {
+    let refused = |message: String, help: &str| {
+        Err(Failure::new("mainstay::init::database", message).help(help))
+    };
+    let example = "give a PostgreSQL URL such as `postgres://db.example.com/orders`, or the path of an SQLite file";
+    if database.trim().is_empty() {
+        return refused("no database is named".to_owned(), example);
+    }
+    match database.split_once("://") {
+        Some(("postgres" | "postgresql", _)) => Ok(()),
+        Some((scheme, _)) => {
+            let scheme: String = scheme.chars().take(20).collect();
+            refused(format!("there is no engine for `{scheme}://`"), example)
+        }
+        None if database.contains("password=") => refused(
+            "this looks like a connection string of `key=value` pairs, not like a path".to_owned(),
+            example,
+        ),
+        None => Ok(()),
+    }
 }

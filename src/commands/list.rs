@@ -39,7 +39,13 @@ pub(crate) async fn list(arguments: ListArguments, global: &Global) -> Result<Ex
         return Ok(Exit::Done);
     }
     if inventory.recovery_points.is_empty() {
-        out::data("No recovery points.\n")?;
+        let filtered =
+            arguments.database.is_some() || arguments.series.is_some() || arguments.tier.is_some();
+        out::data(if filtered {
+            "No recovery point fits.\n"
+        } else {
+            "No recovery points.\n"
+        })?;
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = inventory

@@ -107,14 +107,14 @@ fn one(text: &mut String, status: &DatabaseStatus, zone: &TimeZone, now: Timesta
     }
 }
 
-/// `45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`.
+/// `45 s`, `12 min`, `3 h 5 min`, `25 h`, `2 d 4 h`. Hours up to two days, because promises are made in them (`25h`).
 pub(crate) fn span(seconds: i64) -> String {
     let s = seconds.max(0);
     match s {
         0..60 => format!("{s} s"),
         60..3600 => format!("{} min", s / 60),
-        3600..86_400 if s % 3600 / 60 == 0 => format!("{} h", s / 3600),
-        3600..86_400 => format!("{} h {} min", s / 3600, s % 3600 / 60),
+        3600..172_800 if s % 3600 / 60 == 0 => format!("{} h", s / 3600),
+        3600..172_800 => format!("{} h {} min", s / 3600, s % 3600 / 60),
         _ if s % 86_400 / 3600 == 0 => format!("{} d", s / 86_400),
         _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3600),
     }
