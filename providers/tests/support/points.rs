@@ -1,6 +1,10 @@
 //! Captures into memory and gives the stored objects back, as the executor does with tiers.
 
 #![allow(
+    clippy::expect_used,
+    reason = "a test that cannot be set up shall say why and stop"
+)]
+#![allow(
     dead_code,
     unreachable_pub,
     reason = "every test binary uses a part of this"

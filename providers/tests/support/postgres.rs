@@ -7,6 +7,10 @@
 //! Over the socket everybody is trusted; over TCP (127.0.0.1) passwords are asked for (SCRAM).
 
 #![allow(
+    clippy::expect_used,
+    reason = "a test that cannot be set up shall say why and stop"
+)]
+#![allow(
     dead_code,
     unreachable_pub,
     reason = "every test binary uses a part of this"
@@ -159,7 +163,7 @@ impl Server {
                 self.folder.display()
             );
             for setting in settings {
-                options.push_str(&format!(" -c {setting}"));
+                options = options + " -c " + setting;
             }
             let started = as_server_user(&self.bin.join("pg_ctl"))
                 .args(["start", "--wait", "--silent", "--timeout=60"])

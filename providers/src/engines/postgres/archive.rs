@@ -24,11 +24,11 @@ const CHUNK: usize = 1024 * 1024;
 /// What a data object is, by the manifest's word for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ArchiveKind {
-    /// pg_dump's custom format.
+    /// `pg_dump`'s custom format.
     Custom,
     /// SQL.
     Plain,
-    /// pg_dump's directory format in a tar.
+    /// `pg_dump`'s directory format in a tar.
     DirectoryTar,
 }
 

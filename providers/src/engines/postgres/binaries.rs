@@ -1,7 +1,7 @@
 //! Finds PostgreSQL's programs: all installed versions, and the one that fits a server.
 //!
-//! pg_dump must be at least as new as the server and is best of the same major; what it writes loads into its own major or
-//! a newer one (PostgreSQL manual, pg_dump, "Notes"). Looked for anew at every use: packages are upgraded under a service.
+//! `pg_dump` must be at least as new as the server and is best of the same major; what it writes loads into its own major or
+//! a newer one (PostgreSQL manual, `pg_dump`, "Notes"). Looked for anew at every use: packages are upgraded under a service.
 
 use crate::{
     api::{ProviderError, Result},

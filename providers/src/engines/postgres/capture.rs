@@ -1,4 +1,4 @@
-//! Captures a database: a snapshot, pg_dump on it, the counts beside it, and the server's globals if they are wanted.
+//! Captures a database: a snapshot, `pg_dump` on it, the counts beside it, and the server's globals if they are wanted.
 //!
 //! Invariants: a stream that was not read to its end, a program that did not end with 0, a plain dump without its trailer, or
 //! a snapshot whose transaction was lost all end in an error of `next_object` or `finish`.
@@ -17,7 +17,7 @@ use crate::{
     process::{Program, Running},
 };
 use async_trait::async_trait;
-use model::{ByteCount, Disposition, manifest::Compression};
+use model::{ByteCount, Disposition, Timestamp, manifest::Compression};
 use sqlx::PgConnection;
 use std::{
     collections::BTreeMap,
@@ -40,7 +40,9 @@ pub(super) struct LogicalCapture {
     binaries: Binaries,
     series: SeriesTable,
     scratch: PathBuf,
-    snapshot: Snapshot,
+    snapshot: Option<Snapshot>,
+    snapshot_name: String,
+    captured_at: Timestamp,
     facts: BTreeMap<String, String>,
     expected: Option<ByteCount>,
     superuser: bool,
@@ -92,20 +94,15 @@ pub(super) async fn begin(
     let expected = candidates.iter().map(|table| table.bytes).sum();
     let expected = (series.content != Content::Schema).then_some(ByteCount(expected));
     let limit = expectations::limit(&series);
-    let snapshot = Snapshot::keep(
-        name,
-        captured_at,
-        connection,
-        address.clone(),
-        candidates,
-        limit,
-    );
+    let snapshot = Snapshot::keep(connection, address.clone(), candidates, limit);
     Ok(LogicalCapture {
         address,
         binaries,
         series,
         scratch,
-        snapshot,
+        snapshot: Some(snapshot),
+        snapshot_name: name,
+        captured_at,
         facts,
         expected,
         superuser: server.superuser,
@@ -136,7 +133,7 @@ impl LogicalCapture {
             .program(self.binaries.program("pg_dump"))
             .arg("--no-password")
             .arg(format!("--format={}", series.format.word()))
-            .arg(format!("--snapshot={}", self.snapshot.name));
+            .arg(format!("--snapshot={}", self.snapshot_name));
         if series.format != Format::Plain {
             // Our own compressor is faster, uses all cores, and lets BLAKE3 see the plain bytes.
             program = program.arg("--compress=0");
@@ -267,6 +264,33 @@ impl LogicalCapture {
         }
     }
 
+    async fn advance(&mut self) -> Result<Option<CaptureObject>> {
+        self.end_current().await?;
+        match self.next {
+            Next::Data => {
+                self.next = if self.series.globals {
+                    Next::Globals
+                } else {
+                    Next::Nothing
+                };
+                self.start_data().await.map(Some)
+            }
+            Next::Globals => {
+                self.next = Next::Nothing;
+                self.start_globals().map(Some)
+            }
+            Next::Nothing => Ok(None),
+        }
+    }
+
+    /// The snapshot's own trouble, if it had any, is the cause of whatever a program then says.
+    async fn explained(&mut self, error: ProviderError) -> ProviderError {
+        match self.snapshot.take() {
+            Some(snapshot) => snapshot.failure().await.unwrap_or(error),
+            None => error,
+        }
+    }
+
     /// Judges the object that was read last.
     async fn end_current(&mut self) -> Result<()> {
         let Some(current) = self.current.take() else {
@@ -281,18 +305,19 @@ impl LogicalCapture {
         let seen = current.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let complete = |trailer: &str| String::from_utf8_lossy(&seen.tail).contains(trailer);
         if !seen.end || current.trailer.is_some_and(|trailer| !complete(trailer)) {
-            return Err(ProviderError::new(
-                "mainstay::postgres::dump-incomplete",
-                Disposition::Retry,
-                format!(
-                    "the output of {} for {} ended before its end",
-                    current.what, self.address
-                ),
-            )
-            .help("run it again; nothing was stored"));
+            return Err(incomplete(current.what, &self.address));
         }
         Ok(())
     }
+}
+
+fn incomplete(what: &str, address: &Address) -> ProviderError {
+    ProviderError::new(
+        "mainstay::postgres::dump-incomplete",
+        Disposition::Retry,
+        format!("the output of {what} for {address} ended before its end"),
+    )
+    .help("run it again: mainstay apply; nothing was stored")
 }
 
 fn default_jobs() -> usize {
@@ -357,26 +382,16 @@ impl Read for Watched {
 #[async_trait]
 impl Capture for LogicalCapture {
     async fn next_object(&mut self) -> Result<Option<CaptureObject>> {
-        self.end_current().await?;
-        match self.next {
-            Next::Data => {
-                self.next = if self.series.globals {
-                    Next::Globals
-                } else {
-                    Next::Nothing
-                };
-                self.start_data().await.map(Some)
-            }
-            Next::Globals => {
-                self.next = Next::Nothing;
-                self.start_globals().map(Some)
-            }
-            Next::Nothing => Ok(None),
+        match self.advance().await {
+            Ok(object) => Ok(object),
+            Err(error) => Err(self.explained(error).await),
         }
     }
 
     async fn finish(mut self: Box<Self>) -> Result<CaptureSummary> {
-        self.end_current().await?;
+        if let Err(error) = self.end_current().await {
+            return Err(self.explained(error).await);
+        }
         if self.next != Next::Nothing {
             return Err(ProviderError::new(
                 "mainstay::postgres::dump-incomplete",
@@ -387,10 +402,12 @@ impl Capture for LogicalCapture {
                 ),
             ));
         }
-        let captured_at = self.snapshot.captured_at;
-        let expectations = self.snapshot.end().await?;
+        let Some(snapshot) = self.snapshot.take() else {
+            return Err(incomplete("the snapshot", &self.address));
+        };
+        let expectations = snapshot.end().await?;
         Ok(CaptureSummary {
-            captured_at,
+            captured_at: self.captured_at,
             source: self.facts,
             expectations,
         })

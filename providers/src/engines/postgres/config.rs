@@ -10,7 +10,10 @@ use model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// Tables up to this size are counted exactly when a series says nothing else.
 const COUNT_EXACT_BELOW: ByteCount = ByteCount(1 << 30);
@@ -30,13 +33,23 @@ pub(super) struct DatabaseTable {
 }
 
 /// A URL in the policy, or a reference to one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum UrlSetting {
     /// Written in the policy; must not hold a password.
     Text(String),
     /// Found elsewhere.
     Reference(SecretRef),
+}
+
+impl fmt::Debug for UrlSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // It must hold no password, but nobody may have checked it yet.
+            Self::Text(_) => f.write_str("Text(***)"),
+            Self::Reference(reference) => fmt::Debug::fmt(reference, f),
+        }
+    }
 }
 
 /// Keys of a `logical` series.
@@ -81,12 +94,12 @@ pub(super) struct SeriesTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Format {
-    /// pg_dump's custom format: one stream, selected tables can be restored.
+    /// `pg_dump`'s custom format: one stream, selected tables can be restored.
     #[default]
     Custom,
     /// SQL statements, readable by people and by psql.
     Plain,
-    /// pg_dump's directory format, written in parallel, stored as one tar file.
+    /// `pg_dump`'s directory format, written in parallel, stored as one tar file.
     Directory,
 }
 

@@ -89,6 +89,11 @@ impl Address {
         format!("dbname='{value}'")
     }
 
+    /// The option that makes `pg_restore` load into this database.
+    pub(super) fn conninfo_option(&self) -> String {
+        format!("--dbname={}", self.conninfo())
+    }
+
     /// A program of PostgreSQL that will connect here, and never ask for a password.
     pub(super) fn program(&self, path: impl Into<PathBuf>) -> Program {
         let mut program = Program::new(path)
@@ -306,8 +311,8 @@ impl Address {
 pub(super) fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error
         .as_database_error()
-        .and_then(|error| error.code())
-        .map(|code| code.into_owned())
+        .and_then(sqlx::error::DatabaseError::code)
+        .map(std::borrow::Cow::into_owned)
 }
 
 /// Runs statements without parameters, several at once if need be. Names in `sql` must be quoted by [`super::names::quoted`].

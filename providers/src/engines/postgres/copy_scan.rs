@@ -1,6 +1,6 @@
-//! Reads SQL as pg_dump and pg_restore write it, and counts the rows of every `COPY` without a server.
+//! Reads SQL as `pg_dump` and `pg_restore` write it, and counts the rows of every `COPY` without a server.
 //!
-//! A `COPY` or `CREATE TABLE` counts only behind the comment that pg_dump puts before it, so that the body of a function
+//! A `COPY` or `CREATE TABLE` counts only behind the comment that `pg_dump` puts before it, so that the body of a function
 //! cannot pass for one. Memory stays bounded, however long a row is.
 
 use super::{

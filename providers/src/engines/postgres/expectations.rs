@@ -1,6 +1,6 @@
 //! Which tables a dump will carry, and how many rows they have in its snapshot.
 //!
-//! The choice follows pg_dump's own rules (pg_dump.c, `selectDumpableTable`): named tables override schemas, extensions'
+//! The choice follows `pg_dump`'s own rules (`pg_dump.c`, `selectDumpableTable`): named tables override schemas, extensions'
 //! members and temporary tables are left out. Only ordinary tables carry rows: a partitioned table's rows are in its
 //! partitions, a materialized view is filled anew, a foreign table's rows are elsewhere.
 
@@ -12,6 +12,7 @@ use super::{
 use crate::api::Result;
 use model::{ByteCount, Expectations, manifest::TableExpectation};
 use sqlx::PgConnection;
+use std::fmt::Write;
 
 /// A table that will be in the dump.
 #[derive(Debug, Clone)]
@@ -32,18 +33,22 @@ pub(super) async fn candidates(
     standby: bool,
 ) -> Result<Vec<Candidate>> {
     let mut conditions = String::new();
-    if !series.include_tables.is_empty() {
-        conditions.push_str(&format!(" AND {}", any_table(&series.include_tables)));
-    } else {
+    if series.include_tables.is_empty() {
         if !series.include_schemas.is_empty() {
-            conditions.push_str(&format!(" AND {}", any_schema(&series.include_schemas)));
+            let _ = write!(conditions, " AND {}", any_schema(&series.include_schemas));
         }
         if !series.exclude_schemas.is_empty() {
-            conditions.push_str(&format!(" AND NOT {}", any_schema(&series.exclude_schemas)));
+            let _ = write!(
+                conditions,
+                " AND NOT {}",
+                any_schema(&series.exclude_schemas)
+            );
         }
+    } else {
+        let _ = write!(conditions, " AND {}", any_table(&series.include_tables));
     }
     if !series.exclude_tables.is_empty() {
-        conditions.push_str(&format!(" AND NOT {}", any_table(&series.exclude_tables)));
+        let _ = write!(conditions, " AND NOT {}", any_table(&series.exclude_tables));
     }
     if standby {
         // Unlogged tables are empty and unreadable on a standby; their rows are left out of the dump there.
@@ -110,7 +115,7 @@ pub(super) async fn count(
     Ok(expectations)
 }
 
-/// Rows of one table itself, without tables that inherit from it, as pg_dump copies it.
+/// Rows of one table itself, without tables that inherit from it, as `pg_dump` copies it.
 pub(super) async fn rows_of(
     connection: &mut PgConnection,
     schema: &str,

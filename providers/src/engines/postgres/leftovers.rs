@@ -50,7 +50,7 @@ pub(super) fn random_digits() -> String {
     let mut bytes = [0_u8; 4];
     // Failing to be random costs uniqueness, and CREATE DATABASE refuses a name that is taken.
     let _ = rand::fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:08x}", u32::from_be_bytes(bytes))
 }
 
 /// The server's time as `20261121t020000`, for names.

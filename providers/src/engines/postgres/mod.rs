@@ -1,5 +1,5 @@
-//! PostgreSQL, method `logical`: pg_dump on an exported snapshot, whose rows are counted meanwhile; restored with
-//! pg_restore or psql under a temporary name.
+//! PostgreSQL, method `logical`: `pg_dump` on an exported snapshot, whose rows are counted meanwhile; restored with
+//! `pg_restore` or psql under a temporary name.
 //!
 //! `connection` knows the server's address (from `url` and `defaults`), `binaries` the programs, `config` the keys.
 //! Not here: compression, digests, storage (`stream`, `tiers`).

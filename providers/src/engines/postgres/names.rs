@@ -1,6 +1,6 @@
-//! Names in SQL: quoting, qualified names, and pg_dump's patterns as regular expressions.
+//! Names in SQL: quoting, qualified names, and `pg_dump`'s patterns as regular expressions.
 //!
-//! Source of the patterns: PostgreSQL manual, psql, "Patterns"; pg_dump uses the same function.
+//! Source of the patterns: PostgreSQL manual, psql, "Patterns"; `pg_dump` uses the same function.
 
 /// A name as an SQL identifier, always in quotes.
 pub(super) fn quoted(name: &str) -> String {

@@ -1,6 +1,6 @@
 //! Reads a stored dump to its end with PostgreSQL's own reader, and compares its tables and rows with the expectations.
 //!
-//! Needs no server: pg_restore turns the archive into SQL, whose rows are counted on the way. A flipped byte passes any
+//! Needs no server: `pg_restore` turns the archive into SQL, whose rows are counted on the way. A flipped byte passes any
 //! reader, which is why the stream itself ends in an error when its digest does not agree.
 
 use super::{

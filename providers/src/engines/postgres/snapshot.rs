@@ -20,11 +20,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 /// A snapshot that is kept open.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    /// Name for `pg_dump --snapshot`.
-    pub(super) name: String,
-    /// Its instant, by the server's clock.
-    pub(super) captured_at: Timestamp,
-    dump_ended: oneshot::Sender<()>,
+    dump_ended: Option<oneshot::Sender<()>>,
     counting: JoinHandle<Result<Expectations>>,
 }
 
@@ -62,8 +58,6 @@ pub(super) async fn export(
 impl Snapshot {
     /// Keeps an exported snapshot's transaction open, counting on it.
     pub(super) fn keep(
-        name: String,
-        captured_at: Timestamp,
         connection: PgConnection,
         address: Address,
         candidates: Vec<Candidate>,
@@ -74,17 +68,29 @@ impl Snapshot {
             count_and_wait(connection, &address, candidates, limit, told).await
         });
         Self {
-            name,
-            captured_at,
-            dump_ended,
+            dump_ended: Some(dump_ended),
             counting,
         }
     }
 
     /// Waits for the counts, makes sure that the transaction is alive, and ends it.
     pub(super) async fn end(mut self) -> Result<Expectations> {
-        let (unused, _) = oneshot::channel();
-        let _ = std::mem::replace(&mut self.dump_ended, unused).send(());
+        if let Some(told) = self.dump_ended.take() {
+            // Nobody listens when the counting has failed, which the next line will tell.
+            let _ = told.send(());
+        }
+        self.outcome().await
+    }
+
+    /// Why the transaction is over before its time, if it is: `pg_dump` then complains of a snapshot that it cannot find.
+    pub(super) async fn failure(mut self) -> Option<ProviderError> {
+        if !self.counting.is_finished() {
+            return None;
+        }
+        self.outcome().await.err()
+    }
+
+    async fn outcome(&mut self) -> Result<Expectations> {
         match (&mut self.counting).await {
             Ok(result) => result,
             Err(error) => Err(ProviderError::new(

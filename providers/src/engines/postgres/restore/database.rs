@@ -14,7 +14,7 @@ use crate::{
 };
 use model::{Disposition, Manifest};
 use sqlx::PgConnection;
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 /// How often a rename is tried while clients reconnect.
 const RENAME_TRIES: u32 = 10;
@@ -281,24 +281,26 @@ fn locale(manifest: &Manifest) -> String {
     let mut sql = encoding(manifest);
     let fact = |name: &str| manifest.source.get(name);
     if let (Some(collate), Some(ctype)) = (fact("collate"), fact("ctype")) {
-        sql.push_str(&format!(
+        let _ = write!(
+            sql,
             " LC_COLLATE {} LC_CTYPE {}",
             literal(collate),
             literal(ctype)
-        ));
+        );
     }
     match (
         fact("locale_provider").map(String::as_str),
         fact("icu_locale"),
     ) {
         (Some("i"), Some(icu)) => {
-            sql.push_str(&format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", literal(icu)));
+            let _ = write!(sql, " LOCALE_PROVIDER icu ICU_LOCALE {}", literal(icu));
         }
         (Some("b"), Some(builtin)) => {
-            sql.push_str(&format!(
+            let _ = write!(
+                sql,
                 " LOCALE_PROVIDER builtin BUILTIN_LOCALE {}",
                 literal(builtin)
-            ));
+            );
         }
         _ => {}
     }

@@ -1,6 +1,6 @@
-//! Loads a dump with pg_restore or psql, as one transaction where the target is not ours to throw away.
+//! Loads a dump with `pg_restore` or psql, as one transaction where the target is not ours to throw away.
 //!
-//! psql goes on after errors unless told, and pg_restore too: both are told to stop (`ON_ERROR_STOP`, `--exit-on-error`).
+//! psql goes on after errors unless told, and `pg_restore` too: both are told to stop (`ON_ERROR_STOP`, `--exit-on-error`).
 
 use crate::{
     api::{ProviderError, Result},
@@ -11,12 +11,13 @@ use crate::{
         connection::{Address, text, texts},
         names::{literal, quoted, read_name},
     },
-    process::Program,
+    process::{Program, Running},
 };
 use model::{Disposition, Manifest};
 use sqlx::PgConnection;
 use std::{
-    io::Read,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -43,8 +44,8 @@ pub(super) struct Loader {
     pub(super) single_transaction: bool,
     /// File with the chosen entries, for `pg_restore --use-list`.
     pub(super) selected: Option<PathBuf>,
-    /// Whether chosen objects are dropped first.
-    pub(super) clean: bool,
+    /// Statements that drop what the chosen objects replace; `None` when nothing is replaced.
+    pub(super) drops: Option<String>,
 }
 
 impl Loader {
@@ -61,7 +62,9 @@ impl Loader {
                 self.load_staged(target, &folder).await
             }
             ArchiveKind::Custom => {
-                let program = self.pg_restore(target).arg("--format=custom");
+                let program = self
+                    .pg_restore(target.conninfo_option(), target)
+                    .arg("--format=custom");
                 let (running, input) = program.start_writing()?;
                 let fed = feed(stream, input, running).await;
                 fed.map_err(|error| load_failed(target, error))
@@ -76,7 +79,10 @@ impl Loader {
 
     /// Loads a dump that lies in a file or a folder.
     pub(super) async fn load_staged(&self, target: &Address, staged: &Path) -> Result<()> {
-        let mut program = self.pg_restore(target);
+        if let Some(drops) = &self.drops {
+            return self.replace_staged(target, staged, drops).await;
+        }
+        let mut program = self.pg_restore(target.conninfo_option(), target);
         if self.kind == ArchiveKind::DirectoryTar && !self.single_transaction {
             let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             program = program.arg(format!("--jobs={}", cores.min(MOST_JOBS)));
@@ -88,18 +94,36 @@ impl Loader {
             .map_err(|error| load_failed(target, error))
     }
 
-    /// pg_restore without a target, for looking into an archive.
+    /// Drops and loads as one transaction of psql, which ends well only if `pg_restore` has ended well before it.
+    async fn replace_staged(&self, target: &Address, staged: &Path, drops: &str) -> Result<()> {
+        // `pg_restore --clean` alone alters the existing table as if it had the archive's columns.
+        let (reader, output) = self
+            .pg_restore("--file=-".to_owned(), target)
+            .args(["--clean", "--if-exists"])
+            .arg(staged)
+            .start_reading()?;
+        let archive = ProgramOutput {
+            output,
+            running: Some(reader),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let sql = std::io::Cursor::new(drops.as_bytes().to_vec()).chain(archive);
+        let (running, input) = self.psql(target).start_writing()?;
+        let fed = feed(Box::new(sql), input, running).await;
+        fed.map_err(|error| load_failed(target, error))
+    }
+
+    /// `pg_restore` without a target, for looking into an archive.
     pub(super) fn reader(&self) -> Program {
         Program::new(self.set.program("pg_restore"))
     }
 
-    fn pg_restore(&self, target: &Address) -> Program {
+    fn pg_restore(&self, output: String, target: &Address) -> Program {
         let mut program = target
             .program(self.set.program("pg_restore"))
-            .arg("--no-password")
             .arg("--exit-on-error")
-            .arg(format!("--dbname={}", target.conninfo()));
-        if self.single_transaction {
+            .arg(output);
+        if self.single_transaction && self.drops.is_none() {
             program = program.arg("--single-transaction");
         }
         if self.owners != Owners::Keep {
@@ -114,9 +138,6 @@ impl Loader {
         }
         if let Some(list) = &self.selected {
             program = program.arg("--use-list").arg(list);
-            if self.clean {
-                program = program.args(["--clean", "--if-exists"]);
-            }
         }
         program
     }
@@ -126,6 +147,28 @@ impl Loader {
             .program(self.set.program("psql"))
             .args(["--no-password", "--no-psqlrc", "--quiet"])
             .args(["--set=ON_ERROR_STOP=1", "--single-transaction", "--file=-"])
+    }
+}
+
+/// A program's output whose end is good only if the program ended well.
+struct ProgramOutput {
+    output: File,
+    running: Option<Running>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Read for ProgramOutput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.output.read(buffer)?;
+        if count == 0
+            && !buffer.is_empty()
+            && let Some(running) = self.running.take()
+        {
+            self.runtime
+                .block_on(running.wait())
+                .map_err(io::Error::other)?;
+        }
+        Ok(count)
     }
 }
 

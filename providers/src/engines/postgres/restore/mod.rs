@@ -23,7 +23,7 @@ use database::Temporary;
 use load::{Loader, Owners};
 use model::{Assertion, Disposition, Manifest};
 use sqlx::{Connection, PgConnection};
-use std::{path::PathBuf, time::Instant};
+use std::{fmt::Write, path::PathBuf, time::Instant};
 
 /// Where the engine's own database is, and how to work on servers.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ pub(super) async fn restore(setting: Setting, request: RestoreRequest) -> Result
         superuser: server.superuser,
         single_transaction: false,
         selected: None,
-        clean: false,
+        drops: None,
     };
     let work = Work {
         manifest: &manifest,
@@ -142,9 +142,8 @@ pub(super) async fn restore(setting: Setting, request: RestoreRequest) -> Result
         phases.end("stage");
         let mut into = goal.connect().await?;
         let chosen = selection::choose(&loader, &staged, &selection, Some(&mut into)).await?;
-        selection::check_free(&mut into, &goal, &chosen, replace).await?;
+        loader.drops = selection::drops(&mut into, &goal, &chosen, replace).await?;
         loader.single_transaction = true;
-        loader.clean = replace;
         notes.extend(chosen.notes.clone());
         let tables = chosen.expected(&manifest.expectations);
         loader.selected = Some(chosen.write_list(&scratch)?);
@@ -373,7 +372,7 @@ fn checks_failed(goal: &Address, checks: &[Check]) -> ProviderError {
     let more = failed.len().saturating_sub(5);
     let mut list = failed.into_iter().take(5).collect::<Vec<_>>().join("; ");
     if more > 0 {
-        list.push_str(&format!("; and {more} more"));
+        let _ = write!(list, "; and {more} more");
     }
     ProviderError::new(
         "mainstay::restore::checks-failed",

@@ -2,7 +2,7 @@
 //! constraints, defaults, triggers and own sequences.
 //!
 //! `pg_restore --table` alone would leave out indexes and primary keys. So the archive's entries and their dependencies are
-//! read from pg_restore's verbose SQL comments, and the choice is handed back with `--use-list`.
+//! read from `pg_restore`'s verbose SQL comments, and the choice is handed back with `--use-list`.
 
 use super::load::Loader;
 use crate::{
@@ -10,15 +10,16 @@ use crate::{
     engines::postgres::{
         archive::{self, ArchiveKind, blocking, stage_file},
         checks,
-        connection::{Address, texts},
+        connection::{Address, text, texts},
         directory_tar::cannot_stage,
-        names::{literal, qualified, read_table},
+        names::{literal, qualified, quoted, read_table},
     },
 };
 use model::{Disposition, Expectations, manifest::TableExpectation};
 use sqlx::PgConnection;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -91,7 +92,10 @@ impl Chosen {
     /// Writes the list for `pg_restore --use-list`.
     pub(super) fn write_list(&self, scratch: &Path) -> Result<PathBuf> {
         let path = scratch.join("chosen.list");
-        let lines: String = self.ids.iter().map(|id| format!("{id};\n")).collect();
+        let lines = self
+            .ids
+            .iter()
+            .fold(String::new(), |lines, id| lines + &format!("{id};\n"));
         std::fs::write(&path, lines).map_err(|error| cannot_stage(&path, error))?;
         Ok(path)
     }
@@ -107,7 +111,7 @@ pub(super) fn impossible_in_plain() -> ProviderError {
     .help("restore everything into a new database and copy the tables from there (pg_dump --table … | psql), and use format = \"custom\" from now on")
 }
 
-/// Puts the archive where pg_restore can look into it more than once.
+/// Puts the archive where `pg_restore` can look into it more than once.
 pub(super) async fn stage(
     loader: &Loader,
     stream: Box<dyn Read + Send>,
@@ -328,26 +332,33 @@ fn not_in_point(what: &str, name: &str) -> ProviderError {
     .help("write it as in SQL (`schema.table`, quoted if it needs quotes); mainstay info shows the tables of a point")
 }
 
-/// Makes sure that nothing chosen is there already, unless it shall be replaced.
-pub(super) async fn check_free(
+/// Statements that drop what is there already of the chosen relations; `None`, or an error if there is something, when
+/// nothing may be replaced.
+pub(super) async fn drops(
     connection: &mut PgConnection,
     target: &Address,
     chosen: &Chosen,
     replace: bool,
-) -> Result<()> {
-    if replace {
-        return Ok(());
-    }
+) -> Result<Option<String>> {
+    let (mut relations, mut sequences) = (String::new(), String::new());
     for (schema, name) in &chosen.relations {
         let sql = format!(
-            "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {} AND c.relname = {}",
+            "SELECT c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {} AND c.relname = {}",
             literal(schema),
             literal(name)
         );
-        let found = texts(connection, &sql)
+        let found = text(connection, &sql)
             .await
             .map_err(|error| target.failed("look for tables in", error))?;
-        if !found.is_empty() {
+        let word = match found.as_deref() {
+            None => continue,
+            Some("v") => "VIEW",
+            Some("m") => "MATERIALIZED VIEW",
+            Some("f") => "FOREIGN TABLE",
+            Some("S") => "SEQUENCE",
+            Some(_) => "TABLE",
+        };
+        if !replace {
             return Err(ProviderError::new(
                 "mainstay::restore::target-exists",
                 Disposition::NeedsOperator,
@@ -355,8 +366,20 @@ pub(super) async fn check_free(
             )
             .help("add --replace to drop it in favour of the restored one, or restore into a new database and copy rows from there"));
         }
+        // Never CASCADE: what else depends on it is not ours to drop. A table takes its own sequences with it.
+        let place = if word == "SEQUENCE" {
+            &mut sequences
+        } else {
+            &mut relations
+        };
+        let _ = writeln!(
+            place,
+            "DROP {word} IF EXISTS {}.{};",
+            quoted(schema),
+            quoted(name)
+        );
     }
-    Ok(())
+    Ok(replace.then(|| relations + &sequences))
 }
 
 /// Reads the comments that `pg_restore --verbose` puts before each entry.
