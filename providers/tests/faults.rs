@@ -1,5 +1,6 @@
 //! The fault wrappers themselves: every call can be made to fail, and nothing becomes half-visible by it.
 #![cfg(feature = "faults")]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 use mainstay_providers as providers;
 use model::{TierName, manifest::Compression};

@@ -1,4 +1,9 @@
 //! What only a folder can suffer: full disks, vanished mounts, links, crashed writers.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed test panics"
+)]
 
 use bytes::Bytes;
 use mainstay_providers as providers;

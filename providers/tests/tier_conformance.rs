@@ -1,4 +1,9 @@
 //! The contract of `providers::api::tier`, run over every registered kind of tier. A new kind adds one arm to `table_for`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed test panics"
+)]
 
 use bytes::Bytes;
 use mainstay_providers as providers;

@@ -5,7 +5,7 @@ use crate::api::Check;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use model::{Assertion, Expect, Expectations, manifest::TableExpectation};
 use rusqlite::{Connection, types::Value};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// Lines of `integrity_check` that are shown.
 const SHOWN: usize = 3;
@@ -96,7 +96,7 @@ fn rows_of(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> 
 fn shorten(lines: &[String]) -> String {
     let mut text = lines[..lines.len().min(SHOWN)].join("; ");
     if lines.len() > SHOWN {
-        text.push_str(&format!("; and {} more", lines.len() - SHOWN));
+        let _ = write!(text, "; and {} more", lines.len() - SHOWN);
     }
     text
 }

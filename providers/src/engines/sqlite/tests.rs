@@ -327,7 +327,7 @@ async fn invariant_holds_while_written(mode: &str) {
         move || {
             let connection = Connection::open(path).unwrap();
             connection
-                .busy_timeout(std::time::Duration::from_secs(60))
+                .busy_timeout(std::time::Duration::from_mins(1))
                 .unwrap();
             connection
                 .execute_batch("PRAGMA synchronous = OFF")

@@ -77,7 +77,7 @@ fn unreachable(message: String) -> ProviderError {
     .help("check that the disk or share is attached and mounted, then run `mainstay apply` again")
 }
 
-pub(super) fn bad_marker(root: &Path, how: String) -> ProviderError {
+pub(super) fn bad_marker(root: &Path, how: &str) -> ProviderError {
     ProviderError::new(
         "mainstay::tier::marker",
         Disposition::NeedsOperator,

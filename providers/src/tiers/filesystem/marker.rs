@@ -47,16 +47,14 @@ pub(super) fn read(root: &Root) -> Result<Option<String>> {
     let mut text = String::new();
     file.take(LARGEST)
         .read_to_string(&mut text)
-        .map_err(|error| {
-            errors::bad_marker(&root.path, "it cannot be read".to_owned()).source(error)
-        })?;
+        .map_err(|error| errors::bad_marker(&root.path, "it cannot be read").source(error))?;
     let marker: Marker = serde_json::from_str(&text).map_err(|error| {
-        errors::bad_marker(&root.path, "it is not the JSON of a marker".to_owned()).source(error)
+        errors::bad_marker(&root.path, "it is not the JSON of a marker").source(error)
     })?;
     if marker.format != FORMAT {
         return Err(errors::bad_marker(
             &root.path,
-            format!(
+            &format!(
                 "its format is `{}`, this program reads `{FORMAT}`",
                 marker.format
             ),
@@ -79,9 +77,8 @@ pub(super) fn write(root: &Root, identity: &str) -> Result<String> {
             "This folder is a storage tier of Mainstay. Without this file it counts as not mounted."
                 .to_owned(),
     };
-    let mut text = serde_json::to_string_pretty(&marker).map_err(|error| {
-        errors::bad_marker(&root.path, "it cannot be written".to_owned()).source(error)
-    })?;
+    let mut text = serde_json::to_string_pretty(&marker)
+        .map_err(|error| errors::bad_marker(&root.path, "it cannot be written").source(error))?;
     text.push('\n');
     let folder = root.fd.try_clone().map_err(|_| fail(Errno::MFILE))?;
     let mut temporary = Temporary::create(folder, TEMPORARY, FILE_NAME).map_err(fail)?;

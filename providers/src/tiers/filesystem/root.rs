@@ -62,7 +62,7 @@ impl Root {
 
     /// Opens the folder of a key; `None` when a part of it is missing or is no folder.
     pub(super) fn folder(&self, segments: &[&str]) -> rustix::io::Result<Option<OwnedFd>> {
-        let mut folder = self.fd.try_clone().map_err(errno_of)?;
+        let mut folder = self.fd.try_clone().map_err(|error| errno_of(&error))?;
         for segment in segments {
             folder = match rustix::fs::openat(&folder, *segment, FOLDER, Mode::empty()) {
                 Ok(next) => next,
@@ -75,7 +75,7 @@ impl Root {
 
     /// Opens the folder of a key, making what is missing (mode 0700). Gives all folders on the way, the root first.
     pub(super) fn make_folder(&self, segments: &[&str]) -> rustix::io::Result<Vec<OwnedFd>> {
-        let mut chain = vec![self.fd.try_clone().map_err(errno_of)?];
+        let mut chain = vec![self.fd.try_clone().map_err(|error| errno_of(&error))?];
         for segment in segments {
             let parent = chain.last().map_or(self.fd.as_fd(), AsFd::as_fd);
             let next = match rustix::fs::openat(parent, *segment, FOLDER, Mode::empty()) {
@@ -118,6 +118,6 @@ pub(super) fn name_taken(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Resu
     }
 }
 
-fn errno_of(error: std::io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

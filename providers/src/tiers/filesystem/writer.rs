@@ -69,8 +69,8 @@ pub(super) fn create(
     {
         return Err(errors::exists(key.as_str()));
     }
-    let room = space::of(&root.fd).map_err(fail)?;
-    min_free.check(room, expected.map_or(0, |bytes| bytes.0), &what)?;
+    let space = space::of(&root.fd).map_err(fail)?;
+    min_free.check(space, expected.map_or(0, |bytes| bytes.0), &what)?;
     let (chain, temporary) = make_temporary(&root, &segments, name).map_err(fail)?;
     Ok(FilesystemWriter {
         writing: Some(Writing {
