@@ -87,14 +87,16 @@ impl RestoreReport {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", failure.message)]
 pub struct RestoreError {
-    /// What went wrong with the copy that was tried last, or that there is none.
+    /// What went wrong, or that there is no copy.
     pub failure: Failure,
-    /// Copies that were tried before, and why they were given up.
+    /// The other copies that were tried, and why they were given up.
     pub given_up: Vec<(TierName, Failure)>,
 }
 
 /// Every code of this file, for the test that each has its page in `docs/errors/`.
 pub(crate) const CODES: &[&str] = &["mainstay::restore::no-copy"];
+
+const COPY_MISSING: &str = "mainstay::run::copy-missing";
 
 /// Restores a point.
 ///
@@ -147,11 +149,15 @@ pub async fn restore(
         }
         given_up.push((name, error.to_failure()));
     }
-    let last = given_up.pop().map(|(_, failure)| failure);
-    Err(fail(
-        last.unwrap_or_else(|| no_copy(&order.point)),
-        given_up,
-    ))
+    // When one copy was bad and the others are simply not there, the bad one is the news.
+    let worst = given_up
+        .iter()
+        .position(|(_, failure)| failure.code != COPY_MISSING);
+    let failure = match worst {
+        Some(at) => given_up.remove(at).1,
+        None => no_copy(&order.point),
+    };
+    Err(fail(failure, given_up))
 }
 
 fn prepare<'a>(

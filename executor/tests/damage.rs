@@ -1,5 +1,7 @@
 //! The damage table: what is broken × where, and for each: is it noticed by a look, by a verification, and mended?
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests")]
+
 use mainstay_executor as executor;
 
 mod support;

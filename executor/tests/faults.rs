@@ -3,6 +3,8 @@
 //! Engine, tiers and catalog share one counter, so every call of a run is hit once. Each call fails in three ways: it is
 //! not made; it is made and its answer is lost; or the program dies in it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests")]
+
 use mainstay_executor as executor;
 
 mod support;

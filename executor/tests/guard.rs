@@ -1,5 +1,7 @@
 //! The last gate before a delete: each reason to refuse, one by one.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests")]
+
 use mainstay_executor as executor;
 
 mod support;
@@ -37,7 +39,7 @@ async fn outcome(world: &World, step: Step) -> String {
     let before = visible(world, "nas").await;
     let report = world.apply(&plan(world.clock().now(), vec![step])).await;
     let after = visible(world, "nas").await;
-    let word = words(&report)[0].replacen(&format!("{id} "), "", 1);
+    let verdict = words(&report)[0].replacen(&format!("{id} "), "", 1);
     for other in before.iter().filter(|other| **other != pruned) {
         assert!(after.contains(other), "`{other}` is gone");
     }
@@ -46,15 +48,15 @@ async fn outcome(world: &World, step: Step) -> String {
         .point(&pruned, world.clock().now())
         .await
         .unwrap();
-    if word == "done" {
+    if verdict == "done" {
         assert!(!after.contains(&pruned) && known.is_none());
     } else if before.contains(&pruned) {
         assert!(
             after.contains(&pruned) && known.is_some(),
-            "{word}, but it is gone"
+            "{verdict}, but it is gone"
         );
     }
-    word
+    verdict
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use model::{
-    Expectations, Timestamp,
+    Expectations,
     manifest::{Compression, TableExpectation},
 };
 use providers::{
@@ -45,7 +45,7 @@ impl TextEngine {
     }
 
     pub fn set(&self, content: &str) {
-        *self.content.lock().unwrap() = content.to_owned();
+        content.clone_into(&mut self.content.lock().unwrap());
     }
 
     pub fn restored(&self, target: &str) -> Option<String> {
@@ -197,9 +197,4 @@ async fn read_all(
     .await
     .unwrap()?;
     Ok((text, rows))
-}
-
-/// What the engine captured at an instant, for comparison.
-pub fn captured_at(text: &str) -> Timestamp {
-    text.parse().unwrap()
 }

@@ -4,7 +4,9 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "each test binary uses another part of it"
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "each test binary uses another part of it, and a test's helpers panic like the test"
 )]
 
 pub mod engine;

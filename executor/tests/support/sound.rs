@@ -23,7 +23,8 @@ pub async fn visible(world: &World, name: &str) -> BTreeSet<RecoveryPointId> {
             assert_eq!(
                 model::Digest::sha256_of(&bytes),
                 object.sha256,
-                "{path:?} is visible and wrong"
+                "`{}` is visible and wrong",
+                path.display()
             );
         }
         assert!(points.insert(manifest.id), "doubled");
