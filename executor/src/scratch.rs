@@ -157,8 +157,8 @@ mod tests {
         assert_eq!(
             clean_leftovers(root.path()).unwrap(),
             [
-                "scratch folder `run-dead`",
-                "scratch folder `run-dead-at-birth`"
+                "scratch folder `run-dead-at-birth`",
+                "scratch folder `run-dead`"
             ]
         );
         assert!(root.path().join("run-of-somebody-else/precious").exists());
