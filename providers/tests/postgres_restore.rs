@@ -1,5 +1,7 @@
 //! Where a restore may go, what it leaves behind when it fails, and what it says.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
 mod support {
     pub mod points;
     pub mod postgres;

@@ -205,7 +205,7 @@ pub(super) fn check_database(table: &Value, _base: &Path) -> Vec<TableFinding> {
     };
     match url::parse(text) {
         Err(error) => vec![finding(
-            "postgres::url",
+            "postgres::bad-url",
             "url",
             error.to_string(),
             error.help(),
@@ -322,9 +322,9 @@ mod tests {
         insta::assert_snapshot!(shown(&all), @r#"
         postgres::password-in-policy at url: the URL holds a password, and policies are kept in Git
           write url = { env = "ORDERS_URL" } (or file, or command), or leave the password to ~/.pgpass
-        postgres::url at url: the URL names more than one host
+        postgres::bad-url at url: the URL names more than one host
           name the one server that shall be backed up; declare a database for each of several
-        postgres::url at url: a PostgreSQL URL starts with `postgres://` or `postgresql://`
+        postgres::bad-url at url: a PostgreSQL URL starts with `postgres://` or `postgresql://`
           write it as `postgresql://user@host:5432/database`
         "#);
         assert!(check("postgresql://u@h/d").is_empty());
