@@ -250,3 +250,44 @@ async fn a_disturbed_restore_leaves_no_target_or_a_whole_one() {
         assert!(n > 5);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_passing_fault_inside_a_step_is_outlasted_by_a_retry() {
+    for fault in [Fault::Before, Fault::After] {
+        let mut n = 0;
+        let mut retried = 0;
+        loop {
+            n += 1;
+            let world = World::new().await;
+            let mut plan = daily(world.clock().now(), 21, None);
+            for step in &mut plan.steps {
+                step.limits.retries = 1;
+            }
+            let plan = plan.seal().unwrap();
+            world.faults.arm(n, fault);
+            let result = world.try_apply(&plan).await;
+            let hit = world.faults.disarm();
+            if let Ok(report) = result {
+                let context = format!("call {n} ({fault:?})");
+                assert_eq!(
+                    report.end(),
+                    RunEnd::Done,
+                    "{context}: {:?}",
+                    words(&report)
+                );
+                let settled = visible_days(&world, "nas").await == [21]
+                    && visible_days(&world, "disk").await == [21];
+                assert!(settled, "{context}");
+                let events = world.catalog.events(&report.run).await.unwrap();
+                retried += events
+                    .iter()
+                    .filter(|event| matches!(event.what, model::event::What::StepRetried { .. }))
+                    .count();
+            }
+            if !hit {
+                break;
+            }
+        }
+        assert!(retried > 20, "only {retried} retries");
+    }
+}

@@ -34,11 +34,17 @@ async fn check_one(
             tier,
         } => Ok(match context.known_copy(recovery_point, tier).await? {
             None => None,
-            Some(copy) if copy.is_present() && own(recovery_point, tier) => {
-                Some(Ended::AlreadyDone)
+            // A lost or damaged copy is no complete one: it is what an upload or a repair replaces.
+            Some(copy) if !copy.is_present() => None,
+            // The plan was made from a look at the tier that the catalog may not know of: the bytes decide.
+            Some(copy)
+                if step.action == Action::Repair
+                    && own(recovery_point, tier)
+                    && copy.stored_at < context.evaluated_at =>
+            {
+                None
             }
-            // A lost or damaged copy is what an upload or a repair replaces.
-            Some(copy) if !copy.is_present() && own(recovery_point, tier) => None,
+            Some(_) if own(recovery_point, tier) => Some(Ended::AlreadyDone),
             Some(_) => Some(Ended::Stale(format!(
                 "`{recovery_point}` has got a copy on `{tier}` since"
             ))),

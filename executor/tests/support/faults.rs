@@ -93,7 +93,7 @@ impl Faults {
         let fault = || {
             ProviderError::new(
                 "mainstay::test::fault",
-                Disposition::Permanent,
+                Disposition::Retry,
                 "a fault of the test",
             )
         };

@@ -80,6 +80,16 @@ pub fn upload(day: i64, from: &str, to: &str) -> Step {
 pub fn repair(day: i64, from: &str, to: &str) -> Step {
     Step {
         from: Some(tier(from)),
+        requires: vec![
+            Precondition::Absent {
+                recovery_point: point(day),
+                tier: tier(to),
+            },
+            Precondition::Verified {
+                recovery_point: point(day),
+                tier: tier(from),
+            },
+        ],
         ..step(Action::Repair, day, to, ReasonCode::CopyDamaged)
     }
 }
