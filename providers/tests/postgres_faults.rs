@@ -293,6 +293,37 @@ async fn a_table_that_may_not_be_read_fails_with_the_grant_that_is_missing() {
 }
 
 #[tokio::test]
+async fn a_standby_is_captured_without_its_unlogged_rows() {
+    let primary = Server::start(&[]);
+    let database = primary.create_database("primary");
+    primary.psql(
+        &database,
+        "CREATE TABLE t AS SELECT 1 AS a; CREATE UNLOGGED TABLE u AS SELECT 1 AS a",
+    );
+    let standby = primary.standby();
+    let engine = engine(&standby.url(&database));
+    for format in ["custom", "plain", "directory"] {
+        let point = capture(&engine, json!({ "format": format })).await.unwrap();
+        assert_eq!(point.manifest.source["role"], "standby");
+        let tables: Vec<_> = point.manifest.expectations.tables.keys().collect();
+        assert_eq!(tables, ["public.t"]);
+        let checks = point.read_through(&engine).await.unwrap();
+        assert!(checks.iter().all(|check| check.passed), "{checks:?}");
+        let target = format!("{database}_{format}");
+        point
+            .restore(&primary.url(&target))
+            .run(&engine)
+            .await
+            .unwrap();
+        assert_eq!(primary.psql(&target, "SELECT count(*) FROM t"), "1");
+        assert_eq!(primary.psql(&target, "SELECT count(*) FROM u"), "0");
+        // The standby itself can take no scratch database, and says so.
+        let error = point.scratch().run(&engine).await.unwrap_err();
+        assert_eq!(error.code, "mainstay::restore::cannot-create");
+    }
+}
+
+#[tokio::test]
 async fn no_secret_stands_in_any_programs_arguments() {
     let server = shared();
     let database = large_database(server);

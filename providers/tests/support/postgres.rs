@@ -110,23 +110,37 @@ fn run(command: &mut Command) -> String {
 impl Server {
     /// Starts a server with settings such as `wal_level=logical`.
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_with(settings, |folder, bin, data| {
+            let password_file = folder.join("password");
+            std::fs::write(&password_file, PASSWORD).expect("writable");
+            run(as_server_user(Path::new("chmod")).arg("700").arg(folder));
+            run(as_server_user(&bin.join("initdb"))
+                .args(["--no-sync", "--username=postgres", "--encoding=UTF8"])
+                .args(["--locale=C.UTF-8", "--auth-local=trust"])
+                .arg("--auth-host=scram-sha-256")
+                .arg(format!("--pwfile={}", password_file.display()))
+                .arg(format!("--pgdata={}", data.display())));
+        })
+    }
+
+    /// Starts a hot standby of this server.
+    pub fn standby(&self) -> Self {
+        Self::start_with(&[], |_, bin, data| {
+            run(as_server_user(&bin.join("pg_basebackup"))
+                .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"])
+                .arg("--username=postgres")
+                .arg(format!("--host={}", self.folder.display()))
+                .arg(format!("--port={}", self.port))
+                .arg(format!("--pgdata={}", data.display())));
+        })
+    }
+
+    fn start_with(settings: &[&str], fill: impl FnOnce(&Path, &Path, &Path)) -> Self {
         let bin = bin_folder();
         let mut mktemp = as_server_user(Path::new("mktemp"));
         let folder = PathBuf::from(run(mktemp.args(["-d", "/tmp/mainstay-pg-XXXXXX"])));
         let data = folder.join("data");
-        let password_file = folder.join("password");
-        std::fs::write(&password_file, PASSWORD).expect("writable");
-        run(as_server_user(Path::new("chmod")).arg("700").arg(&folder));
-        run(as_server_user(&bin.join("initdb"))
-            .args([
-                "--no-sync",
-                "--username=postgres",
-                "--encoding=UTF8",
-                "--locale=C.UTF-8",
-            ])
-            .args(["--auth-local=trust", "--auth-host=scram-sha-256"])
-            .arg(format!("--pwfile={}", password_file.display()))
-            .arg(format!("--pgdata={}", data.display())));
+        fill(&folder, &bin, &data);
         let mut watchdog = Command::new("/bin/sh");
         watchdog
             .arg("-c")

@@ -77,9 +77,12 @@ impl Temporary {
         let plain = format!("CREATE DATABASE {} TEMPLATE template0", quoted(&name));
         let full = format!("{plain}{}", locale(manifest));
         if let Err(error) = run(&mut connection, &full).await {
-            if sqlstate(&error).as_deref() == Some("42501") {
+            // 25006: the server is a standby.
+            let state = sqlstate(&error);
+            if let Some("42501" | "25006") = state.as_deref() {
                 temporary.armed = false;
-                return Err(cannot_create(goal, error));
+                let standby = state.as_deref() == Some("25006");
+                return Err(cannot_create(goal, standby, error));
             }
             // A locale of another operating system: the data is worth more than its order.
             let encoding = encoding(manifest);
@@ -307,18 +310,23 @@ fn locale(manifest: &Manifest) -> String {
     sql
 }
 
-fn cannot_create(goal: &Address, error: sqlx::Error) -> ProviderError {
+fn cannot_create(goal: &Address, standby: bool, error: sqlx::Error) -> ProviderError {
+    let help = if standby {
+        "the server is a standby, which nothing can be written to: restore to the URL of another server".to_owned()
+    } else {
+        format!(
+            "as a superuser: ALTER ROLE \"{}\" CREATEDB; or restore into an empty existing database",
+            goal.user
+        )
+    };
     ProviderError::new(
         "mainstay::restore::cannot-create",
         Disposition::NeedsOperator,
         format!(
-            "user `{}` may not create a database beside {goal}",
+            "user `{}` cannot create a database beside {goal}",
             goal.user
         ),
     )
-    .help(format!(
-        "as a superuser: ALTER ROLE \"{}\" CREATEDB; or restore into an empty existing database",
-        goal.user
-    ))
+    .help(help)
     .source(error)
 }
