@@ -3,7 +3,9 @@
 //! Routine is what ages out under an unchanged rule. The breaker is the second net behind every rule: junk points, a
 //! clock that jumped, a mistake in this program.
 
-use crate::{draft::Draft, facts::SeriesFacts, rules::verdicts_of, world::World};
+use crate::{
+    draft::Draft, facts::SeriesFacts, retention::Occupy, rules::verdicts_of, world::World,
+};
 use model::{Reason, ReasonCode, Step};
 
 /// Fewer deletions than this never trip the breaker by their share: small series would ask every day.
@@ -42,7 +44,7 @@ fn shortened(
     else {
         return;
     };
-    let old = verdicts_of(world, facts, draft, tier, in_force);
+    let old = verdicts_of(world, facts, tier, in_force, Occupy::Complete);
     let protected = unkept.iter().filter(|index| old[**index].is_kept()).count();
     if protected == 0 {
         return;

@@ -89,8 +89,10 @@ pub(crate) struct TierDraft {
     pub(crate) makes_candidate: bool,
     /// Points whose copy here is verified in this plan.
     pub(crate) verified_now: BTreeSet<usize>,
-    /// The verdict on each point that is or will be here; without reasons for all others.
+    /// The verdict on each point that is here; without reasons for all others.
     pub(crate) verdicts: Vec<Verdict>,
+    /// The same while unverified points use up nothing: what it keeps is not deleted yet.
+    pub(crate) cautious: Vec<Verdict>,
     /// Reasons beside the rules: newest, needed by a chain.
     pub(crate) also_kept: Vec<Vec<Arc<str>>>,
 }

@@ -3,9 +3,10 @@
 //! Semantics (`docs/formats/plan.md`, section Retention):
 //! - A point's time is its slot. Each rule divides the points into calendar units and keeps one representative of each:
 //!   the first (or last) *verified* point, or, where a unit has none, the first (or last) unverified one.
-//! - Only verified representatives use up a count. An unverified one is kept beside them: so an unverified point, however
-//!   new, never displaces a verified one, neither inside its unit nor by using up the count.
-//! - Windows are measured back from the newest verified point (the newest, if none is verified), never from now.
+//! - Who uses up a count is asked twice ([`Occupy`]). `Complete` is the rule as it is written: every complete point counts.
+//!   `Verified` is its caution: an unverified point is kept beside the others and uses up nothing. Only what neither keeps may
+//!   be deleted, so an unverified point, however new, never displaces a verified one.
+//! - Windows are measured back from the newest point that occupies, never from now.
 //! - `pick = "last"` keeps the oldest point too while a rule still has room (restic's rule), so that a long rule fills up.
 //! - A hold keeps its point beside all rules and changes nothing for the others.
 //!
@@ -45,6 +46,15 @@ impl Verdict {
     pub fn is_kept(&self) -> bool {
         !self.reasons.is_empty()
     }
+}
+
+/// Which points use up a count and anchor a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occupy {
+    /// Every complete point.
+    Complete,
+    /// Verified points only (every one, if none is verified).
+    Verified,
 }
 
 /// One reason to keep a point. Displayed as `daily 1 of 7`, `within 30d`, `monthly (all)`, `held`.
@@ -107,7 +117,7 @@ pub(crate) struct Dated {
 
 /// Evaluates `keep` over `points` (any order) with the calendar of `zone`; verdicts stand in the order of the points.
 /// Points of the same time count in the order given.
-pub fn evaluate(keep: &Keep, points: &[Point], zone: &TimeZone) -> Vec<Verdict> {
+pub fn evaluate(keep: &Keep, points: &[Point], zone: &TimeZone, occupy: Occupy) -> Vec<Verdict> {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(points[*index].at));
     let newest_first: Vec<Dated> = order
@@ -119,14 +129,22 @@ pub fn evaluate(keep: &Keep, points: &[Point], zone: &TimeZone) -> Vec<Verdict> 
         })
         .collect();
     let mut verdicts = vec![Verdict::default(); points.len()];
-    for (index, verdict) in order.iter().zip(evaluate_dated(keep, &newest_first, zone)) {
+    for (index, verdict) in order
+        .iter()
+        .zip(evaluate_dated(keep, &newest_first, zone, occupy))
+    {
         verdicts[*index] = verdict;
     }
     verdicts
 }
 
 /// The same over points that stand newest first.
-pub(crate) fn evaluate_dated(keep: &Keep, points: &[Dated], zone: &TimeZone) -> Vec<Verdict> {
+pub(crate) fn evaluate_dated(
+    keep: &Keep,
+    points: &[Dated],
+    zone: &TimeZone,
+    occupy: Occupy,
+) -> Vec<Verdict> {
     let mut verdicts = vec![Verdict::default(); points.len()];
     for (verdict, point) in verdicts.iter_mut().zip(points) {
         if point.held {
@@ -139,7 +157,7 @@ pub(crate) fn evaluate_dated(keep: &Keep, points: &[Dated], zone: &TimeZone) -> 
     match keep.model {
         RetentionModel::Overlap => {
             for rule in &keep.rules {
-                for (index, why) in kept_by(*rule, keep.pick, points, zone, |_| false) {
+                for (index, why) in kept_by(*rule, keep.pick, points, zone, occupy, |_| false) {
                     verdicts[index].reasons.push(why);
                 }
             }
@@ -149,7 +167,9 @@ pub(crate) fn evaluate_dated(keep: &Keep, points: &[Dated], zone: &TimeZone) -> 
             let mut finest_first = keep.rules.clone();
             finest_first.sort_unstable();
             for rule in finest_first {
-                for (index, why) in kept_by(rule, keep.pick, points, zone, |index| taken[index]) {
+                for (index, why) in
+                    kept_by(rule, keep.pick, points, zone, occupy, |index| taken[index])
+                {
                     verdicts[index].reasons.push(why);
                     taken[index] = true;
                 }
@@ -165,12 +185,13 @@ fn kept_by(
     pick: Pick,
     points: &[Dated],
     zone: &TimeZone,
+    occupy: Occupy,
     taken: impl Fn(usize) -> bool,
 ) -> Vec<(usize, Why)> {
-    // The newest verified one: an unverified point must not move the window past verified ones.
+    let occupies = |point: &Dated| point.verified || occupy == Occupy::Complete;
     let Some(newest) = points
         .iter()
-        .find(|point| point.verified)
+        .find(|point| occupies(point))
         .or(points.first())
     else {
         return Vec::new();
@@ -198,9 +219,9 @@ fn kept_by(
         if taken(index) || !inside(index) {
             continue;
         }
-        let verified = points[index].verified;
-        used += u32::from(verified);
-        let ordinal = if verified { used } else { 0 };
+        let counts = occupies(&points[index]);
+        used += u32::from(counts);
+        let ordinal = if counts { used } else { 0 };
         kept.push((
             index,
             Why::Rule {
@@ -211,14 +232,17 @@ fn kept_by(
         ));
     }
     if pick == Pick::Last && used < room {
-        // The oldest verified one: an older unverified point must not take its place.
         let oldest = points
             .iter()
-            .rposition(|point| point.verified)
+            .rposition(occupies)
             .unwrap_or(points.len() - 1);
         let known = kept.iter().any(|(index, _)| *index == oldest);
         if !known && !taken(oldest) && inside(oldest) {
-            let ordinal = if points[oldest].verified { used + 1 } else { 0 };
+            let ordinal = if occupies(&points[oldest]) {
+                used + 1
+            } else {
+                0
+            };
             kept.push((
                 oldest,
                 Why::Rule {

@@ -6,7 +6,7 @@
 use crate::{
     draft::{Draft, Subject, verified},
     facts::{PointFacts, SeriesFacts},
-    retention::{Dated, evaluate_dated},
+    retention::{Dated, Occupy, evaluate_dated},
     rules::verify::level_on,
     world::World,
 };
@@ -187,7 +187,7 @@ fn report_lost_points(world: &World<'_>, facts: &SeriesFacts<'_>, draft: &mut Dr
         .collect();
     let mut wanted = vec![false; whole.len()];
     for tier in &facts.tiers {
-        let verdicts = evaluate_dated(tier.keep, &whole, &world.policy.timezone);
+        let verdicts = evaluate_dated(tier.keep, &whole, &world.policy.timezone, Occupy::Complete);
         for (wanted, verdict) in wanted.iter_mut().zip(verdicts) {
             *wanted |= verdict.is_kept();
         }

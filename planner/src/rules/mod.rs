@@ -33,7 +33,7 @@ const RULES: &[Rule] = &[
     wanted::each_tier_wants_what_its_retention_keeps,
     backup::the_candidate_is_made_on_the_first_tier_that_wants_it,
     copies::wanted_copies_are_made_and_repaired,
-    verdicts::retention_judges_what_will_be_there,
+    verdicts::retention_judges_what_is_there,
     verify::kept_copies_are_proved,
     prune::what_nothing_keeps_goes_when_it_is_safe,
     next::the_next_slot_is_announced,

@@ -49,7 +49,17 @@ pub(super) fn what_nothing_keeps_goes_when_it_is_safe(
         if let Some(reason) = &world.clock {
             draft.output.wait(all(), reason.code, reason.text.clone());
         } else if blind.is_empty() {
-            pruned = prune_on(world, facts, draft, tier, &unkept);
+            let (spared, going): (Vec<usize>, Vec<usize>) = unkept
+                .iter()
+                .partition(|index| draft.tiers[tier].cautious[**index].is_kept());
+            if !spared.is_empty() {
+                draft.output.wait(
+                    format!("prune {} of {}@{}", spared.len(), facts.name(), here.name),
+                    ReasonCode::PruneWaitsForVerified,
+                    "the newer points that take their place are not verified yet",
+                );
+            }
+            pruned = prune_on(world, facts, draft, tier, &going);
         } else {
             draft.output.wait(
                 all(),
@@ -75,13 +85,9 @@ fn prune_on(
 ) -> Vec<(usize, Step)> {
     let here = &facts.tiers[tier];
     let min_verified = world.policy.safety.min_verified.max(1);
-    let proofs = new_proofs(facts, draft, tier);
-    let mut remaining = count_of(
-        (0..facts.points.len())
-            .filter(|index| here.good(*index))
-            .count()
-            + proofs.len(),
-    );
+    let good = (0..facts.points.len()).filter(|index| here.good(*index));
+    let mut remaining = u32::try_from(good.count()).unwrap_or(u32::MAX);
+    let new_proofs = new_proofs(facts, draft, tier);
     let mut pruned: Vec<(usize, Step)> = Vec::new();
     for index in unkept.iter().copied() {
         let id = &facts.points[index].point.id;
@@ -95,14 +101,15 @@ fn prune_on(
             draft.output.wait(what, ReasonCode::Locked, text);
             continue;
         }
-        let Some((justified_by, mut after)) = justification(facts, draft, tier, index, &proofs)
-        else {
+        let justified_by = justification(facts, draft, tier, index);
+        if justified_by.is_empty() {
             let text = format!("no newer verified point is kept on {}", here.name);
             draft
                 .output
                 .wait(what, ReasonCode::PruneWaitsForVerified, text);
             continue;
-        };
+        }
+        let mut after = new_proofs.clone();
         let good = u32::from(here.good(index));
         if remaining.saturating_sub(good) < min_verified {
             let text = format!(
@@ -182,62 +189,30 @@ fn spare_parents(
     }
 }
 
-fn count_of(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// The points that this plan puts on the tier, with the step that proves each; newest first.
-fn new_proofs(
-    facts: &SeriesFacts<'_>,
-    draft: &Draft<'_>,
-    tier: usize,
-) -> Vec<(RecoveryPointId, jiff::Timestamp, StepId)> {
-    let name = facts.tiers[tier].name;
+/// The steps that prove what this plan puts on the tier. Deletions wait for them: a failed backup deletes nothing.
+fn new_proofs(facts: &SeriesFacts<'_>, draft: &Draft<'_>, tier: usize) -> BTreeSet<StepId> {
     let mine = &draft.tiers[tier];
-    let candidate = draft
-        .candidate
-        .iter()
-        .filter(|_| mine.makes_candidate)
-        .map(|candidate| (&candidate.id, candidate.slot));
-    let made = mine.made.iter().map(|index| {
-        let point = facts.points[*index].point;
-        (&point.id, point.slot)
-    });
+    let candidate = draft.candidate.iter().filter(|_| mine.makes_candidate);
+    let made = mine.made.iter().map(|index| &facts.points[*index].point.id);
     candidate
+        .map(|candidate| &candidate.id)
         .chain(made)
-        .map(|(id, slot)| (id.clone(), slot, StepId::new(Action::Verify, id, name)))
+        .map(|id| StepId::new(Action::Verify, id, facts.tiers[tier].name))
         .collect()
 }
 
-/// Newer verified points that stay, and the steps to wait for: every new copy on the tier counted for the verdict, so
-/// each must have been proved first. Points that exist are named before points that this plan makes.
+/// Newer verified points that are there and stay.
 fn justification(
     facts: &SeriesFacts<'_>,
     draft: &Draft<'_>,
     tier: usize,
     index: usize,
-    proofs: &[(RecoveryPointId, jiff::Timestamp, StepId)],
-) -> Option<(Vec<RecoveryPointId>, BTreeSet<StepId>)> {
-    let here = &facts.tiers[tier];
-    let this = facts.points[index].point;
-    // Newer by slot and by capture: a slot made up late may hold a newer state than its successor.
-    let mut justified_by: Vec<RecoveryPointId> = (0..index)
-        .filter(|newer| here.good(*newer) && draft.tiers[tier].keeps(*newer))
-        .filter(|newer| facts.points[*newer].point.captured_at > this.captured_at)
+) -> Vec<RecoveryPointId> {
+    (0..index)
+        .filter(|newer| facts.tiers[tier].good(*newer) && draft.tiers[tier].keeps(*newer))
         .take(MOST_JUSTIFICATIONS)
         .map(|newer| facts.points[newer].point.id.clone())
-        .collect();
-    if justified_by.is_empty() {
-        justified_by.extend(
-            proofs
-                .iter()
-                .filter(|(_, newer, _)| *newer > this.slot)
-                .take(1)
-                .map(|(id, ..)| id.clone()),
-        );
-    }
-    let after = proofs.iter().map(|(.., proof)| proof.clone()).collect();
-    (!justified_by.is_empty()).then_some((justified_by, after))
+        .collect()
 }
 
 /// Makes the prune wait for, and require, the copies that other tiers want; an error says which one cannot be had.

@@ -8,7 +8,7 @@
 use crate::{
     draft::Draft,
     facts::SeriesFacts,
-    retention::{Dated, evaluate_dated},
+    retention::{Dated, Occupy, evaluate_dated},
     world::World,
 };
 
@@ -19,7 +19,12 @@ pub(super) fn each_tier_wants_what_its_retention_keeps(
 ) {
     for tier in 0..facts.tiers.len() {
         let (members, universe, candidate_at) = universe(facts, draft, tier);
-        let verdicts = evaluate_dated(facts.tiers[tier].keep, &universe, &world.policy.timezone);
+        let verdicts = evaluate_dated(
+            facts.tiers[tier].keep,
+            &universe,
+            &world.policy.timezone,
+            Occupy::Complete,
+        );
         let mut wanted = vec![false; facts.points.len()];
         let mut wants_candidate = false;
         let mut member = members.into_iter();

@@ -2,7 +2,7 @@
 
 use super::support::keep;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-use mainstay_planner::retention::{Point, Why, evaluate};
+use mainstay_planner::retention::{Occupy, Point, Why, evaluate};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path};
 
@@ -115,11 +115,11 @@ fn one_case(snapshots: &[Value], case: &Value) {
             held: holds
                 .iter()
                 .any(|list| list.iter().all(|tag| tags(snapshot).contains(tag))),
-            verified: true,
+            verified: tags(snapshot).is_empty(),
         })
         .collect();
     let (text, words) = translate(policy);
-    let verdicts = evaluate(&keep(&text), &points, &TimeZone::UTC);
+    let verdicts = evaluate(&keep(&text), &points, &TimeZone::UTC, Occupy::Complete);
     let mut kept: Vec<usize> = (0..points.len())
         .filter(|index| verdicts[*index].is_kept())
         .collect();

@@ -2,7 +2,7 @@
 
 use super::support::{apply_to, inventory, keep, plan, policy, show};
 use jiff::{Timestamp, tz::TimeZone};
-use mainstay_planner::retention::{Point, Verdict, evaluate};
+use mainstay_planner::retention::{Occupy, Point, Verdict, evaluate};
 use model::{Keep, retention::KeepCount};
 use proptest::prelude::*;
 
@@ -75,7 +75,7 @@ fn zone() -> TimeZone {
 }
 
 fn kept(keep: &Keep, points: &[Point]) -> Vec<Point> {
-    evaluate(keep, points, &zone())
+    evaluate(keep, points, &zone(), Occupy::Verified)
         .iter()
         .zip(points)
         .filter(|(verdict, _)| verdict.is_kept())
@@ -163,8 +163,8 @@ proptest! {
         let mut shuffled = points.clone();
         shuffle(&mut shuffled, seed);
         let find = |at| points.iter().position(|point| point.at == at).unwrap();
-        let straight = evaluate(&keep, &points, &zone());
-        let mixed: Vec<Verdict> = evaluate(&keep, &shuffled, &zone());
+        let straight = evaluate(&keep, &points, &zone(), Occupy::Verified);
+        let mixed: Vec<Verdict> = evaluate(&keep, &shuffled, &zone(), Occupy::Verified);
         for (verdict, point) in mixed.iter().zip(&shuffled) {
             prop_assert_eq!(verdict, &straight[find(point.at)]);
         }

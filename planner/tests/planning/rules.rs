@@ -133,7 +133,7 @@ fn what_ages_out_is_pruned_with_the_points_that_justify_it() {
 }
 
 #[test]
-fn a_prune_waits_for_the_proof_of_the_point_that_displaces_it() {
+fn a_point_that_is_not_there_yet_displaces_nothing() {
     let policy = policy(r#"orders/daily "0 2 * * *" nas{last=1}"#);
     let points = daily("orders/daily", "2026-11-20", 1, "nas:v");
     insta::assert_snapshot!(show(&plan(&policy, &inventory(NOW, &points), NOW)));

@@ -2,7 +2,7 @@
 
 use super::support::{apply_to, at, daily, ids, inventory, keep, plan, policy, show};
 use jiff::tz::TimeZone;
-use mainstay_planner::retention::{Point, evaluate};
+use mainstay_planner::retention::{Occupy, Point, evaluate};
 use model::{Action, ReasonCode};
 
 const NOW: &str = "2026-11-21T03:00:00Z";
@@ -55,8 +55,13 @@ fn a_month_without_backups_deletes_no_history() {
     let waiting = plan(&policy, &inventory(NOW, &points), NOW);
     assert!(!waiting.applyable, "{}", show(&waiting));
     // The first backup after the outage moves the window past all of them: that waits for a person.
-    let recovered = plan(&policy, &inventory(NOW, &points), "2026-11-21T02:05:00Z");
-    assert_eq!(ids(&recovered, Action::Backup).len(), 1);
+    let mut inventory = inventory(NOW, &points);
+    let made = plan(&policy, &inventory, "2026-11-21T02:05:00Z");
+    assert_eq!(ids(&made, Action::Backup).len(), 1);
+    assert!(ids(&made, Action::Prune).is_empty(), "{}", show(&made));
+    apply_to(&mut inventory, &made);
+    let recovered = plan(&policy, &inventory, "2026-11-21T02:05:00Z");
+    assert!(!ids(&recovered, Action::Prune).is_empty());
     assert!(
         recovered
             .steps
@@ -153,10 +158,15 @@ fn week_one_and_month_one_do_not_meet() {
         })
         .collect();
     // 2025-12-30 is in ISO week 1 of 2026, and in month 12 of 2025.
-    let words: Vec<Vec<String>> = evaluate(&keep("weekly=9 monthly=9"), &points, &TimeZone::UTC)
-        .iter()
-        .map(|verdict| verdict.reasons.iter().map(ToString::to_string).collect())
-        .collect();
+    let words: Vec<Vec<String>> = evaluate(
+        &keep("weekly=9 monthly=9"),
+        &points,
+        &TimeZone::UTC,
+        Occupy::Verified,
+    )
+    .iter()
+    .map(|verdict| verdict.reasons.iter().map(ToString::to_string).collect())
+    .collect();
     assert_eq!(
         words,
         [
