@@ -22,7 +22,7 @@ use crate::{
     stored::{self, ManifestThere},
 };
 use jiff::{SignedDuration, Timestamp};
-use model::{Action, Reason, ReasonCode, RecoveryPoint, RecoveryPointId, Step};
+use model::{Action, Reason, ReasonCode, RecoveryPoint, RecoveryPointId, Step, TierName};
 use providers::api::Tier;
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ pub(crate) async fn judge(
     };
     let last = last_activity(context, &series).await?;
     let refusal = check_clock(now, last, step, context.evaluated_at)
-        .or_else(|| check_free(pruned, step, now));
+        .or_else(|| check_free(pruned, &step.tier, now));
     if let Some(reason) = refusal {
         return Ok(Verdict::Refused(reason));
     }
@@ -148,18 +148,18 @@ fn check_clock(
     })
 }
 
-fn check_free(pruned: &RecoveryPoint, step: &Step, now: Timestamp) -> Option<Reason> {
+fn check_free(pruned: &RecoveryPoint, tier: &TierName, now: Timestamp) -> Option<Reason> {
     if pruned.copies.iter().any(|copy| copy.held) {
         return Some(Reason::new(
             ReasonCode::Held,
             format!("`{}` is held", pruned.id),
         ));
     }
-    let until = pruned.copy_on(&step.tier)?.locked_until?;
+    let until = pruned.copy_on(tier)?.locked_until?;
     (until > now).then(|| {
         Reason::new(
             ReasonCode::Locked,
-            format!("`{}` is locked on `{}` until {until}", pruned.id, step.tier),
+            format!("`{}` is locked on `{tier}` until {until}", pruned.id),
         )
     })
 }
@@ -265,4 +265,55 @@ async fn check_justification(
     }
     let trouble = stored::check_sizes(tier, &manifest).await?;
     Ok(trouble.and_then(|trouble| refuse(format!("is not whole: {}", trouble.text()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{ByteCount, Copy, CopyState, PointState};
+
+    fn locked(until: Option<Timestamp>) -> (RecoveryPoint, TierName) {
+        let id = RecoveryPointId::parse("orders/daily/20261101T020000Z").unwrap();
+        let tier = TierName::new("nas").unwrap();
+        let at: Timestamp = "2026-11-01T02:00:00Z".parse().unwrap();
+        let point = RecoveryPoint {
+            bytes: ByteCount(1),
+            captured_at: at,
+            copies: vec![Copy {
+                bytes: ByteCount(1),
+                held: false,
+                locked_until: until,
+                state: CopyState::Present,
+                stored_at: at,
+                tier: tier.clone(),
+                verified: None,
+            }],
+            database: "orders".parse().unwrap(),
+            id,
+            method: "text".parse().unwrap(),
+            parent: None,
+            series: "daily".parse().unwrap(),
+            slot: at,
+            state: PointState::Complete,
+        };
+        (point, tier)
+    }
+
+    #[test]
+    fn a_locked_copy_stays_until_its_lock_ends() {
+        let now: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
+        let second = SignedDuration::from_secs(1);
+        for (until, refused) in [
+            (None, false),
+            (Some(now), false),
+            (Some(now + second), true),
+        ] {
+            let (point, tier) = locked(until);
+            let reason = check_free(&point, &tier, now);
+            assert_eq!(
+                reason.map(|reason| reason.code),
+                refused.then_some(ReasonCode::Locked)
+            );
+        }
+    }
 }

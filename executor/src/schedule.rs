@@ -184,3 +184,116 @@ fn loads_database(step: &Step) -> bool {
 fn tiers_of(step: &Step) -> impl Iterator<Item = &TierName> {
     std::iter::once(&step.tier).chain(step.from.as_ref().filter(|from| **from != step.tier))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Reason, ReasonCode, RecoveryPointId, step};
+
+    /// `database:tier`, with the ids of what comes first.
+    fn step(action: Action, database: &str, tier: &str, after: &[&Step]) -> Step {
+        let point = RecoveryPointId::parse(&format!("{database}/daily/20261121T020000Z")).unwrap();
+        let tier = TierName::new(tier).unwrap();
+        Step {
+            action,
+            after: after.iter().map(|step| step.id.clone()).collect(),
+            bytes: None,
+            database: DatabaseName::new(database).unwrap(),
+            destructive: false,
+            from: None,
+            id: StepId::new(action, &point, &tier),
+            justified_by: Vec::new(),
+            level: None,
+            limits: step::Limits {
+                retries: 0,
+                retry_after_seconds: 0,
+                timeout_seconds: 1,
+            },
+            method: None,
+            min_verified: None,
+            needs_approval: false,
+            reason: Reason::new(ReasonCode::SlotDue, "test"),
+            recovery_point: point,
+            requires: Vec::new(),
+            retention: None,
+            series: model::SeriesName::new("daily").unwrap(),
+            slot: None,
+            tier,
+        }
+    }
+
+    fn limits(overall: usize, per_tier: usize) -> Limits {
+        let tiers = ["nas", "disk"].map(|name| (TierName::new(name).unwrap(), per_tier));
+        Limits {
+            overall,
+            databases: BTreeMap::new(),
+            tiers: tiers.into(),
+        }
+    }
+
+    fn startable(schedule: &mut Schedule) -> Vec<usize> {
+        std::iter::from_fn(|| schedule.start_next()).collect()
+    }
+
+    #[test]
+    fn a_step_starts_when_everything_before_it_has_succeeded() {
+        let a = step(Action::Backup, "a", "nas", &[]);
+        let b = step(Action::Verify, "a", "nas", &[&a]);
+        let c = step(Action::Upload, "a", "disk", &[&a, &b]);
+        let mut schedule = Schedule::new(&[a, b, c], limits(9, 9)).unwrap();
+        assert_eq!(startable(&mut schedule), [0]);
+        schedule.succeeded(0);
+        assert_eq!(startable(&mut schedule), [1]);
+        schedule.succeeded(1);
+        assert_eq!(startable(&mut schedule), [2]);
+    }
+
+    #[test]
+    fn what_depends_on_a_failed_step_is_lost_and_nothing_else() {
+        let a = step(Action::Backup, "a", "nas", &[]);
+        let b = step(Action::Verify, "a", "nas", &[&a]);
+        let c = step(Action::Upload, "a", "disk", &[&b]);
+        let other = step(Action::Backup, "b", "nas", &[]);
+        let mut schedule = Schedule::new(&[a, b, c, other], limits(9, 9)).unwrap();
+        assert_eq!(startable(&mut schedule), [0, 3]);
+        assert_eq!(schedule.not_done(0), [1, 2]);
+        schedule.succeeded(3);
+        assert_eq!(startable(&mut schedule), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn databases_tiers_and_the_whole_have_their_limits() {
+        let steps = [
+            step(Action::Backup, "a", "nas", &[]),
+            step(Action::Backup, "a", "disk", &[]),
+            step(Action::Backup, "b", "nas", &[]),
+            step(Action::Backup, "c", "disk", &[]),
+        ];
+        let started = |limits| startable(&mut Schedule::new(&steps, limits).unwrap());
+        // One at a time for database `a`.
+        assert_eq!(started(limits(9, 9)), [0, 2, 3]);
+        assert_eq!(started(limits(9, 1)), [0, 3]);
+        assert_eq!(started(limits(1, 9)), [0]);
+        // Zero would wait for ever.
+        assert_eq!(started(limits(0, 0)), [0]);
+    }
+
+    #[test]
+    fn what_is_no_dag_is_refused() {
+        let a = step(Action::Backup, "a", "nas", &[]);
+        let mut b = step(Action::Verify, "a", "nas", &[&a]);
+        assert!(matches!(
+            Schedule::new(&[a.clone(), a.clone()], Limits::default()),
+            Err(GraphError::Double(_))
+        ));
+        assert!(matches!(
+            Schedule::new(std::slice::from_ref(&b), Limits::default()),
+            Err(GraphError::Unknown { .. })
+        ));
+        b.after.push(b.id.clone());
+        assert!(matches!(
+            Schedule::new(&[a, b], Limits::default()),
+            Err(GraphError::Cycle(_))
+        ));
+    }
+}
