@@ -10,7 +10,12 @@ use crate::{
     render::{out, plan_text},
     wiring,
 };
-use std::io::{BufRead as _, IsTerminal as _};
+use model::Action;
+use policy_schema::Policy;
+use std::{
+    io::{BufRead as _, IsTerminal as _},
+    path::Path,
+};
 
 pub(crate) async fn run(arguments: ApplyArguments, global: &Global) -> Result<Exit> {
     let run = &arguments.run;
@@ -36,25 +41,59 @@ pub(crate) async fn run(arguments: ApplyArguments, global: &Global) -> Result<Ex
     }
 
     let (path, policy) = policy::load(global)?;
+    let exit = round(&arguments, &path, &policy, global, Round::First).await?;
+    if exit != Exit::Done {
+        return Ok(exit);
+    }
+    // What was made may have taken the place of older points: after this round the plan is empty.
+    round(&arguments, &path, &policy, global, Round::FollowUp).await
+}
+
+/// Which time this command plans.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// What was asked for.
+    First,
+    /// What the first round made superfluous; only if there is any, and only if it is routine.
+    FollowUp,
+}
+
+/// Looks, plans, shows, asks and carries out once.
+async fn round(
+    arguments: &ApplyArguments,
+    path: &Path,
+    policy: &Policy,
+    global: &Global,
+    round: Round,
+) -> Result<Exit> {
+    let run = &arguments.run;
     let now = clock::now();
-    let options = planning::options(&arguments.source, &policy)?;
-    let looked = planning::look(global, &path, &policy, now, arguments.source.refresh).await?;
-    planning::check_purge(&options, &policy, &looked.inventory)?;
+    let options = planning::options(&arguments.source, policy)?;
+    let looked = planning::look(global, path, policy, now, arguments.source.refresh).await?;
+    if round == Round::First {
+        planning::check_purge(&options, policy, &looked.inventory)?;
+    }
     let plan = planner::plan(
-        &policy,
+        policy,
         &looked.inventory,
-        &wiring::capabilities(&policy)?,
+        &wiring::capabilities(policy)?,
         now,
         &options,
     );
+    if round == Round::FollowUp && !plan.steps.iter().any(|step| step.action == Action::Prune) {
+        return Ok(Exit::Done);
+    }
     if !global.json {
+        if round == Round::FollowUp {
+            out::data("\nThe new recovery points take the place of older ones:\n\n")?;
+        }
         out::data(&plan_text::plan(&plan, &policy.timezone))?;
     }
     if !plan.steps.is_empty() && !run.auto_approve {
         agree()?;
     }
     // Also with nothing to do: a crashed run is cleaned up after, and the retention of the policy comes into force.
-    running::carry_out(&plan, looked.drift, &path, &policy, run, global).await
+    running::carry_out(&plan, looked.drift, path, policy, run, global).await
 }
 
 /// An id that is not this plan's is a mistake to stop at, not an approval to ignore.

@@ -13,7 +13,14 @@ use executor::{ApplyOptions, Clock, Drift, RunEnd, RunError, cancellation};
 use jiff::Timestamp;
 use model::{Digest, Plan};
 use policy_schema::Policy;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 /// The real clock, for the executor.
 #[derive(Debug)]
@@ -117,13 +124,14 @@ async fn stop_signal() {
     }
 }
 
-/// `run-20261121T131500Z-4711`: when, and which process.
+/// `run-20261121T131500Z-4711`: when, and which process; from the second run of a process on also which of them.
 pub(crate) fn run_name(at: Timestamp) -> String {
-    format!(
-        "run-{}-{}",
-        model::recovery_point_id::stamp(at),
-        std::process::id()
-    )
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let stamp = model::recovery_point_id::stamp(at);
+    match RUNS.fetch_add(1, Ordering::Relaxed) {
+        0 => format!("run-{stamp}-{}", std::process::id()),
+        earlier => format!("run-{stamp}-{}-{}", std::process::id(), earlier + 1),
+    }
 }
 
 /// Loads the policy that a saved plan was made from; exit 7 when it has changed since.
