@@ -26,16 +26,17 @@ use crate::{
     scratch::{self, Owner, Scratch},
     steps::{
         RunContext,
-        error::{StepError, catalog_failure, provider_failure},
+        error::{StepError, catalog_failure},
     },
     wiring::Wiring,
 };
 use catalog::{Catalog, CatalogError, NewRun};
 use model::{
-    Action, DatabaseName, Plan, VerifyLevel,
+    Plan,
     event::{Outcome, Summary, What},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
 
 /// Carries out a plan.
 ///
@@ -118,6 +119,7 @@ async fn under_lease(
 ) -> Result<RunReport, RunError> {
     // Before this run's own folder is made: every other one belongs to a dead run.
     let mut cleaned = scratch::clean_leftovers(&wiring.scratch).map_err(RunError::Scratch)?;
+    let after_crash = !cleaned.is_empty();
     let scratch =
         Scratch::create(&wiring.scratch, Owner::Run, &options.run).map_err(RunError::Scratch)?;
     let crashed = leftovers::crashed_runs(catalog).await.map_err(broken)?;
@@ -158,7 +160,11 @@ async fn under_lease(
             steps: plan.steps.len(),
         })
         .await;
-    cleaned.extend(clean_up(&context, plan, &crashed).await.map_err(broken)?);
+    cleaned.extend(
+        clean_up(&context, after_crash, &crashed)
+            .await
+            .map_err(broken)?,
+    );
     for what in &cleaned {
         journal.tell(What::CleanedUp { what: what.clone() }).await;
     }
@@ -202,32 +208,13 @@ fn broken(error: StepError) -> RunError {
 /// Removes and records what crashed runs left behind.
 async fn clean_up(
     context: &RunContext,
-    plan: &Plan,
+    after_crash: bool,
     crashed: &[String],
 ) -> Result<Vec<String>, StepError> {
     let mut cleaned = leftovers::settle_all(context).await?;
-    if crashed.is_empty() {
-        return Ok(cleaned);
-    }
     // Only after a crash: a person may be restoring at this moment, without a lease.
-    let databases: BTreeSet<&DatabaseName> = plan
-        .steps
-        .iter()
-        .filter(|step| step.action == Action::Backup || step.level == Some(VerifyLevel::Restore))
-        .map(|step| &step.database)
-        .collect();
-    for name in databases {
-        let Some(wired) = context.wiring.databases.get(name) else {
-            continue;
-        };
-        match wired.engine.clean_leftovers().await {
-            Ok(removed) => cleaned.extend(removed),
-            // A database that is down must not stop the backup of the others.
-            Err(error) => {
-                let failure = provider_failure(&error);
-                tracing::warn!(database = %name, code = failure.code, "leftovers could not be cleaned up");
-            }
-        }
+    if after_crash || !crashed.is_empty() {
+        cleaned.extend(clean_engines(context).await);
     }
     for run in crashed {
         let events = context.catalog.events(run).await?;
@@ -243,6 +230,33 @@ async fn clean_up(
     }
     Ok(cleaned)
 }
+
+/// Lets every engine drop its scratch databases; one that is down must not stop the backup of the others.
+async fn clean_engines(context: &RunContext) -> Vec<String> {
+    let mut cleaning = JoinSet::new();
+    for (name, wired) in &context.wiring.databases {
+        let (name, engine) = (name.clone(), Arc::clone(&wired.engine));
+        cleaning.spawn(async move {
+            match tokio::time::timeout(ENGINE_LIMIT, engine.clean_leftovers()).await {
+                Ok(Ok(removed)) => removed,
+                Ok(Err(error)) => {
+                    tracing::warn!(database = %name, code = error.code, "leftovers could not be cleaned up");
+                    Vec::new()
+                }
+                Err(_) => {
+                    tracing::warn!(database = %name, "cleaning up leftovers took too long");
+                    Vec::new()
+                }
+            }
+        });
+    }
+    let mut removed = cleaning.join_all().await.concat();
+    removed.sort();
+    removed
+}
+
+/// A server that does not answer must not hold up the run.
+const ENGINE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Records the retention of every series and tier where nothing was left undone.
 async fn put_retention_in_force(context: &RunContext, plan: &Plan, steps: &[StepReport]) {

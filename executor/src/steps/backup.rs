@@ -35,8 +35,16 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
         return Err(StepError::Unsupported(step.id.to_string()));
     };
     let known = context.known_copy(&step.recovery_point, &step.tier).await?;
-    if known.is_some_and(|copy| copy.is_present()) {
-        return Ok(Ended::AlreadyDone);
+    match known {
+        Some(copy) if copy.is_present() => return Ok(Ended::AlreadyDone),
+        // What is left of a spoilt copy is `repair`'s to judge; a new capture would be another state under the same id.
+        Some(_) => {
+            return Ok(Ended::Stale(format!(
+                "`{}` exists already, and its copy on `{}` needs a repair",
+                step.recovery_point, step.tier
+            )));
+        }
+        None => {}
     }
     let tier = &**context.admitted(&step.tier).await?;
     match stored::read_manifest(tier, &step.recovery_point).await? {

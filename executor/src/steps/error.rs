@@ -205,13 +205,3 @@ pub(crate) fn catalog_failure(error: &CatalogError) -> Failure {
         disposition: error.disposition(),
     }
 }
-
-/// A provider's error as plain data.
-pub(crate) fn provider_failure(error: &ProviderError) -> Failure {
-    Failure {
-        code: error.code.to_owned(),
-        message: chain(error),
-        help: error.help.clone(),
-        disposition: error.disposition,
-    }
-}
