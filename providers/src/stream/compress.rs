@@ -1,9 +1,10 @@
 //! Turns plain blocks into stored chunks: zstd (RFC 8878), gzip (RFC 1952), or as they came.
 //!
-//! Memory of one zstd stream, from `ZSTDMT` of zstd 1.5: input round buffer = (workers + 1) jobs and the overlap; output =
-//! (workers + 2) buffers of one job; tables of one level-3 context are about 1.3 MiB a worker. With jobs of [`JOB`] = 2 MiB and
-//! 4 workers: 10 + 12 + 6 = 28 MiB. Levels above [`PLAIN_TABLES`] would bring windows and tables of up to 100 MiB a worker, so
-//! there the window and tables are held at 4 MiB and 16 MiB and one worker does the work: again below 40 MiB.
+//! Memory of one zstd stream, from `ZSTDMT` of zstd 1.5: input = (workers + 1) jobs, output = (workers + 2) jobs, and tables of
+//! about 1.3 MiB a worker at level 3. Large jobs keep the workers busy on a loaded machine, so a job is as large as
+//! [`JOBS_MEMORY`] allows: 4 MiB with 4 workers, 6 MiB with 2. With 12 MiB of blocks on their way (`store`) that is 62 MiB.
+//! Levels above [`PLAIN_TABLES`] would bring windows and tables of up to 100 MiB a worker, so there the window is 4 MiB, the
+//! tables are 12 MiB, and one worker does the work.
 
 use super::BLOCK;
 use bytes::Bytes;
@@ -12,8 +13,8 @@ use model::manifest::Compression;
 use std::{io, io::Write, ops::RangeInclusive};
 use zstd::stream::raw::{CParameter, Encoder as ZstdEncoder, InBuffer, Operation, OutBuffer};
 
-/// Plain bytes that one worker compresses at a time.
-const JOB: u32 = 2 << 20;
+/// Memory of all jobs of a stream.
+const JOBS_MEMORY: u32 = 44 << 20;
 /// Highest level whose own tables are small.
 const PLAIN_TABLES: i32 = 9;
 const MOST_WORKERS: usize = 4;
@@ -125,7 +126,7 @@ fn zstd_encoder(level: i32) -> io::Result<ZstdEncoder<'static>> {
     };
     encoder.set_parameter(CParameter::ChecksumFlag(true))?;
     encoder.set_parameter(CParameter::NbWorkers(workers))?;
-    encoder.set_parameter(CParameter::JobSize(JOB))?;
+    encoder.set_parameter(CParameter::JobSize(JOBS_MEMORY / (2 * workers + 3)))?;
     Ok(encoder)
 }
 
