@@ -109,6 +109,7 @@ fn read_inventory(file: &Path) -> Result<Inventory> {
     };
     // Format first: a file of another version deserves that message and not one about a missing field.
     #[derive(serde::Deserialize)]
+    #[serde(expecting = "a JSON object")]
     struct Head {
         format: Option<String>,
     }

@@ -28,6 +28,12 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
         for reason in plan.approval.iter().take(20) {
             let _ = writeln!(head, "> - {} (`{}`)", escape(&reason.text), reason.code);
         }
+        if let Some(id) = &plan.id {
+            let _ = writeln!(
+                head,
+                ">\n> Approve it with `mainstay apply PLAN_FILE --approve {id}`"
+            );
+        }
         let _ = writeln!(head);
     }
     let mut tail = String::new();
@@ -47,7 +53,7 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
             .collect();
         let _ = writeln!(
             tail,
-            "\nNext: {}{}",
+            "Next: {}{}",
             next.join(", "),
             if plan.next_slots.len() > 20 {
                 ", …"
@@ -75,14 +81,14 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
     section(
         &mut text,
         room,
-        "Deleted",
+        "To be deleted",
         &["", "recovery point", "tier", "size", "why"],
         deletions.iter().map(|step| row(step)),
     );
     section(
         &mut text,
         room,
-        "Done",
+        "To be done",
         &["", "recovery point", "tier", "size", "why"],
         others.iter().map(|step| row(step)),
     );

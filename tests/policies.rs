@@ -1,0 +1,216 @@
+//! The ready policies and the examples: each validates without a finding, is formatted, and does what it promises over three
+//! simulated weeks, planned by the real program with an inventory that grows as the plans say.
+
+mod support;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+use support::program::{Ended, Running};
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All policies that the project shows to people.
+fn shown() -> Vec<PathBuf> {
+    let mut policies = Vec::new();
+    for entry in fs::read_dir(root().join("policies")).unwrap() {
+        policies.push(entry.unwrap().path());
+    }
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let folder = entry.unwrap().path();
+        policies.extend(
+            ["policy.toml", "mainstay.toml"]
+                .map(|name| folder.join(name))
+                .into_iter()
+                .filter(|path| path.exists()),
+        );
+    }
+    policies.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    policies.sort();
+    assert!(policies.len() >= 12, "only {policies:?}");
+    policies
+}
+
+#[track_caller]
+fn expect(code: i32, folder: &Path, arguments: &[&str]) -> Ended {
+    let ended = Running::start(folder, arguments, &[]).wait();
+    assert_eq!(ended.code, Some(code), "mainstay {arguments:?}\n{ended}");
+    ended
+}
+
+#[test]
+fn every_ready_policy_and_every_example_validates_without_a_finding() {
+    for policy in shown() {
+        let path = policy.to_str().unwrap();
+        let ended = expect(0, &root(), &["validate", "--strict", "-p", path]);
+        assert_eq!(ended.stderr, "", "{path}");
+        let ended = expect(0, &root(), &["fmt", "--check", path]);
+        assert_eq!(ended.stdout, "", "{path} is not formatted");
+    }
+}
+
+/// What exists, as plans would make it.
+struct World {
+    folder: TempDir,
+    points: BTreeMap<String, Value>,
+}
+
+impl World {
+    fn plan(&self, policy: &str, now: Timestamp) -> Value {
+        let inventory = json!({"format": "mainstay.inventory.v1", "observed_at": now.to_string(), "unreachable_tiers": [],
+                               "recovery_points": self.points.values().collect::<Vec<_>>()});
+        let file = self.folder.path().join("inventory.json");
+        fs::write(&file, inventory.to_string()).unwrap();
+        let now = now.to_string();
+        let arguments = [
+            "plan",
+            "-p",
+            policy,
+            "--inventory",
+            file.to_str().unwrap(),
+            "--now",
+            &now,
+            "--json",
+        ];
+        expect(0, self.folder.path(), &arguments).json()
+    }
+
+    /// Every step succeeds.
+    fn carry_out(&mut self, plan: &Value, now: Timestamp) {
+        for step in plan["steps"].as_array().unwrap() {
+            let id = step["recovery_point"].as_str().unwrap();
+            let tier = &step["tier"];
+            let copy = json!({"tier": tier, "state": "present", "bytes": 1000, "stored_at": now.to_string(),
+                              "verified": null, "locked_until": null, "held": false});
+            match step["action"].as_str().unwrap() {
+                "backup" => {
+                    let point = json!({"id": id, "database": step["database"], "series": step["series"], "method": step["method"],
+                                       "parent": null, "slot": step["slot"], "captured_at": now.to_string(), "state": "complete",
+                                       "bytes": 1000, "copies": [copy]});
+                    let old = self.points.insert(id.to_owned(), point);
+                    assert!(old.is_none(), "`{id}` was backed up twice");
+                }
+                "upload" => self.copies(id).push(copy),
+                "verify" => {
+                    let copy = self
+                        .copies(id)
+                        .iter_mut()
+                        .find(|copy| &copy["tier"] == tier)
+                        .unwrap();
+                    copy["verified"] = json!({"level": step["level"], "at": now.to_string()});
+                }
+                "prune" => {
+                    self.copies(id).retain(|copy| &copy["tier"] != tier);
+                    if self.copies(id).is_empty() {
+                        self.points.remove(id);
+                    }
+                }
+                other => panic!("`{other}` is not expected when nothing goes wrong"),
+            }
+        }
+    }
+
+    fn copies(&mut self, id: &str) -> &mut Vec<Value> {
+        self.points.get_mut(id).unwrap()["copies"]
+            .as_array_mut()
+            .unwrap()
+    }
+}
+
+#[test]
+fn every_policy_runs_for_three_weeks_without_asking_anybody() {
+    for policy in shown() {
+        let path = policy.to_str().unwrap();
+        let mut world = World {
+            folder: tempfile::tempdir().unwrap(),
+            points: BTreeMap::new(),
+        };
+        let mut day: Timestamp = "2026-12-20T12:00:00Z".parse().unwrap();
+        for _ in 0..21 {
+            // Shortly after each series' next slot of this day; not after every slot of those that run often.
+            let mut moments: Vec<Timestamp> = world.plan(path, day)["next_slots"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|slot| slot["at"].as_str().unwrap().parse().unwrap())
+                .filter(|at| *at < day + SignedDuration::from_hours(24))
+                .collect();
+            moments.sort();
+            moments.dedup();
+            for moment in moments {
+                let now = moment + SignedDuration::from_mins(10);
+                let plan = world.plan(path, now);
+                assert_eq!(plan["needs_approval"], false, "{path} at {now}");
+                for item in plan["not_planned"].as_array().unwrap() {
+                    assert_eq!(
+                        item["reason"]["code"], "window-passed",
+                        "{path} at {now}: {item}"
+                    );
+                }
+                world.carry_out(&plan, now);
+                // What a new point pushed out goes with the next plan; after that there is nothing left to do.
+                let plan = world.plan(path, now + SignedDuration::from_secs(1));
+                for step in plan["steps"].as_array().unwrap() {
+                    assert_eq!(step["action"], "prune", "{path} at {now}: {step}");
+                }
+                world.carry_out(&plan, now);
+                let plan = world.plan(path, now + SignedDuration::from_secs(2));
+                assert_eq!(plan["applyable"], false, "{path} at {now}: {plan}");
+            }
+            day += SignedDuration::from_hours(24);
+        }
+        assert!(!world.points.is_empty(), "{path} protects nothing");
+    }
+}
+
+#[test]
+fn every_scenario_plans_what_its_folder_says() {
+    let mut seen = 0;
+    for policy in shown() {
+        let folder = policy.parent().unwrap();
+        let Ok(now) = fs::read_to_string(folder.join("now.txt")) else {
+            continue;
+        };
+        seen += 1;
+        let plan = |more: &[&str]| {
+            let offline = [
+                "plan",
+                "-p",
+                "policy.toml",
+                "--inventory",
+                "inventory.json",
+                "--now",
+                now.trim(),
+            ];
+            expect(0, folder, &[&offline[..], more].concat())
+        };
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+        let hint = "read the difference, then `examples/scenarios/run --write`";
+        assert_eq!(
+            read("expected-plan.txt"),
+            plan(&[]).stdout,
+            "{}: {hint}",
+            folder.display()
+        );
+        let wanted: Value = serde_json::from_str(&read("expected-plan.json")).unwrap();
+        assert_eq!(
+            wanted,
+            plan(&["--json"]).json(),
+            "{}: {hint}",
+            folder.display()
+        );
+        assert!(
+            folder.join("README.md").exists(),
+            "{} says nothing",
+            folder.display()
+        );
+    }
+    assert!(seen >= 5, "only {seen} scenarios");
+}
