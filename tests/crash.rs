@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
-use support::{SHOP_EVERY_SECOND, Site, chance::Chance, laws, shop, shop_once, stored};
+use support::{SHOP_EVERY_SECOND, Site, bank::Bank, chance::Chance, laws, shop, shop_once, stored};
 
 /// Points that the policy keeps on each tier.
 const LAST: usize = 4;
@@ -19,9 +19,9 @@ const LAST: usize = 4;
 const APPLY: [&str; 2] = ["apply", "--auto-approve"];
 
 /// A site with as many points as its policy keeps, so that every further run also prunes.
-fn saturated() -> Site {
-    let site = Site::new(SHOP_EVERY_SECOND);
-    for _ in 0..LAST {
+fn saturated(policy: &str) -> Site {
+    let site = Site::new(policy);
+    for _ in 0..=LAST {
         site.apply();
         site.next_second();
     }
@@ -68,7 +68,7 @@ fn assert_all_is_well(site: &Site) {
     assert!(laws::assert_settled(site).is_empty());
     laws::assert_rebuilds(site);
     let whole = laws::whole(site);
-    laws::assert_exactly(&whole, LAST);
+    laws::assert_pruned(&whole, LAST);
     for (tier, points) in &whole {
         for point in points.iter().filter(|point| point.database() == "shop") {
             let target = site
@@ -92,8 +92,8 @@ fn assert_all_is_well(site: &Site) {
     }
 }
 
-/// Kills runs at random moments, up to three in a row, with a writer at work; gives the number of kills.
-fn kill_at_random(site: &Site, kills: u32) {
+/// Kills runs at random moments, one or two in a row, while somebody writes to the sources.
+fn kill_at_random(site: &Site, kills: u32, write: impl Fn(u32) + Sync, check: impl Fn()) {
     let mut chance = Chance::seeded();
     let started = Instant::now();
     site.next_second();
@@ -103,8 +103,11 @@ fn kill_at_random(site: &Site, kills: u32) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                shop::grow(&site.shop(), 1);
+            for n in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                write(n);
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
@@ -123,6 +126,7 @@ fn kill_at_random(site: &Site, kills: u32) {
                 assert_nothing_half_visible(site);
             }
             assert_converges(site, &before);
+            check();
         }
         drop(stopper);
     });
@@ -139,25 +143,32 @@ impl Drop for Stopper<'_> {
 
 #[test]
 fn a_run_killed_at_any_named_moment_is_finished_by_the_next() {
-    let site = saturated();
+    let bank = Bank::start();
+    let site = saturated(&bank.policy());
     for name in NAMES {
         let before = laws::whole(&site);
         shop::grow(&site.shop(), 3);
+        bank.grow();
         site.next_second();
         let killed = site.start(&APPLY, &[("MAINSTAY_CRASH_AT", name)]).wait();
         assert_eq!(killed.signal, Some(9), "no apply passes `{name}`\n{killed}");
         assert_converges(&site, &before);
         laws::assert_rebuilds(&site);
+        bank.assert_nothing_left(&site);
     }
     assert_all_is_well(&site);
+    bank.assert_restores(&site);
 }
 
 #[test]
 fn one_apply_after_a_kill_there_is_nothing_left_to_do() {
-    for name in NAMES
-        .iter()
-        .filter(|name| !name.contains("delete") && **name != "after-forget")
-    {
+    let prunes = [
+        "before-delete",
+        "after-delete-manifest",
+        "after-delete-data",
+        "after-forget",
+    ];
+    for name in NAMES.iter().filter(|name| !prunes.contains(name)) {
         let site = Site::new(&shop_once());
         let killed = site.start(&APPLY, &[("MAINSTAY_CRASH_AT", name)]).wait();
         assert_eq!(killed.signal, Some(9), "no apply passes `{name}`\n{killed}");
@@ -172,7 +183,96 @@ fn one_apply_after_a_kill_there_is_nothing_left_to_do() {
 
 #[test]
 fn runs_killed_at_random_moments_lose_and_double_nothing() {
-    let site = saturated();
-    kill_at_random(&site, 120);
+    let site = saturated(SHOP_EVERY_SECOND);
+    kill_at_random(&site, 120, |_| shop::grow(&site.shop(), 1), || {});
     assert_all_is_well(&site);
+}
+
+#[test]
+fn runs_on_a_real_server_killed_at_random_moments_leave_nothing_behind() {
+    let bank = Bank::start();
+    let site = saturated(&bank.policy());
+    let write = |n: u32| {
+        shop::grow(&site.shop(), 1);
+        if n.is_multiple_of(8) {
+            bank.grow();
+        }
+    };
+    kill_at_random(&site, 60, write, || bank.assert_nothing_left(&site));
+    assert_all_is_well(&site);
+    bank.assert_restores(&site);
+}
+
+#[test]
+fn a_repair_killed_half_way_is_finished_by_the_next() {
+    let site = Site::new(&shop_once());
+    site.apply();
+    let point = site.points().remove(0);
+    for name in [
+        "after-intent",
+        "after-delete-manifest",
+        "mid-upload",
+        "before-manifest",
+        "after-manifest",
+        "before-catalog",
+        "after-catalog",
+    ] {
+        let data = stored::data(&site.tier("nas"), &point);
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(&data)
+            .unwrap()
+            .set_len(100)
+            .unwrap();
+        let repair = ["apply", "--auto-approve", "--refresh"];
+        let killed = site.start(&repair, &[("MAINSTAY_CRASH_AT", name)]).wait();
+        assert_eq!(
+            killed.signal,
+            Some(9),
+            "no repair passes `{name}`\n{killed}"
+        );
+        site.expect(0, &repair);
+        assert!(laws::assert_settled(&site).is_empty(), "{name}");
+        laws::assert_rebuilds(&site);
+    }
+}
+
+#[test]
+fn a_killed_restore_leaves_the_target_whole_or_absent_and_nothing_beside_it() {
+    let bank = Bank::start();
+    let site = Site::new(&bank.policy());
+    site.apply();
+    let mut chance = Chance::seeded();
+    for round in 0..12 {
+        let (database, target) = if round % 2 == 0 {
+            ("shop", format!("restored{round}.db"))
+        } else {
+            ("bank", format!("bank_{round}"))
+        };
+        let mut restore = site.start(&["restore", database, "--to", &target], &[]);
+        std::thread::sleep(Duration::from_millis(chance.below(300)));
+        if !restore.has_ended() {
+            restore.kill();
+        }
+        restore.wait();
+        let file = site.path().join(&target);
+        if database == "shop" && file.exists() {
+            shop::assert_true_state(&file);
+        } else if database == "bank" && bank.databases().contains(&target) {
+            assert_eq!(bank.psql(&target, "SELECT count(*) FROM entries"), "3000");
+        } else {
+            site.expect(0, &["restore", database, "--to", &target]);
+        }
+    }
+    site.next_second();
+    site.apply();
+    bank.assert_nothing_left(&site);
+    let left: Vec<_> = std::fs::read_dir(site.path())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with('.') && name != ".mainstay" || name.contains("tmp"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    laws::assert_settled(&site);
 }

@@ -11,6 +11,7 @@
     reason = "each test binary uses another part of it, and its failures are the tests' failures"
 )]
 
+pub mod bank;
 pub mod chance;
 pub mod laws;
 pub mod mount;
