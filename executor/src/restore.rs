@@ -154,7 +154,13 @@ pub async fn restore(
         .iter()
         .position(|(_, failure)| failure.code != COPY_MISSING);
     let failure = match worst {
-        Some(at) => given_up.remove(at).1,
+        Some(at) => {
+            let (tier, failure) = given_up.remove(at);
+            Failure {
+                message: format!("the copy on `{tier}`: {}", failure.message),
+                ..failure
+            }
+        }
         None => no_copy(&order.point),
     };
     Err(fail(failure, given_up))
