@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod exit;
 mod failure;
+mod input;
 mod policy;
 mod render;
 mod session;

@@ -6,17 +6,12 @@ use crate::{
     clock,
     exit::Exit,
     failure::{Because, Failure, Result},
-    policy,
+    input, policy,
     render::{drift, out, plan_dot, plan_markdown, plan_text},
     wiring,
 };
 use model::{Inventory, Plan};
-use std::{
-    collections::BTreeSet,
-    fs::OpenOptions,
-    io::{Read as _, Write as _},
-    path::Path,
-};
+use std::{collections::BTreeSet, fs::OpenOptions, io::Write as _, path::Path};
 
 pub(crate) async fn run(arguments: PlanArguments, global: &Global) -> Result<Exit> {
     let (path, policy) = policy::load(global)?;
@@ -83,16 +78,7 @@ fn refresh_only(looked: &Looked, global: &Global) -> Result<Exit> {
 
 /// Reads an inventory that somebody else wrote, and refuses what would make the plan wrong.
 fn read_inventory(file: &Path) -> Result<Inventory> {
-    let bytes = if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .lock()
-            .read_to_end(&mut bytes)
-            .map(|_| bytes)
-    } else {
-        std::fs::read(file)
-    };
-    let bytes = bytes.map_err(|error| {
+    let bytes = input::read(file).map_err(|error| {
         let because = Because(
             format!("cannot read the inventory `{}`", file.display()),
             Box::new(error),

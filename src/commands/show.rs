@@ -4,12 +4,12 @@ use crate::{
     arguments::{Global, ShowArguments},
     exit::Exit,
     failure::{Failure, Result},
-    policy,
+    input, policy,
     render::{color, out, plan_dot, plan_markdown, plan_text},
     settings,
 };
 use model::Plan;
-use std::{io::Read as _, path::Path};
+use std::path::Path;
 
 pub(crate) fn run(arguments: &ShowArguments, global: &Global) -> Result<Exit> {
     let plan = read(&arguments.file)?;
@@ -40,16 +40,7 @@ pub(crate) fn run(arguments: &ShowArguments, global: &Global) -> Result<Exit> {
 
 /// Reads a saved plan and checks that nobody edited it.
 pub(crate) fn read(file: &Path) -> Result<Plan> {
-    let bytes = if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .lock()
-            .read_to_end(&mut bytes)
-            .map(|_| bytes)
-    } else {
-        std::fs::read(file)
-    };
-    let bytes = bytes.map_err(|error| {
+    let bytes = input::read(file).map_err(|error| {
         Failure::from_error(
             "mainstay::plan::unreadable",
             Some("save one with `mainstay plan --out FILE`".to_owned()),
