@@ -9,6 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(
     name = "mainstay",
+    bin_name = "mainstay",
     version,
     max_term_width = 110,
     arg_required_else_help = true,
