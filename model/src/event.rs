@@ -73,7 +73,8 @@ pub enum What {
     StepFinished {
         /// The step.
         step: StepId,
-        /// How.
+        /// How; `outcome` and what belongs to it stand beside the other fields.
+        #[serde(flatten)]
         outcome: Outcome,
         /// Wall time of all tries.
         milliseconds: u64,
@@ -149,4 +150,31 @@ pub struct Summary {
     pub blocked: u32,
     /// Steps that wait for approval.
     pub needs_approval: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Action, RecoveryPointId, TierName};
+
+    #[test]
+    fn an_event_is_one_flat_object_and_reads_back() {
+        let point = RecoveryPointId::parse("orders/daily/20261121T020000Z").unwrap();
+        let event = RunEvent {
+            format: FORMAT.to_owned(),
+            run: "run-1".to_owned(),
+            at: "2026-11-21T02:00:00Z".parse().unwrap(),
+            what: What::StepFinished {
+                step: StepId::new(Action::Backup, &point, &TierName::new("nas").unwrap()),
+                outcome: Outcome::Skipped {
+                    why: "stopped".to_owned(),
+                },
+                milliseconds: 12,
+                bytes: Some(ByteCount(7)),
+            },
+        };
+        let text = serde_json::to_string(&event).unwrap();
+        insta::assert_snapshot!(text, @r#"{"format":"mainstay.event.v1","run":"run-1","at":"2026-11-21T02:00:00Z","event":"step-finished","step":"backup:orders/daily/20261121T020000Z@nas","outcome":"skipped","why":"stopped","milliseconds":12,"bytes":7}"#);
+        assert_eq!(serde_json::from_str::<RunEvent>(&text).unwrap(), event);
+    }
 }
