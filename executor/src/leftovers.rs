@@ -2,13 +2,13 @@
 //!
 //! Why the removal in here is safe. It deletes only
 //! - while this run holds the lease, so the run that began the copy is dead or is this one, and no other run writes there;
-//! - below the folder of one point on one tier that stands in the catalog's `unfinished` journal or that this run is about to
-//!   write itself;
+//! - below the folder of one point on one tier that stands in the catalog's `unfinished` journal, or that this run is about to
+//!   write itself and where nothing has been written for days;
 //! - when the tier answered that there is no manifest, so the point was never visible and nobody can have relied on it;
 //! - when the catalog knows no copy there, whatever its state: then data without a manifest is not a leftover but a damaged copy,
 //!   perhaps the last one, and stays for `repair`.
 //!
-//! Data without a manifest that no journal mentions is never touched: another installation may be writing to the same tier.
+//! Fresh data without a manifest that no journal mentions is never touched: another installation may be writing to the tier.
 
 use crate::{
     gate,
@@ -33,7 +33,7 @@ pub(crate) enum Settled {
 }
 
 /// Removes what an interrupted writer left of a point that is not visible on a tier. The caller has found no manifest.
-pub(crate) async fn remove_invisible(
+async fn remove_invisible(
     context: &RunContext,
     tier: &dyn Tier,
     point: &RecoveryPointId,
@@ -49,6 +49,44 @@ pub(crate) async fn remove_invisible(
     }
     Ok(removed)
 }
+
+/// Makes room for a copy that is about to be written. The caller has found no manifest.
+///
+/// Errors: [`StepError::Conflict`] when data lies there that this catalog never announced, unless it is old: another
+/// installation may be writing the same point at this moment, and its manifest may come after our look.
+pub(crate) async fn make_room(
+    context: &RunContext,
+    tier: &dyn Tier,
+    point: &RecoveryPointId,
+) -> Result<(), StepError> {
+    let newest = stored::list_folder(tier, point)
+        .await?
+        .into_iter()
+        .map(|info| info.stored_at)
+        .max();
+    if let Some(newest) =
+        newest.filter(|newest| context.now().duration_since(*newest) < FORGOTTEN_AFTER)
+    {
+        let begun = context.catalog.unfinished().await?;
+        let is_ours = begun.iter().any(|begun| {
+            begun.intent.recovery_point == *point && begun.intent.tier == *tier.name()
+        });
+        if !is_ours {
+            return Err(StepError::Conflict {
+                point: point.clone(),
+                tier: tier.name().clone(),
+                why: format!(
+                    "data without a manifest lies there since {newest} that this catalog did not announce; another installation may be writing it"
+                ),
+            });
+        }
+    }
+    remove_invisible(context, tier, point).await?;
+    Ok(())
+}
+
+/// No backup takes longer; what a lost catalog announced is removed after that.
+const FORGOTTEN_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
 
 /// Brings a begun copy to an end and strikes its announcement.
 pub(crate) async fn settle(

@@ -49,7 +49,7 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
     let tier = &**context.admitted(&step.tier).await?;
     match stored::read_manifest(tier, &step.recovery_point).await? {
         ManifestThere::Absent => {
-            leftovers::remove_invisible(context, tier, &step.recovery_point).await?;
+            leftovers::make_room(context, tier, &step.recovery_point).await?;
         }
         ManifestThere::Valid(manifest, _) => {
             record_existing(at, tier, &manifest).await?;

@@ -58,7 +58,7 @@ pub(crate) async fn ensure_uploaded(at: &Try<'_>) -> Result<Ended, StepError> {
         ManifestThere::Valid(..) => return Err(conflict("its manifest differs".to_owned())),
         ManifestThere::Unreadable(why) => return Err(conflict(why)),
         ManifestThere::Absent => {
-            leftovers::remove_invisible(context, target, &step.recovery_point).await?;
+            leftovers::make_room(context, target, &step.recovery_point).await?;
         }
     }
     announce(at, &manifest).await?;
