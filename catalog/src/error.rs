@@ -345,6 +345,10 @@ fn classify_postgres(state: &str) -> Class {
 
 /// Primary result codes: <https://www.sqlite.org/rescode.html>; the low byte of an extended one.
 fn classify_sqlite(code: &str) -> Class {
+    // SQLITE_IOERR_SHMSIZE: the index of the write-ahead log cannot grow, which is how a full disk shows first.
+    if code == "4874" {
+        return Class::Full;
+    }
     match code.parse::<i64>().map(|code| code & 0xff) {
         Ok(5 | 6) => Class::Busy,
         Ok(8 | 14 | 23) => Class::Denied,
@@ -366,6 +370,7 @@ mod tests {
         assert!(matches!(classify_sqlite("267"), Class::Corrupt(_)));
         assert!(matches!(classify_sqlite("1544"), Class::Denied));
         assert!(matches!(classify_sqlite("13"), Class::Full));
+        assert!(matches!(classify_sqlite("4874"), Class::Full));
         assert!(matches!(classify_postgres("57P03"), Class::Unavailable));
         assert!(matches!(classify_postgres("53100"), Class::Full));
         assert!(matches!(classify_postgres("28P01"), Class::Denied));
