@@ -1,5 +1,10 @@
 //! The policy side of the command line, as a user sees it: findings, formatting, where values come from, first steps,
 //! the schema, and what happens with input that is no policy at all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failure of a helper is the test's failure"
+)]
 
 mod support;
 
@@ -87,8 +92,8 @@ fn findings_for_programs_name_file_line_column_bytes_and_code() {
         let at = |index: usize| usize::try_from(finding["bytes"][index].as_u64().unwrap()).unwrap();
         let before = &text[..at(0)];
         assert_eq!(
-            finding["line"].as_u64().unwrap() as usize,
-            before.matches('\n').count() + 1
+            finding["line"].as_u64().unwrap(),
+            before.matches('\n').count() as u64 + 1
         );
         assert!(at(1) > at(0), "an empty place: {finding}");
         assert!(
@@ -284,6 +289,17 @@ fn init_writes_a_policy_that_validates_and_never_a_password() {
         let kept = fs::read_to_string(folder.path().join("mainstay.toml")).unwrap();
         assert_eq!(kept, text);
     }
+}
+
+#[test]
+fn the_first_policy_works_as_it_was_written() {
+    let folder = folder(&[]);
+    support::shop::create(&folder.path().join("shop.db"), 100);
+    expect(0, folder.path(), &["init", "shop.db"]);
+    expect(0, folder.path(), &["apply", "--auto-approve"]);
+    let again = expect(0, folder.path(), &["apply", "--auto-approve"]);
+    assert!(again.stdout.starts_with("No changes."), "{again}");
+    expect(0, folder.path(), &["status"]);
 }
 
 #[test]

@@ -90,12 +90,12 @@ timezone = "UTC"                             # of schedules and of retention per
 # Where copies are stored. Two tiers on one disk are lost together: let the second be another disk or a NAS.
 [tier.local]
 kind = "filesystem"
-path = "backups/local"
+path = "backups"                             # made at the first apply; what is above it must exist
 min-free = "10%"                             # refuse to fill the disk
 
 [tier.second]
 kind = "filesystem"
-path = "backups/second"
+path = "backups-second"
 min-free = "10%"
 
 [database.{database}]
