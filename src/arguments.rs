@@ -47,7 +47,7 @@ pub(crate) struct Global {
     /// Print data as JSON on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// When to use colours; NO_COLOR is honoured
+    /// When to use colours; `NO_COLOR` is honoured
     #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, hide = true)]
     pub(crate) color: ColorChoice,
 }

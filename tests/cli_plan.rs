@@ -1,5 +1,10 @@
 //! Planning without any database, through the real program: the same bytes each time, ids that anyone can check, retention
 //! that agrees with restic's, and what people see of a plan.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failure of a helper is the test's failure"
+)]
 
 mod support;
 
@@ -333,11 +338,11 @@ fn an_inventory_that_makes_no_sense_is_refused_with_the_reason() {
             ended.stderr.contains("[mainstay::inventory::invalid]"),
             "{what}\n{ended}"
         );
-        all.push_str(&format!(
-            "# {what}\n{}",
-            ended.stderr.lines().next().unwrap()
-        ));
-        all.push('\n');
+        let first = ended.stderr.lines().next().unwrap();
+        for line in [&format!("# {what}"), first] {
+            all.push_str(line);
+            all.push('\n');
+        }
     }
     insta::assert_snapshot!("inventories_refused", all);
     fs::remove_file(place.path().join("inventory.json")).unwrap();
@@ -425,7 +430,7 @@ fn keep_of(policy: &Value) -> String {
         let key = key.replace('_', "-");
         match value {
             Value::Number(number) if number.as_i64() == Some(-1) => {
-                rules.push(format!("{key} = \"all\""))
+                rules.push(format!("{key} = \"all\""));
             }
             Value::Number(number) => rules.push(format!("{key} = {number}")),
             Value::String(window) => {
@@ -491,7 +496,7 @@ fn compare(place: &Place, case: &Case<'_>) {
     let mut keep = keep_of(case.policy);
     if rules == 0 && !tags.is_empty() {
         // A keep without a rule is a mistake here; holds are told apart by their reason.
-        keep = "{ pick = \"last\", last = 1 }".to_owned();
+        "{ pick = \"last\", last = 1 }".clone_into(&mut keep);
     }
     place.write(
         "policy.toml",

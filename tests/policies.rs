@@ -1,5 +1,10 @@
 //! The ready policies and the examples: each validates without a finding, is formatted, and does what it promises over three
 //! simulated weeks, planned by the real program with an inventory that grows as the plans say.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failure of a helper is the test's failure"
+)]
 
 mod support;
 

@@ -1,16 +1,19 @@
 //! Follows `docs/recover-by-hand.md` literally: the commands of the page, in bash, on recovery points that the real program
 //! made, of every format that it writes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failure of a helper is the test's failure"
+)]
 
 mod support;
-
-#[path = "../providers/tests/support/postgres.rs"]
-mod postgres;
 
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
+use support::bank::postgres;
 use support::program::{Running, command};
 use tempfile::TempDir;
 

@@ -93,33 +93,21 @@ pub(crate) async fn info(what: &str, global: &Global) -> Result<Exit> {
     let Some(catalog) = session::catalog_if_any(global, &policy).await? else {
         return Err(session::no_catalog());
     };
-    let point = match RecoveryPointId::parse(what) {
-        Ok(id) => match catalog.point(&id, now).await? {
-            Some(point) => point,
-            None => return Err(session::unknown_point(&catalog, UnknownPoint::Id(&id), now).await),
-        },
-        Err(_) => {
-            let newest = catalog
-                .inventory(now)
-                .await?
-                .recovery_points
-                .into_iter()
-                .filter(|point| {
-                    point.database.as_str() == what && point.state == PointState::Complete
-                })
-                .max_by_key(|point| point.captured_at);
-            match newest {
-                Some(point) => point,
-                None => {
-                    return Err(session::unknown_point(
-                        &catalog,
-                        UnknownPoint::Database(what),
-                        now,
-                    )
-                    .await);
-                }
-            }
-        }
+    let (found, asked) = if let Ok(id) = RecoveryPointId::parse(what) {
+        (catalog.point(&id, now).await?, Some(id))
+    } else {
+        let points = catalog.inventory(now).await?.recovery_points;
+        let newest = points
+            .into_iter()
+            .filter(|point| point.database.as_str() == what && point.state == PointState::Complete)
+            .max_by_key(|point| point.captured_at);
+        (newest, None)
+    };
+    let Some(point) = found else {
+        let unknown = asked
+            .as_ref()
+            .map_or(UnknownPoint::Database(what), UnknownPoint::Id);
+        return Err(session::unknown_point(&catalog, unknown, now).await);
     };
     let manifest = catalog.manifest(&point.id).await?;
     let verifications = catalog.verifications(&point.id).await?;

@@ -21,14 +21,12 @@ pub(crate) async fn run(arguments: PlanArguments, global: &Global) -> Result<Exi
         return refresh_only(&looked, global);
     }
     let options = planning::options(&arguments.source, &policy)?;
-    let inventory = match &arguments.inventory {
-        Some(file) => read_inventory(file)?,
-        None => {
-            let looked =
-                planning::look(global, &path, &policy, now, arguments.source.refresh).await?;
-            planning::check_purge(&options, &policy, &looked.inventory)?;
-            looked.inventory
-        }
+    let inventory = if let Some(file) = &arguments.inventory {
+        read_inventory(file)?
+    } else {
+        let looked = planning::look(global, &path, &policy, now, arguments.source.refresh).await?;
+        planning::check_purge(&options, &policy, &looked.inventory)?;
+        looked.inventory
     };
     let plan = planner::plan(
         &policy,
@@ -76,6 +74,13 @@ fn refresh_only(looked: &Looked, global: &Global) -> Result<Exit> {
     })
 }
 
+/// What says which version of the format the rest is in.
+#[derive(serde::Deserialize)]
+#[serde(expecting = "a JSON object")]
+struct Head {
+    format: Option<String>,
+}
+
 /// Reads an inventory that somebody else wrote, and refuses what would make the plan wrong.
 fn read_inventory(file: &Path) -> Result<Inventory> {
     let bytes = input::read(file).map_err(|error| {
@@ -94,11 +99,6 @@ fn read_inventory(file: &Path) -> Result<Inventory> {
             .help("its format is documented in docs/formats/inventory.md; `mainstay inventory --json` writes one")
     };
     // Format first: a file of another version deserves that message and not one about a missing field.
-    #[derive(serde::Deserialize)]
-    #[serde(expecting = "a JSON object")]
-    struct Head {
-        format: Option<String>,
-    }
     let head: Head = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
     match head.format.as_deref() {
         Some(model::inventory::FORMAT) => {}

@@ -15,7 +15,7 @@ use executor::{Clock, VerifyOrder, VerifyReport, verify_now};
 use jiff::Timestamp;
 use model::{Inventory, PointState, RecoveryPoint, RecoveryPointId, TierName};
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 pub(crate) async fn run(arguments: VerifyArguments, global: &Global) -> Result<Exit> {
     let (path, policy) = policy::load(global)?;
@@ -157,13 +157,13 @@ fn show(report: &VerifyReport, global: &Global) -> Result<()> {
         duration(report.milliseconds)
     );
     if let Some(failure) = &report.failure {
-        text.push_str(&format!("       {} [{}]\n", failure.message, failure.code));
+        let _ = writeln!(text, "       {} [{}]", failure.message, failure.code);
         if let Some(help) = &failure.help {
-            text.push_str(&format!("       help: {help}\n"));
+            let _ = writeln!(text, "       help: {help}");
         }
     }
     for gap in &report.gaps {
-        text.push_str(&format!("       not recorded: {}\n", gap.message));
+        let _ = writeln!(text, "       not recorded: {}", gap.message);
     }
     out::data(&text)
 }

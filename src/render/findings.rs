@@ -1,5 +1,6 @@
 //! Findings for people (labelled source, with miette) and for programs (JSON). Secrets found in a policy are masked.
 
+use super::color;
 use crate::failure::Failure;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity as Level,
@@ -8,7 +9,7 @@ use model::{Finding, Severity};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -186,23 +187,20 @@ impl Diagnostic for Shown {
 
 /// A failed command: code, message, way out.
 pub(crate) fn failure(failure: &Failure) -> String {
-    use super::color;
     let mut text = format!(
         "{} {}\n",
         color::paint(color::REMOVE, "error:"),
         failure.message
     );
     if let Some(help) = &failure.help {
-        text.push_str(&format!(
-            "  {} {help}\n",
-            color::paint(color::BOLD, "help:")
-        ));
+        let _ = writeln!(text, "  {} {help}", color::paint(color::BOLD, "help:"));
     }
     if !failure.code.is_empty() {
-        text.push_str(&format!(
-            "  {}\n",
+        let _ = writeln!(
+            text,
+            "  {}",
             color::paint(color::DIM, format!("[{}]", failure.code))
-        ));
+        );
     }
     text
 }

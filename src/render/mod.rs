@@ -1,7 +1,7 @@
 //! Words, tables and pictures. Everything that people read is made here and nowhere else.
 //!
 //! Renderers write into a `String`; `out` prints it. Colours are always written and stripped on the way out when they
-//! are not wanted (NO_COLOR, no terminal), so that there is one code path.
+//! are not wanted (`NO_COLOR`, no terminal), so that there is one code path.
 
 pub(crate) mod bar;
 pub(crate) mod color;
