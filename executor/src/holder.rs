@@ -77,6 +77,14 @@ impl Holder {
 }
 
 impl Holder {
+    /// Whether this holder is certainly still at work, as seen from `observer`.
+    pub(crate) fn is_certainly_alive(&self, observer: &Self) -> bool {
+        self.host == observer.host
+            && self.boot == observer.boot
+            && self.space == observer.space
+            && alive_since(&self.pid).is_some_and(|start| start == self.start)
+    }
+
     /// Whether what this holder left on a local disk is nobody's any more: it is dead, or the machine has been started anew.
     pub(crate) fn has_ended(&self, observer: &Self) -> bool {
         self.is_certainly_dead(observer)
@@ -125,6 +133,7 @@ mod tests {
     fn a_living_process_is_not_dead() {
         let holder = Holder::this_process();
         assert!(!holder.is_certainly_dead(&holder));
+        assert!(holder.is_certainly_alive(&holder));
     }
 
     #[test]
@@ -135,6 +144,7 @@ mod tests {
             ..observer.clone()
         };
         assert!(earlier.is_certainly_dead(&observer));
+        assert!(!earlier.is_certainly_alive(&observer));
     }
 
     #[test]

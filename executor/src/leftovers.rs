@@ -39,10 +39,20 @@ async fn remove_invisible(
     point: &RecoveryPointId,
 ) -> Result<Vec<String>, StepError> {
     context.catalog.ensure_current(&context.lease).await?;
+    let there = stored::list_folder(tier, point).await?;
+    let manifest = stored::manifest_key(point)?;
+    if there.iter().any(|info| info.key == manifest) {
+        return Err(StepError::Conflict {
+            point: point.clone(),
+            tier: tier.name().clone(),
+            why: "its manifest has appeared at this moment; another installation is writing it"
+                .to_owned(),
+        });
+    }
     let mut removed = tier
         .clean_leftovers(&format!("{}/", point.folder()))
         .await?;
-    for info in stored::list_folder(tier, point).await? {
+    for info in there {
         if tier.delete(&info.key).await? {
             removed.push(info.key.to_string());
         }

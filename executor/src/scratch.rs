@@ -5,8 +5,9 @@
 //! directly below the scratch folder, that folder holds the owner file which only this file writes, and symbolic links are
 //! removed, never followed. Nothing that is kept is ever staged here; recovery points go straight to their tiers.
 //!
-//! Invariant: folders of other runs are removed only while the lease is held, so their owners are dead; folders of work
-//! that needs no lease only when their process has certainly ended.
+//! Invariant: folders of other runs are removed only while the lease is held, so their owners are dead, unless they use another
+//! catalog (`--state`) beside the same policy: then they are seen to live. Folders of work that needs no lease are removed
+//! only when their process has certainly ended.
 
 use crate::holder::Holder;
 use std::{
@@ -97,8 +98,8 @@ pub(crate) fn clean_leftovers(root: &Path) -> io::Result<Vec<String>> {
             continue;
         }
         let is_run = name.starts_with(Owner::Run.prefix());
-        let is_left =
-            is_run || (name.starts_with(Owner::Work.prefix()) && has_ended(&entry.path()));
+        let is_left = (is_run && !is_another_living(&entry.path()))
+            || (name.starts_with(Owner::Work.prefix()) && has_ended(&entry.path()));
         // A run that died between making its folder and its owner file left an empty one; `remove_dir` takes no other.
         let is_empty_run = || is_run && fs::remove_dir(entry.path()).is_ok();
         if is_left && (remove_owned(&entry.path())? || is_empty_run()) {
@@ -113,6 +114,14 @@ pub(crate) fn clean_leftovers(root: &Path) -> io::Result<Vec<String>> {
 fn has_ended(folder: &Path) -> bool {
     let text = fs::read_to_string(folder.join(OWNER)).unwrap_or_default();
     Holder::parse(&text).is_some_and(|holder| holder.has_ended(&Holder::this_process()))
+}
+
+/// Whether a living process other than this one made the folder.
+fn is_another_living(folder: &Path) -> bool {
+    let observer = Holder::this_process();
+    let text = fs::read_to_string(folder.join(OWNER)).unwrap_or_default();
+    Holder::parse(&text)
+        .is_some_and(|holder| holder != observer && holder.is_certainly_alive(&observer))
 }
 
 /// Removes a folder; `false` when it carries no owner file, so it is not ours.

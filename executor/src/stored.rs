@@ -8,6 +8,8 @@ use providers::api::{ObjectInfo, ObjectKey, ProviderError, Result, Tier};
 
 /// The key of an object does not exist.
 pub(crate) const NOT_FOUND: &str = "mainstay::tier::not-found";
+/// The key of an object is taken.
+pub(crate) const EXISTS: &str = "mainstay::tier::exists";
 /// The bytes of a copy are wrong.
 pub(crate) const DAMAGED: &str = "mainstay::copy::damaged";
 

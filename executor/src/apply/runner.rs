@@ -9,6 +9,7 @@ use crate::{
     leftovers,
     schedule::Schedule,
     steps::{self, Ended, RunContext, Try, error::StepError},
+    stored,
 };
 use model::{
     Action, ByteCount, Disposition, Step, StepId,
@@ -239,7 +240,10 @@ async fn carry_out(context: &RunContext, step: Step) -> (StepReport, bool) {
             break (Outcome::Failed { error: failure }, None, true);
         }
         if failure.disposition != Disposition::Retry || attempt >= tries {
-            tidy(context, &step).await;
+            // A key that was taken meanwhile is somebody else's work, perhaps with its manifest still to come.
+            if failure.code != stored::EXISTS {
+                tidy(context, &step).await;
+            }
             break (Outcome::Failed { error: failure }, None, false);
         }
         context
