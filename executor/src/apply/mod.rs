@@ -32,10 +32,10 @@ use crate::{
 };
 use catalog::{Catalog, CatalogError, NewRun};
 use model::{
-    Plan,
+    Action, DatabaseName, Plan, VerifyLevel,
     event::{Outcome, Summary, What},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// Carries out a plan.
@@ -161,7 +161,7 @@ async fn under_lease(
         })
         .await;
     cleaned.extend(
-        clean_up(&context, after_crash, &crashed)
+        clean_up(&context, plan, after_crash, &crashed)
             .await
             .map_err(broken)?,
     );
@@ -208,14 +208,29 @@ fn broken(error: StepError) -> RunError {
 /// Removes and records what crashed runs left behind.
 async fn clean_up(
     context: &RunContext,
+    plan: &Plan,
     after_crash: bool,
     crashed: &[String],
 ) -> Result<Vec<String>, StepError> {
     let mut cleaned = leftovers::settle_all(context).await?;
-    // Only after a crash: a person may be restoring at this moment, without a lease.
-    if after_crash || !crashed.is_empty() {
-        cleaned.extend(clean_engines(context).await);
-    }
+    // Engines spare what somebody still works on. A program of the dead run may be that somebody for a while, so what the
+    // first run after a crash could not drop is tried again whenever a run has work on that database.
+    let everywhere = after_crash || !crashed.is_empty();
+    let databases = context
+        .wiring
+        .databases
+        .keys()
+        .filter(|name| {
+            everywhere
+                || plan.steps.iter().any(|step| {
+                    step.database == **name
+                        && (step.action == Action::Backup
+                            || step.level == Some(VerifyLevel::Restore))
+                })
+        })
+        .cloned()
+        .collect();
+    cleaned.extend(clean_engines(context, databases).await);
     for run in crashed {
         let events = context.catalog.events(run).await?;
         let summary = count(events.iter().filter_map(|event| match &event.what {
@@ -231,11 +246,14 @@ async fn clean_up(
     Ok(cleaned)
 }
 
-/// Lets every engine drop its scratch databases; one that is down must not stop the backup of the others.
-async fn clean_engines(context: &RunContext) -> Vec<String> {
+/// Lets engines drop their scratch databases; one that is down must not stop the backup of the others.
+async fn clean_engines(context: &RunContext, databases: BTreeSet<DatabaseName>) -> Vec<String> {
     let mut cleaning = JoinSet::new();
-    for (name, wired) in &context.wiring.databases {
-        let (name, engine) = (name.clone(), Arc::clone(&wired.engine));
+    for name in databases {
+        let Some(wired) = context.wiring.databases.get(&name) else {
+            continue;
+        };
+        let engine = Arc::clone(&wired.engine);
         cleaning.spawn(async move {
             match tokio::time::timeout(ENGINE_LIMIT, engine.clean_leftovers()).await {
                 Ok(Ok(removed)) => removed,
