@@ -95,9 +95,11 @@ async fn rebuild_from(only: &[String], global: &Global) -> Result<Exit> {
                 failure.message
             ));
         }
-        out::words(
-            "Verifications and holds are not in manifests: copies count as not verified until the next apply or verify.\n",
-        );
+        if report.rebuilt.copies > 0 {
+            out::words(
+                "Verifications and holds are not in manifests: these copies count as not verified until the next apply or verify.\n",
+            );
+        }
     }
     Ok(if trouble {
         Exit::PartlyFailed

@@ -14,6 +14,9 @@ use model::{Copy, CopyState, Inventory, PointState, RecoveryPoint, RecoveryPoint
 use serde_json::json;
 use std::fmt::Write as _;
 
+/// Tables of a point that are listed before the rest is only counted.
+const TABLES: usize = 50;
+
 /// `list`.
 pub(crate) async fn list(arguments: ListArguments, global: &Global) -> Result<Exit> {
     let policy = settings::policy_path(global)?;
@@ -166,6 +169,18 @@ pub(crate) async fn info(what: &str, global: &Global) -> Result<Exit> {
                 tables.len(),
                 if exact { "" } else { "about " }
             );
+            for (table, expected) in tables.iter().take(TABLES) {
+                let rows = match (expected.rows, expected.exact) {
+                    (Some(rows), true) => rows.to_string(),
+                    (Some(rows), false) => format!("about {rows}"),
+                    (None, _) => "not counted".to_owned(),
+                };
+                let _ = writeln!(text, "              {table}: {rows}");
+            }
+            if tables.len() > TABLES {
+                let more = tables.len() - TABLES;
+                let _ = writeln!(text, "              … and {more} more: see --json");
+            }
         }
     }
     let _ = writeln!(text, "  copies");
