@@ -1,5 +1,9 @@
 //! Rules about the source itself: allowed arrows between crates, a header in every file, error codes with a page each,
 //! licences of what we depend on.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what goes wrong here is the test's failure"
+)]
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use std::{
@@ -57,10 +61,12 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What cargo knows of the workspace, for this platform: crates of others need not be there to be read.
 fn metadata() -> Metadata {
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
-        .other_options(vec!["--offline".to_owned()])
+        .other_options(["--offline", "--locked", "--filter-platform", &host].map(str::to_owned))
         .exec()
         .unwrap()
 }
@@ -143,7 +149,7 @@ fn every_file_says_what_it_does() {
             path.display()
         );
         assert!(
-            !text.contains("placeholder"),
+            !text.starts_with("//! placeholder"),
             "{} is a placeholder",
             path.display()
         );
@@ -155,10 +161,11 @@ fn codes() -> BTreeMap<String, BTreeSet<PathBuf>> {
     let mut codes: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
     for path in sources() {
         let relative = path.strip_prefix(root()).unwrap().to_owned();
-        if relative
-            .components()
-            .any(|part| part.as_os_str() == "tests")
-        {
+        if relative.components().any(|part| {
+            ["tests", "tests.rs"]
+                .iter()
+                .any(|name| part.as_os_str() == *name)
+        }) {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();

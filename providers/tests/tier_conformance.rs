@@ -87,7 +87,7 @@ async fn what_was_written_is_read_again() {
             ("top", 1 << 20),
         ] {
             let bytes: Vec<u8> = (0..len)
-                .map(|at: u32| at.to_le_bytes()[usize::from(at % 3 == 0)])
+                .map(|at: u32| at.to_le_bytes()[usize::from(at.is_multiple_of(3))])
                 .collect();
             put(&*tier, name, &bytes).await.unwrap();
             assert!(get(&*tier, name).await.unwrap() == bytes, "{name}");
