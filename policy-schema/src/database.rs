@@ -4,11 +4,11 @@
 
 use crate::{
     inherit::series_name,
-    meaning::{self, base_of, foreign_table, provider_findings, read, walk_shared},
+    meaning::{self, base_of, foreign_table, provider_findings, read, strangers, walk_shared},
     objective,
     policy::{Assertion, DatabaseDeclaration, Drill, DrillPick, Expect, Series},
     providers::{EngineKind, ProviderKinds},
-    report::{Draft, Report},
+    report::{Draft, Report, near},
     sections::Sections,
     series::{Schedules, SeriesContext, read_rhythm, read_series},
     shape::{self, At, Schema},
@@ -84,11 +84,13 @@ impl<'a> DatabaseReader<'a> {
         at: At<'_>,
     ) -> Option<(&'a str, &'a EngineKind)> {
         node.table()?;
+        let mut alien = false;
         let engine = node.get("engine").and_then(|engine| {
             let text = engine.text()?;
             let found = self.kinds.engines.get_key_value(text);
             if found.is_none() {
                 let known: Vec<&str> = self.kinds.engines.keys().map(String::as_str).collect();
+                alien = near(text, known.iter().copied()).is_none();
                 shape::unknown_value(report, engine, at.key("engine"), text, &known);
             }
             found.map(|(name, kind)| (name.as_str(), kind))
@@ -102,7 +104,11 @@ impl<'a> DatabaseReader<'a> {
             .map(|kind| Schema::of(&kind.database_schema))
             .collect();
         let own = Schema::of(&self.language.database);
-        walk_shared(report, node, at, own, &foreign, &["series"]);
+        let mut skip = vec!["series"];
+        if alien {
+            skip.extend(strangers(node, own, &foreign));
+        }
+        walk_shared(report, node, at, own, &foreign, &skip);
         let series = at.key("series");
         let Some(list) = node.get("series") else {
             return engine;
@@ -110,8 +116,12 @@ impl<'a> DatabaseReader<'a> {
         if let Some(items) = list.list() {
             for (index, item) in items.iter().enumerate() {
                 match series_name(item) {
-                    Some(name) => self.check_series_shape(report, item, series.key(name), &engines),
-                    None => self.check_series_shape(report, item, series.item(index), &engines),
+                    Some(name) => {
+                        self.check_series_shape(report, item, series.key(name), &engines, alien);
+                    }
+                    None => {
+                        self.check_series_shape(report, item, series.item(index), &engines, alien);
+                    }
                 }
             }
         } else if let Some(property) = own.property("series") {
@@ -126,6 +136,7 @@ impl<'a> DatabaseReader<'a> {
         node: &Node,
         at: At<'_>,
         engines: &[&EngineKind],
+        alien: bool,
     ) {
         if node.table().is_none() {
             shape::walk(report, node, at, Schema::of(&self.language.series));
@@ -153,21 +164,22 @@ impl<'a> DatabaseReader<'a> {
                 .collect();
             known.sort_unstable();
             known.dedup();
-            shape::unknown_value(report, method, at.key("method"), name, &known);
+            if !alien {
+                shape::unknown_value(report, method, at.key("method"), name, &known);
+            }
             foreign.extend(
                 engines
                     .iter()
                     .flat_map(|engine| engine.methods.values().map(Schema::of)),
             );
         }
-        walk_shared(
-            report,
-            node,
-            at,
-            Schema::of(&self.language.series),
-            &foreign,
-            &[],
-        );
+        let own = Schema::of(&self.language.series);
+        let skip = if alien {
+            strangers(node, own, &foreign)
+        } else {
+            Vec::new()
+        };
+        walk_shared(report, node, at, own, &foreign, &skip);
     }
 
     /// Reads a database.

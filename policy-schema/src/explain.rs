@@ -57,7 +57,7 @@ impl Loaded {
     /// Explains a path such as `database.orders.series.daily.keep.nas`; series go by name, other list items by number.
     pub fn explain(&self, path: &str) -> Result<Explanation, NothingThere> {
         let keys: Vec<&str> = path
-            .split('.')
+            .split(['.', '[', ']'])
             .map(str::trim)
             .filter(|key| !key.is_empty())
             .collect();
@@ -67,11 +67,15 @@ impl Loaded {
             .and_then(|policy| value_at(resolved::to_json(policy), &keys));
         let mut contributions = Vec::new();
         let mut siblings = Vec::new();
+        let mut unknown = None;
         let siblings_of_root = self.root_of(&keys).is_none();
         if let Some((root, inner, name)) = self.root_of(&keys) {
-            if let Some(found) = node_at(&root, inner, &mut siblings) {
-                let vias = self.vias();
-                self.collect(found, &name_path(&name, inner), &vias, &mut contributions);
+            match node_at(&root, inner, &mut siblings) {
+                Ok(found) => {
+                    let vias = self.vias();
+                    self.collect(found, &name_path(&name, inner), &vias, &mut contributions);
+                }
+                Err(key) => unknown = Some(key),
             }
         } else {
             siblings = self.names(keys.first().copied().unwrap_or(""));
@@ -84,9 +88,10 @@ impl Loaded {
                 keys.last()
             };
             let last = last.or(keys.first()).copied().unwrap_or("");
-            let help = near(last, siblings.iter().map(String::as_str)).or_else(|| {
-                (!siblings.is_empty()).then(|| format!("there is: {}", siblings.join(", ")))
-            });
+            let help =
+                near(unknown.unwrap_or(last), siblings.iter().map(String::as_str)).or_else(|| {
+                    (!siblings.is_empty()).then(|| format!("there is: {}", siblings.join(", ")))
+                });
             return Err(NothingThere {
                 path: keys.join("."),
                 help,
@@ -219,7 +224,12 @@ fn mark(node: &Node, name: &str, vias: &mut BTreeMap<Place, String>) {
     }
 }
 
-fn node_at<'a>(root: &'a Node, path: &[&str], siblings: &mut Vec<String>) -> Option<&'a Node> {
+/// The node at a path; or the first key that leads nowhere, with those that would have led on.
+fn node_at<'a, 'k>(
+    root: &'a Node,
+    path: &[&'k str],
+    siblings: &mut Vec<String>,
+) -> Result<&'a Node, &'k str> {
     let mut node = root;
     for key in path {
         let next = match &node.value {
@@ -244,11 +254,11 @@ fn node_at<'a>(root: &'a Node, path: &[&str], siblings: &mut Vec<String>) -> Opt
                     .collect(),
                 _ => Vec::new(),
             };
-            return None;
+            return Err(key);
         };
         node = next;
     }
-    Some(node)
+    Ok(node)
 }
 
 fn value_at(mut value: Value, keys: &[&str]) -> Option<Value> {

@@ -146,8 +146,12 @@ impl Gatherer<'_> {
             severity: Severity::Error,
             message: format!("cannot read `{}`: {why}", path.display()),
             help: (!included).then(|| {
-                "name the policy with `--policy`, or write a first one with `mainstay init`"
-                    .to_owned()
+                if why.contains("UTF-8") {
+                    "save the file as UTF-8".to_owned()
+                } else {
+                    "name the policy with `--policy`, or write a first one with `mainstay init`"
+                        .to_owned()
+                }
             }),
             labels: named_at.into_iter().collect(),
         });

@@ -14,7 +14,7 @@ use crate::{
     resolved, secrets,
     sections::Sections,
     shape::{self, At, Schema},
-    tree::{self, Node, Place},
+    tree::{self, Node, Place, SyntaxError},
     written::Language,
 };
 use model::{Finding, Severity};
@@ -87,6 +87,73 @@ pub fn load_path(policy: &Path, files: &dyn Files, kinds: &ProviderKinds) -> Loa
     loaded
 }
 
+/// Reports what the TOML parser found. A section that is declared twice in one file is an error of TOML too, but said as for
+/// two files, with both places; the parser's complaints about the keys of the second one are no further mistakes.
+fn report_syntax(report: &mut Report<'_>, text: &str, errors: Vec<SyntaxError>) {
+    let mut second_section = 0..0;
+    for error in errors {
+        let start = error.place.start as usize;
+        let duplicate = error.message == "duplicate key";
+        if duplicate && second_section.contains(&start) {
+            continue;
+        }
+        if duplicate && let Some((name, first, end)) = first_section(text, &error.place) {
+            second_section = start..end;
+            let draft = Draft::error(
+                "policy::declared-twice",
+                format!("`{name}` is declared twice"),
+            )
+            .at(error.place, "declared again here")
+            .at(first, "first declared here")
+            .help("rename one of them, or move its keys into the other");
+            report.add(draft);
+            continue;
+        }
+        report.add(
+            Draft::error("policy::syntax", format!("not TOML: {}", error.message))
+                .at(error.place, "here"),
+        );
+    }
+}
+
+/// If a header `[a.b]` stands at a byte: its name, where the same one stood before, and where its section ends.
+fn first_section(text: &str, at: &Place) -> Option<(String, Place, usize)> {
+    let start = at.start as usize;
+    let line_start = text
+        .get(..start)?
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    let name = header(text.get(line_start..)?.lines().next()?)?;
+    let mut line_at = 0;
+    for line in text.get(..line_start)?.split_inclusive('\n') {
+        if header(line).as_ref() == Some(&name) {
+            let last = name.rsplit('.').next()?;
+            let place = Place {
+                file: at.file,
+                start: u32::try_from(
+                    line_at + line.find(']').and_then(|end| line[..end].rfind(last))?,
+                )
+                .ok()?,
+                end: 0,
+            };
+            let end = place.start + u32::try_from(last.len()).ok()?;
+            let next = text.get(start..)?.find("\n[");
+            let section_end = next.map_or(text.len(), |next| start + next + 1);
+            return Some((name, Place { end, ..place }, section_end));
+        }
+        line_at += line.len();
+    }
+    None
+}
+
+/// The name in a table's header, without quotes and spaces; none for an array of tables, which may come again.
+fn header(line: &str) -> Option<String> {
+    let inner = line.trim_start().strip_prefix('[')?;
+    let name = inner[..inner.find(']')?].trim();
+    let plain = |key: &str| key.trim().trim_matches(['"', '\'']).to_owned();
+    (!name.starts_with('[')).then(|| name.split('.').map(plain).collect::<Vec<_>>().join("."))
+}
+
 /// Loads policy texts.
 pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
     let mut report = Report::new(&sources);
@@ -109,12 +176,7 @@ pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
                     .map(|range| (file, range)),
             );
         }
-        for error in errors {
-            report.add(
-                Draft::error("policy::syntax", format!("not TOML: {}", error.message))
-                    .at(error.place, "here"),
-            );
-        }
+        report_syntax(&mut report, &source.text, errors);
         secrets::check(&mut report, &root, At::top(""), &mut masks);
         check_top(&mut report, &root, &language);
         sections.take(&mut report, &root);

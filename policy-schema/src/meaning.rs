@@ -208,6 +208,7 @@ fn provided<'a>(
     node.table()?;
     let own = Schema::of(own);
     let known: Vec<&str> = kinds.keys().map(String::as_str).collect();
+    let mut alien = false;
     let kind = match node.get("kind") {
         None => {
             shape::missing(report, node, at, "kind");
@@ -216,6 +217,7 @@ fn provided<'a>(
         Some(kind) => kind.text().and_then(|text| {
             let found = kinds.get_key_value(text);
             if found.is_none() {
+                alien = near(text, known.iter().copied()).is_none();
                 shape::unknown_value(report, kind, at.key("kind"), text, &known);
             }
             found
@@ -229,7 +231,12 @@ fn provided<'a>(
             .collect(),
     };
     let before = report.len();
-    walk_shared(report, node, at, own, &foreign, &[]);
+    let skip = if alien {
+        strangers(node, own, &foreign)
+    } else {
+        Vec::new()
+    };
+    walk_shared(report, node, at, own, &foreign, &skip);
     let (kind_name, kind) = kind?;
     if let [schema] = foreign[..] {
         shape::check_required(report, node, at, schema);
@@ -246,6 +253,24 @@ fn provided<'a>(
         table,
         base,
     })
+}
+
+/// Keys that are like none of those known: of a kind or an engine that is unknown and no slip of the pen, they are no further
+/// mistakes.
+pub(crate) fn strangers<'n>(
+    node: &'n Node,
+    own: Schema<'_>,
+    foreign: &[Schema<'_>],
+) -> Vec<&'n str> {
+    let known = || {
+        own.keys()
+            .chain(foreign.iter().flat_map(|schema| schema.keys()))
+    };
+    let entries = node.table().into_iter().flat_map(|table| &table.entries);
+    entries
+        .map(|entry| entry.key.as_str())
+        .filter(|key| near(key, known()).is_none())
+        .collect()
 }
 
 /// Walks a table whose keys are partly ours and partly a provider's; with several providers, any of them may know a key.

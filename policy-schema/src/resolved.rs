@@ -3,7 +3,7 @@
 //! Invariant: what a policy says is in it, and nothing else: no comments, no order, no names of files or folders, so that
 //! the same policy has the same digest on every machine.
 
-use crate::policy::{DatabaseDeclaration, Policy, Series, Target};
+use crate::policy::{DatabaseDeclaration, DrillPick, Policy, Series, Target};
 use jiff::SignedDuration;
 use model::{Digest, canonical};
 use serde::{Serialize, Serializer};
@@ -97,7 +97,7 @@ pub(crate) fn database_json(database: &DatabaseDeclaration) -> Value {
     let drills: Vec<Value> = database
         .drills
         .iter()
-        .map(|drill| json!({"schedule": drill.schedule.to_string(), "pick": format!("{:?}", drill.pick), "assert": drill.asserts}))
+        .map(|drill| json!({"schedule": drill.schedule.to_string(), "pick": pick(drill.pick), "assert": drill.asserts}))
         .collect();
     let own = json!({
         "engine": database.engine,
@@ -109,6 +109,15 @@ pub(crate) fn database_json(database: &DatabaseDeclaration) -> Value {
         "drill": drills,
     });
     joined(own, &database.table)
+}
+
+/// As it is written.
+fn pick(pick: DrillPick) -> Value {
+    match pick {
+        DrillPick::Newest => json!("newest"),
+        DrillPick::OldestKept => json!("oldest-kept"),
+        DrillPick::RandomWithin(period) => json!({"random-within": period}),
+    }
 }
 
 fn series_json(series: &Series) -> Value {

@@ -302,3 +302,40 @@ fn a_profile_that_nobody_uses_is_checked_but_need_not_be_complete() {
     let wrong = "[profile.p]\nencrypt-with = [\"k\"]\n[[profile.p.series]]\nname = \"wal\"\nschedule = \"61 * * * *\"\nkeep.nass = { daily = 0 }\n";
     insta::assert_snapshot!(shown(wrong));
 }
+
+#[test]
+fn an_engine_or_a_tier_of_a_later_version_is_one_mistake_each() {
+    let text = r#"mainstay = 1
+[tier.cloud]
+kind = "azure-blob"
+container = "x"
+region = "y"
+[database.a]
+engine = "oracle"
+tns-name = "z"
+[[database.a.series]]
+name = "daily"
+method = "rman"
+channels = 4
+schedule = "0 2 * * *"
+keep.cloud = { daily = 7 }
+"#;
+    insta::assert_snapshot!(show(&load_texts(&[("a.toml", text)])));
+}
+
+#[test]
+fn a_section_that_one_file_declares_twice_is_one_mistake_with_both_places() {
+    let text = r#"mainstay = 1
+[tier.nas]
+kind = "filesystem"
+path = "/a"
+[tier.nas]
+kind = "filesystem"
+path = "/b"
+[database.a]
+engine = "sqlite"
+path = "x"
+path = "y"
+"#;
+    insta::assert_snapshot!(show(&load_texts(&[("a.toml", text)])));
+}

@@ -168,6 +168,22 @@ fn explain_names_the_place_of_every_part() {
 }
 
 #[test]
+fn explain_takes_paths_as_findings_write_them_and_names_what_leads_nowhere() {
+    let loaded = load_texts(&[(
+        "a.toml",
+        "mainstay = 1\n[database.a]\nengine = \"postgres\"\nurl = { env = \"A\" }\n\
+         [[database.a.drill]]\nschedule = \"0 5 1 * *\"\npick = { random-within = \"7d\" }\n",
+    )]);
+    let found = loaded.explain("database.a.drill[0].pick").unwrap();
+    assert_eq!(
+        found.value.unwrap(),
+        serde_json::json!({"random-within": "7d"})
+    );
+    let error = loaded.explain("database.a.dril.daily").unwrap_err();
+    assert_eq!(error.help.as_deref(), Some("did you mean `drill`?"));
+}
+
+#[test]
 fn explain_never_shows_a_secret() {
     let loaded = load_texts(&[(
         "a.toml",
