@@ -200,8 +200,10 @@ fn finding(code: &'static str, key: &str, message: String, help: &str) -> TableF
 
 /// What the schema of a database table cannot say.
 pub(super) fn check_database(table: &Value, _base: &Path) -> Vec<TableFinding> {
-    let Some(text) = table.get("url").and_then(Value::as_str) else {
-        return Vec::new();
+    let text = match table.get("url") {
+        Some(Value::String(text)) => text,
+        Some(Value::Object(reference)) => return check_reference(reference),
+        _ => return Vec::new(),
     };
     match url::parse(text) {
         Err(error) => vec![finding(
@@ -218,6 +220,32 @@ pub(super) fn check_database(table: &Value, _base: &Path) -> Vec<TableFinding> {
         )],
         Ok(_) => Vec::new(),
     }
+}
+
+/// A reference that names nothing, or several places, would be found out only when the first backup is due.
+fn check_reference(reference: &serde_json::Map<String, Value>) -> Vec<TableFinding> {
+    let empty = |value: &Value| {
+        value.as_str().is_some_and(str::is_empty)
+            || value.as_array().is_some_and(|command| {
+                command
+                    .first()
+                    .and_then(Value::as_str)
+                    .is_none_or(str::is_empty)
+            })
+    };
+    let problem = if reference.len() != 1 {
+        "a URL is referred to by exactly one of `env`, `file` and `command`"
+    } else if reference.values().any(empty) {
+        "the reference to the URL is empty"
+    } else {
+        return Vec::new();
+    };
+    vec![finding(
+        "postgres::bad-url",
+        "url",
+        problem.to_owned(),
+        "write one of url = { env = \"NAME\" }, { file = \"path\" } or { command = [\"program\"] }",
+    )]
 }
 
 /// What the schema of a series table cannot say. Reads single keys, so that one mistake does not hide another.
@@ -328,6 +356,24 @@ mod tests {
           write it as `postgresql://user@host:5432/database`
         "#);
         assert!(check("postgresql://u@h/d").is_empty());
+    }
+
+    #[test]
+    fn a_reference_names_exactly_one_place() {
+        let check = |url: Value| check_database(&json!({ "url": url }), Path::new(""));
+        for wrong in [
+            json!({}),
+            json!({ "env": "A", "file": "b" }),
+            json!({ "env": "" }),
+            json!({ "command": [] }),
+            json!({ "command": [""] }),
+        ] {
+            let findings = check(wrong.clone());
+            assert_eq!(findings.len(), 1, "{wrong}");
+            assert_eq!(findings[0].code, "postgres::bad-url");
+        }
+        assert!(check(json!({ "file": "b" })).is_empty());
+        assert!(check(json!({ "command": ["pass", "show", "db"] })).is_empty());
         assert!(check_database(&json!({ "url": { "env": "X" } }), Path::new("")).is_empty());
     }
 
