@@ -41,16 +41,17 @@ pub(crate) fn run(key: &str, global: &Global) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let mut text = String::new();
+    // A profile, or a policy with errors: nothing is in force here, but what is written is listed.
     let value = explanation
         .value
         .as_ref()
-        .map_or_else(|| "(not set)".to_owned(), readable);
+        .map_or_else(String::new, |value| format!(" = {}", readable(value)));
     let path = if explanation.path.is_empty() {
         "the policy"
     } else {
         &explanation.path
     };
-    let _ = writeln!(text, "{} = {value}", color::paint(color::BOLD, path));
+    let _ = writeln!(text, "{}{value}", color::paint(color::BOLD, path));
     let sections = ["", "tier", "key", "profile", "database"];
     if sections.contains(&explanation.path.as_str()) {
         let _ = writeln!(text, "  name one of these to see where it comes from");
