@@ -106,8 +106,8 @@ fn breaker(
     draft.output.approval.push(Reason::new(
         ReasonCode::BreakerTripped,
         format!(
-            "{} of {present} points ({share} %) of {} on {} would be deleted at once; without approval at most {} and {} % \
-             may be",
+            "{} of {present} points ({share} %) of {} on {} would be deleted at once; at most {} points and {} % go without \
+             approval",
             pruned.len(),
             facts.name(),
             here.name,

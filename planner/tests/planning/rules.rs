@@ -316,7 +316,7 @@ fn more_deletions_than_the_breaker_allows_need_approval() {
     assert!(plan.steps.iter().all(|step| step.needs_approval));
     assert_eq!(
         plan.approval[0].text,
-        "5 of 8 points (62 %) of orders/daily on nas would be deleted at once; without approval at most 25 and 50 % may be"
+        "5 of 8 points (62 %) of orders/daily on nas would be deleted at once; at most 25 points and 50 % go without approval"
     );
 }
 
