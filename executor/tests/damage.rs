@@ -147,6 +147,42 @@ async fn a_damaged_source_is_not_copied() {
 }
 
 #[tokio::test]
+async fn of_two_damaged_copies_neither_is_touched_and_neither_is_trusted() {
+    let world = World::new().await;
+    world.apply(&daily(world.clock().now(), 21, None)).await;
+    let (disk, nas) = (
+        world.path("disk", &point(21), "data.txt.zst"),
+        world.path("nas", &point(21), "data.txt.zst"),
+    );
+    flipped(&disk);
+    let look = verify(21, "disk", VerifyLevel::FullRead);
+    world.clock.advance(SignedDuration::from_hours(1));
+    world.apply(&plan(world.clock().now(), vec![look])).await;
+    // The catalog does not know of this one.
+    flipped(&nas);
+    let before = std::fs::read(&disk).unwrap();
+    world.clock.advance(SignedDuration::from_hours(1));
+    let mend = repair(21, "nas", "disk");
+    let report = world.apply(&plan(world.clock().now(), vec![mend])).await;
+    assert_eq!(
+        words(&report),
+        ["repair:orders/daily/20261121T020000Z@disk failed: mainstay::copy::damaged"]
+    );
+    assert_eq!(std::fs::read(&disk).unwrap(), before);
+    assert!(world.path("disk", &point(21), "manifest.json").exists());
+    let known = world
+        .catalog
+        .point(&point(21), world.clock().now())
+        .await
+        .unwrap()
+        .unwrap();
+    for name in ["disk", "nas"] {
+        let copy = known.copy_on(&tier(name)).unwrap();
+        assert_eq!(copy.state, CopyState::Damaged, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn drift_is_recorded_at_the_start_of_an_apply() {
     let world = World::new().await;
     world.apply(&daily(world.clock().now(), 21, None)).await;

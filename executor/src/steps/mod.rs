@@ -27,7 +27,7 @@ use catalog::{Catalog, Lease};
 use error::StepError;
 use jiff::Timestamp;
 use model::{
-    Action, ByteCount, DatabaseName, Digest, Reason, RecoveryPointId, Step, TierName,
+    Action, ByteCount, CopyState, DatabaseName, Digest, Reason, RecoveryPointId, Step, TierName,
     inventory::Copy,
 };
 use providers::api::Tier;
@@ -85,11 +85,38 @@ pub(crate) async fn ensure(at: &Try<'_>) -> Result<Ended, StepError> {
         Action::Adopt => adopt::ensure_adopted(at).await,
         Action::Backup => backup::ensure_backup(at).await,
         Action::Prune => prune::ensure_pruned(at).await,
-        Action::Repair => repair::ensure_repaired(at).await,
-        Action::Upload => upload::ensure_uploaded(at).await,
+        Action::Repair => remember_bad_source(at, repair::ensure_repaired(at).await).await,
+        Action::Upload => remember_bad_source(at, upload::ensure_uploaded(at).await).await,
         Action::Verify => verify::ensure_verified(at).await,
         Action::Drill | Action::Thaw => Err(StepError::Unsupported(at.step.id.to_string())),
     }
+}
+
+/// Whoever reads a copy in order to copy it may be the first to see that it is spoilt: a catalog that went on calling it
+/// verified would let it justify deletions.
+async fn remember_bad_source(
+    at: &Try<'_>,
+    result: Result<Ended, StepError>,
+) -> Result<Ended, StepError> {
+    let (context, step) = (at.context, at.step);
+    let found = match &result {
+        Err(StepError::Damaged { tier, .. }) => Some((tier, CopyState::Damaged)),
+        Err(StepError::Missing { tier, .. }) => Some((tier, CopyState::Missing)),
+        _ => None,
+    };
+    if let Some((tier, state)) = found
+        && step.from.as_ref() == Some(tier)
+        && context
+            .known_copy(&step.recovery_point, tier)
+            .await?
+            .is_some_and(|copy| copy.is_present())
+    {
+        context
+            .catalog
+            .set_copy_state(&context.lease, &step.recovery_point, tier, state)
+            .await?;
+    }
+    result
 }
 
 impl RunContext {

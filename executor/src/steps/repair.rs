@@ -1,7 +1,8 @@
 //! Replaces what is wrong with a copy, from a good copy on another tier.
 //!
-//! Why nothing good is lost: an object is deleted only after its bytes were read here and found wrong, and only while the other
-//! tier shows a valid manifest and objects of the right size. What reads back right stays where it is.
+//! Why nothing good is lost: an object is deleted only after its bytes were read here and found wrong, and those of the other
+//! tier were read and found right: of two damaged copies neither is touched, because a person may still mend one from
+//! the other. What reads back right stays where it is.
 //! Order: if anything must be replaced the manifest goes first, so that the copy is invisible while it is mended; it comes
 //! back last. A crash in between leaves the copy known as damaged or missing, and the next repair goes on.
 
@@ -59,6 +60,15 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         finish(at, &manifest).await?;
         return Ok(Ended::Done(Some(ByteCount(0))));
     }
+    for object in &wrong {
+        if !is_right(at, source, &manifest, object).await? {
+            return Err(StepError::Damaged {
+                point: step.recovery_point.clone(),
+                tier: from.clone(),
+                why: format!("`{}` is not what its manifest says", object.file),
+            });
+        }
+    }
     announce(at, &manifest).await?;
     if present.is_some() {
         // The catalog did not know yet; if this run dies now, the next plan must.
@@ -99,19 +109,28 @@ async fn wrong_objects<'a>(
 ) -> Result<Vec<&'a StoredObject>, StepError> {
     let mut wrong = Vec::new();
     for object in &manifest.objects {
-        let key = stored::key(&manifest.id, &object.file)?;
-        let is_wrong = match target.open(&key).await {
-            Ok(reader) => match stream::check_stored(reader, object, at.meter.callback()).await {
-                Ok(()) => false,
-                Err(error) if error.code == stored::DAMAGED => true,
-                Err(error) => return Err(error.into()),
-            },
-            Err(error) if error.code == stored::NOT_FOUND => true,
-            Err(error) => return Err(error.into()),
-        };
-        if is_wrong {
+        if !is_right(at, target, manifest, object).await? {
             wrong.push(object);
         }
     }
     Ok(wrong)
+}
+
+/// Whether an object is there with the right bytes; an error when that cannot be told.
+async fn is_right(
+    at: &Try<'_>,
+    tier: &dyn Tier,
+    manifest: &Manifest,
+    object: &StoredObject,
+) -> Result<bool, StepError> {
+    let key = stored::key(&manifest.id, &object.file)?;
+    match tier.open(&key).await {
+        Ok(reader) => match stream::check_stored(reader, object, at.meter.callback()).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.code == stored::DAMAGED => Ok(false),
+            Err(error) => Err(error.into()),
+        },
+        Err(error) if error.code == stored::NOT_FOUND => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
