@@ -16,8 +16,9 @@ use crate::{
     stored::{self, ManifestThere},
 };
 use catalog::Catalog;
+use jiff::{SignedDuration, Timestamp};
 use model::{CopyState, RecoveryPointId, TierName};
-use providers::api::Tier;
+use providers::api::{ObjectInfo, Tier};
 
 /// What became of a copy that was begun.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,14 +33,15 @@ pub(crate) enum Settled {
     Left(String),
 }
 
-/// Removes what an interrupted writer left of a point that is not visible on a tier. The caller has found no manifest.
+/// Removes what an interrupted writer left of a point that is not visible on a tier: what was listed, and nothing that came later.
+/// The caller has found no manifest.
 async fn remove_invisible(
     context: &RunContext,
     tier: &dyn Tier,
     point: &RecoveryPointId,
+    there: Vec<ObjectInfo>,
 ) -> Result<Vec<String>, StepError> {
     context.catalog.ensure_current(&context.lease).await?;
-    let there = stored::list_folder(tier, point).await?;
     let manifest = stored::manifest_key(point)?;
     if there.iter().any(|info| info.key == manifest) {
         return Err(StepError::Conflict {
@@ -69,34 +71,38 @@ pub(crate) async fn make_room(
     tier: &dyn Tier,
     point: &RecoveryPointId,
 ) -> Result<(), StepError> {
-    let newest = stored::list_folder(tier, point)
-        .await?
-        .into_iter()
-        .map(|info| info.stored_at)
-        .max();
-    if let Some(newest) =
-        newest.filter(|newest| context.now().duration_since(*newest) < FORGOTTEN_AFTER)
+    let there = stored::list_folder(tier, point).await?;
+    let newest = there.iter().map(|info| info.stored_at).max();
+    let is_fresh = |at: Timestamp| context.now().duration_since(at) < FORGOTTEN_AFTER;
+    if let Some(newest) = newest.filter(|newest| is_fresh(*newest))
+        && !is_announced(context, point, tier.name()).await?
     {
-        let begun = context.catalog.unfinished().await?;
-        let is_ours = begun.iter().any(|begun| {
-            begun.intent.recovery_point == *point && begun.intent.tier == *tier.name()
+        return Err(StepError::Conflict {
+            point: point.clone(),
+            tier: tier.name().clone(),
+            why: format!(
+                "data without a manifest lies there since {newest} that this catalog did not announce; another installation may be writing it"
+            ),
         });
-        if !is_ours {
-            return Err(StepError::Conflict {
-                point: point.clone(),
-                tier: tier.name().clone(),
-                why: format!(
-                    "data without a manifest lies there since {newest} that this catalog did not announce; another installation may be writing it"
-                ),
-            });
-        }
     }
-    remove_invisible(context, tier, point).await?;
+    remove_invisible(context, tier, point, there).await?;
     Ok(())
 }
 
+/// Whether this catalog's journal says that a copy was begun.
+pub(crate) async fn is_announced(
+    context: &RunContext,
+    point: &RecoveryPointId,
+    tier: &TierName,
+) -> Result<bool, StepError> {
+    let begun = context.catalog.unfinished().await?;
+    Ok(begun
+        .iter()
+        .any(|begun| begun.intent.recovery_point == *point && begun.intent.tier == *tier))
+}
+
 /// No backup takes longer; what a lost catalog announced is removed after that.
-const FORGOTTEN_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
+const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(48);
 
 /// Brings a begun copy to an end and strikes its announcement.
 pub(crate) async fn settle(
@@ -129,7 +135,8 @@ pub(crate) async fn settle(
                     .await?;
                 Settled::Left("the catalog knows a copy there, which `repair` replaces".to_owned())
             } else {
-                match remove_invisible(context, tier, point).await? {
+                let there = stored::list_folder(tier, point).await?;
+                match remove_invisible(context, tier, point, there).await? {
                     removed if removed.is_empty() => Settled::Nothing,
                     removed => Settled::Removed(removed),
                 }

@@ -284,11 +284,20 @@ async fn try_once(context: &RunContext, step: &Step) -> Result<Ended, StepError>
 
 /// Removes what the last try of a writing step left; the next run would do it otherwise.
 async fn tidy(context: &RunContext, step: &Step) {
-    if matches!(
+    let (point, tier) = (&step.recovery_point, &step.tier);
+    if !matches!(
         step.action,
         Action::Backup | Action::Upload | Action::Repair
-    ) && let Err(error) = leftovers::settle(context, &step.recovery_point, &step.tier).await
-    {
+    ) {
+        return;
+    }
+    // A step that failed before it announced anything has left nothing; what lies there is somebody else's.
+    let settled = match leftovers::is_announced(context, point, tier).await {
+        Ok(false) => return,
+        Ok(true) => leftovers::settle(context, point, tier).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = settled {
         tracing::warn!(step = %step.id, code = error.code(), "leftovers stay for the next run");
     }
 }
