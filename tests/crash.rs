@@ -92,7 +92,7 @@ fn assert_all_is_well(site: &Site) {
     }
 }
 
-/// Kills runs at random moments, one or two in a row, while somebody writes to the sources.
+/// Kills runs at random moments, up to three in a row, while somebody writes to the sources.
 fn kill_at_random(site: &Site, kills: u32, write: impl Fn(u32) + Sync, check: impl Fn()) {
     let mut chance = Chance::seeded();
     let started = Instant::now();
@@ -115,7 +115,7 @@ fn kill_at_random(site: &Site, kills: u32, write: impl Fn(u32) + Sync, check: im
         let mut killed = 0;
         while killed < kills {
             let before = laws::whole(site);
-            for _ in 0..=chance.below(2) {
+            for _ in 0..=chance.below(3) {
                 let mut run = site.start(&APPLY, &[]);
                 std::thread::sleep(Duration::from_micros(chance.below(usual + usual / 8)));
                 if !run.has_ended() {
@@ -184,7 +184,7 @@ fn one_apply_after_a_kill_there_is_nothing_left_to_do() {
 #[test]
 fn runs_killed_at_random_moments_lose_and_double_nothing() {
     let site = saturated(SHOP_EVERY_SECOND);
-    kill_at_random(&site, 120, |_| shop::grow(&site.shop(), 1), || {});
+    kill_at_random(&site, 100, |_| shop::grow(&site.shop(), 1), || {});
     assert_all_is_well(&site);
 }
 
@@ -261,7 +261,12 @@ fn a_killed_restore_leaves_the_target_whole_or_absent_and_nothing_beside_it() {
         } else if database == "bank" && bank.databases().contains(&target) {
             assert_eq!(bank.psql(&target, "SELECT count(*) FROM entries"), "3000");
         } else {
-            site.expect(0, &["restore", database, "--to", &target]);
+            let again = site.run(&["restore", database, "--to", &target]);
+            // The server finishes the last rename of a client that died after asking for it.
+            if again.code != Some(0) {
+                again.says("mainstay::restore::target-exists");
+                assert_eq!(bank.psql(&target, "SELECT count(*) FROM entries"), "3000");
+            }
         }
     }
     site.next_second();

@@ -132,8 +132,7 @@ fn a_refresh_does_not_take_an_unmounted_tier_for_an_empty_one() {
         );
         site.expect(0, &["restore", "shop", "--to", "restored.db"]);
         shop::assert_true_state(&site.path().join("restored.db"));
-        let state = site.path().join("other.db").display().to_string();
-        let rebuilt = site.run(&["catalog", "rebuild", "--state", &state]);
+        let rebuilt = site.run(&["catalog", "rebuild"]);
         assert_ne!(
             rebuilt.code,
             Some(0),

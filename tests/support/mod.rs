@@ -31,6 +31,7 @@ use tempfile::TempDir;
 /// A shop's database on two tiers, a point every second, four kept on each tier.
 pub const SHOP_EVERY_SECOND: &str = r#"
 mainstay = 1
+safety = { max-prune-percent = 100 }
 
 [tier.disk]
 kind = "filesystem"
