@@ -23,6 +23,7 @@ mod schedule;
 mod scratch;
 mod steps;
 mod stored;
+mod unknown_rules;
 mod verification;
 mod verify_now;
 mod wiring;

@@ -1,7 +1,8 @@
 //! Rebuilds the catalog from the manifests on the tiers: after the loss of the machine, or of the catalog alone.
 //!
 //! Invariants: nothing on a tier is changed; a tier that cannot be read is reported, and rebuilding again later adds what it
-//! holds. What no manifest says (verifications, holds, runs) is not rebuilt, so nothing is pruned before it is verified again.
+//! holds. What no manifest says (verifications, holds, runs, retention in force) is not rebuilt, so nothing is pruned before
+//! it is verified again, and what the policy does not keep only when a person agrees (`unknown_rules.rs`).
 
 use crate::{
     apply::RunError,
@@ -12,6 +13,7 @@ use crate::{
     observe::{self, Refresh},
     steps::error::StepError,
     stored::{self, ManifestThere},
+    unknown_rules,
     wiring::TierWiring,
 };
 use catalog::{Catalog, FoundCopy, Rebuilt};
@@ -102,6 +104,11 @@ async fn under_lease(
         }
     }
     let rebuilt = catalog.rebuild(&held.lease, &found).await?;
+    let there = found.iter().map(|copy| {
+        let manifest = &copy.manifest;
+        (&manifest.database, &manifest.series, &copy.tier)
+    });
+    unknown_rules::protect(catalog, &held.lease, there).await?;
     for (name, wired) in tiers {
         if seen.unreachable.contains_key(name) {
             continue;

@@ -296,6 +296,70 @@ async fn a_point_that_was_found_is_adopted() {
 }
 
 #[tokio::test]
+async fn the_rule_under_which_they_were_kept_is_unknown_of_rebuilt_and_adopted_points() {
+    let world = World::new().await;
+    world.apply(&daily(world.clock().now(), 21, None)).await;
+    let everything = model::Keep {
+        forever: true,
+        ..model::Keep::default()
+    };
+    for way in ["rebuild", "adopt"] {
+        let path = world.folder.path().join(format!("{way}.db"));
+        let catalog = catalog::Catalog::open(path.to_str().unwrap())
+            .await
+            .unwrap();
+        if way == "rebuild" {
+            let clock = world.clock();
+            rebuild(&catalog, &world.wiring.tiers, &clock, way, Duration::ZERO)
+                .await
+                .unwrap();
+        } else {
+            let mut found = plan(
+                world.clock().now(),
+                vec![adopt(21, "nas"), adopt(21, "disk")],
+            );
+            // What the policy says now is not what kept them.
+            found.retention = in_force("nas", model::Keep::default());
+            let found = found.seal().unwrap();
+            executor::apply(&found, &world.wiring, &catalog, world.options())
+                .await
+                .unwrap();
+        }
+        let known = catalog.retention_in_force().await.unwrap();
+        let rules = &known[&support::database()][&support::series()];
+        assert_eq!(rules[&tier("nas")], everything, "{way}");
+        assert_eq!(rules[&tier("disk")], everything, "{way}");
+
+        // A plan that found nothing to delete puts its own rule in force; one that is known is not touched.
+        let mut later = plan(world.clock().now(), Vec::new());
+        later.retention = in_force("nas", model::Keep::default());
+        let later = later.seal().unwrap();
+        executor::apply(&later, &world.wiring, &catalog, world.options())
+            .await
+            .unwrap();
+        let clock = world.clock();
+        rebuild(
+            &catalog,
+            &world.wiring.tiers,
+            &clock,
+            "again",
+            Duration::ZERO,
+        )
+        .await
+        .unwrap();
+        let known = catalog.retention_in_force().await.unwrap();
+        let rules = &known[&support::database()][&support::series()];
+        assert_eq!(rules[&tier("nas")], model::Keep::default(), "{way}");
+    }
+}
+
+fn in_force(on: &str, keep: model::Keep) -> catalog::Retention {
+    let tiers = std::collections::BTreeMap::from([(tier(on), keep)]);
+    let series = std::collections::BTreeMap::from([(support::series(), tiers)]);
+    std::collections::BTreeMap::from([(support::database(), series)])
+}
+
+#[tokio::test]
 async fn a_backup_of_a_slot_that_the_tier_has_is_recorded_not_repeated() {
     let world = World::new().await;
     world.apply(&daily(world.clock().now(), 21, None)).await;

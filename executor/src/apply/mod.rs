@@ -28,6 +28,7 @@ use crate::{
         RunContext,
         error::{StepError, catalog_failure},
     },
+    unknown_rules,
     wiring::Wiring,
 };
 use catalog::{Catalog, CatalogError, NewRun};
@@ -279,15 +280,28 @@ const ENGINE_LIMIT: Duration = Duration::from_secs(30);
 /// Records the retention of every series and tier where nothing was left undone.
 async fn put_retention_in_force(context: &RunContext, plan: &Plan, steps: &[StepReport]) {
     let mut retention = plan.retention.clone();
+    let adopted: Vec<_> = plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Adopt)
+        .map(|step| (&step.database, &step.series, &step.tier))
+        .collect();
+    if let Err(error) =
+        unknown_rules::protect(&context.catalog, &context.lease, adopted.iter().copied()).await
+    {
+        return context.journal.gap(catalog_failure(&error));
+    }
     for step in &plan.steps {
         let outcome = steps
             .iter()
             .find(|report| report.step == step.id)
             .map(|report| &report.outcome);
-        let fine = matches!(
-            outcome,
-            Some(Outcome::Done | Outcome::AlreadyDone | Outcome::Blocked { .. })
-        );
+        // The plan was made before the adopted points could be judged.
+        let fine = step.action != Action::Adopt
+            && matches!(
+                outcome,
+                Some(Outcome::Done | Outcome::AlreadyDone | Outcome::Blocked { .. })
+            );
         if !fine
             && let Some(tiers) = retention
                 .get_mut(&step.database)
