@@ -5,6 +5,7 @@ use mainstay_executor as executor;
 mod support;
 
 use executor::{RunEnd, cancellation};
+use jiff::SignedDuration;
 use model::{VerifyLevel, event::What};
 use std::sync::{Arc, Mutex, atomic::Ordering};
 use support::{
@@ -232,4 +233,20 @@ async fn an_unmounted_tier_is_never_taken_for_an_empty_one() {
         let known = &seen.inventory.recovery_points[0];
         assert!(known.copy_on(&tier("nas")).unwrap().is_good());
     }
+}
+
+#[tokio::test]
+async fn a_slot_that_is_yet_to_come_is_not_filled_with_the_state_of_today() {
+    let world = World::new().await;
+    let tomorrow = world.clock().now() + SignedDuration::from_hours(24);
+    let early = daily(tomorrow, 22, None);
+    let report = world.apply(&early).await;
+    assert_eq!(
+        words(&report)[0],
+        "backup:orders/daily/20261122T020000Z@nas stale: its slot 2026-11-22T02:00:00Z is yet to come"
+    );
+    assert_eq!(world.engine.captures.load(Ordering::Relaxed), 0);
+    // The same plan is good when its time has come.
+    world.clock.set(tomorrow);
+    assert_eq!(world.apply(&early).await.end(), RunEnd::Done);
 }

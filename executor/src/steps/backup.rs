@@ -26,6 +26,9 @@ use providers::{
     stream,
 };
 
+/// Clocks of several machines differ a little.
+const CLOCK_TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
 type Written = (StoredObject, Box<dyn ObjectWriter>);
 
 /// Backs the database up, unless the point exists.
@@ -45,6 +48,10 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
             )));
         }
         None => {}
+    }
+    // A plan that was evaluated for later: the point would take the place of a backup that is yet to be made.
+    if slot.duration_since(context.now()) > CLOCK_TOLERANCE {
+        return Ok(Ended::Stale(format!("its slot {slot} is yet to come")));
     }
     let tier = &**context.admitted(&step.tier).await?;
     match stored::read_manifest(tier, &step.recovery_point).await? {
