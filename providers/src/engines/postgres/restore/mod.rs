@@ -79,6 +79,7 @@ pub(super) async fn restore(setting: Setting, request: RestoreRequest) -> Result
     let goal = match &target {
         RestoreTarget::Scratch => setting.source.clone(),
         RestoreTarget::Named(text) if text.contains("://") => Address::of_url(&text_url(text))?,
+        RestoreTarget::Named(text) if may_hold_a_password(text) => return Err(no_name()),
         RestoreTarget::Named(name) => setting.source.with_database(name),
     };
     let place = Place::find(&setting, &goal, target == RestoreTarget::Scratch).await?;
@@ -345,6 +346,26 @@ async fn is_empty(connection: &mut PgConnection, goal: &Address) -> Result<bool>
     Ok(rows.is_empty())
 }
 
+/// A connection string of libpq, or a URL with a slip in it. As the name of a database it would stand in messages, in the
+/// audit and on the server.
+fn may_hold_a_password(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["password", "host", "dbname", "user"]
+        .iter()
+        .any(|key| text.contains(&format!("{key}=")) || text.contains(&format!("{key} =")))
+        || text.contains(":/")
+        || (text.contains('@') && text.contains(':'))
+}
+
+fn no_name() -> ProviderError {
+    ProviderError::new(
+        "mainstay::postgres::url",
+        Disposition::NeedsOperator,
+        "the target is neither the name of a database nor a URL; it is not shown, because it may hold a password",
+    )
+    .help("write `postgres://user@host:5432/database`, or the name of a database alone")
+}
+
 fn target_exists(goal: &Address) -> ProviderError {
     ProviderError::new(
         "mainstay::restore::target-exists",
@@ -380,4 +401,24 @@ fn checks_failed(goal: &Address, checks: &[Check]) -> ProviderError {
         format!("the restored data for {goal} does not pass its checks: {list}"),
     )
     .help("nothing was changed under the asked name; restore another recovery point, or into a scratch database to look at it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_hold_a_password;
+
+    #[test]
+    fn what_looks_like_a_connection_string_is_no_name_of_a_database() {
+        for text in [
+            "host=db password=hunter2 dbname=orders",
+            "PASSWORD = hunter2",
+            "postgres:/user:hunter2@db/orders",
+            "user:hunter2@db/orders",
+        ] {
+            assert!(may_hold_a_password(text), "{text}");
+        }
+        for name in ["orders", "orders check", "a=b", "r@h", "Bücher-2026", "x:y"] {
+            assert!(!may_hold_a_password(name), "{name}");
+        }
+    }
 }
