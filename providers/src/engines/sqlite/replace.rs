@@ -12,7 +12,7 @@
 use super::{errors, open, restore::Target};
 use crate::{api::Result, temporary::Temporary};
 use rusqlite::{Connection, ErrorCode};
-use std::{io, time::Duration};
+use std::{io, os::unix::fs::MetadataExt, time::Duration};
 
 /// How long a program may take to end its transaction.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,6 +24,7 @@ pub(super) fn replace(new: &mut Temporary, target: &Target) -> Result<()> {
         return Err(errors::target_exists(&format!("the folder `{path}`")));
     }
     let lock = if target.exists() { lock(target)? } else { None };
+    keep_access(new, target)?;
     for ending in ["-wal", "-shm", "-journal"] {
         match std::fs::remove_file(target.beside(ending)) {
             Ok(()) => {}
@@ -41,6 +42,26 @@ pub(super) fn replace(new: &mut Temporary, target: &Target) -> Result<()> {
         .map_err(|errno| errors::file(&format!("replace `{path}`"), errno.into()))?;
     drop(lock);
     Ok(())
+}
+
+/// Owner and mode of the old file: the program that it belongs to must be able to open the new one.
+fn keep_access(new: &Temporary, target: &Target) -> Result<()> {
+    let Ok(old) = target.path.metadata() else {
+        return Ok(());
+    };
+    // Only root may give a file away; anybody else restores files of their own.
+    let _ = std::os::unix::fs::fchown(&new.file, Some(old.uid()), Some(old.gid()));
+    new.file
+        .set_permissions(old.permissions())
+        .map_err(|error| {
+            errors::file(
+                &format!(
+                    "give the mode of `{}` to the new file",
+                    target.path.display()
+                ),
+                error,
+            )
+        })
 }
 
 /// The old database, exclusively locked and without a WAL; `None` when it is none.

@@ -520,6 +520,8 @@ async fn an_existing_target_stays_unless_it_may_be_replaced() {
     sql(&setup.source(), SCHEMA);
     let point = setup.capture().await;
     sql(&setup.path("new.db"), "CREATE TABLE old (x)");
+    let shared = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+    std::fs::set_permissions(setup.path("new.db"), shared).unwrap();
     refused(
         setup.restore(&point, "new.db", Ask::default()).await,
         "mainstay::sqlite::target-exists",
@@ -534,6 +536,10 @@ async fn an_existing_target_stays_unless_it_may_be_replaced() {
         number(&setup.path("new.db"), "SELECT count(*) FROM orders"),
         2
     );
+    // The program that it belongs to can still open it.
+    let mode = setup.path("new.db").metadata().unwrap().permissions();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777;
+    assert_eq!(mode, 0o640);
 }
 
 #[tokio::test]
