@@ -11,6 +11,8 @@
 //! 4. No point that still has a copy is incremental to it, on any tier, in any series.
 //! 5. Every point that justifies the deletion is there: verified according to the catalog, and its manifest and the sizes of all
 //!    its objects are seen on the same tier. At least one of them shows a newer state than the deleted one.
+//!    And it is a state of the same source: same engine, server, database, file, as far as both manifests tell. Else a source that
+//!    was exchanged under the same name would push out the only copies of the old one. A step that a person approved passes.
 //! 6. Besides it, `min-verified` verified copies stay in the series on this tier.
 //! 7. The clock does not stand before the newest thing that happened: with a wrong clock, ages mean nothing.
 //!
@@ -22,7 +24,7 @@ use crate::{
     stored::{self, ManifestThere},
 };
 use jiff::{SignedDuration, Timestamp};
-use model::{Action, Reason, ReasonCode, RecoveryPoint, RecoveryPointId, Step, TierName};
+use model::{Action, Manifest, Reason, ReasonCode, RecoveryPoint, RecoveryPointId, Step, TierName};
 use providers::api::Tier;
 use std::collections::BTreeMap;
 
@@ -263,8 +265,33 @@ async fn check_justification(
             "carries another manifest than the catalog".to_owned(),
         ));
     }
+    if !step.needs_approval
+        && let Some(pruned) = context.catalog.manifest(&step.recovery_point).await?
+        && let Some(what) = other_source(&pruned, &manifest)
+    {
+        let text = format!(
+            "`{point}` is a state of another database than `{}` ({what}), so it cannot stand for it: declare the new source under \
+             another name, then `--purge` the old points when nobody needs them",
+            step.recovery_point
+        );
+        return Ok(Some(Reason::new(ReasonCode::SourceChanged, text)));
+    }
     let trouble = stored::check_sizes(tier, &manifest).await?;
     Ok(trouble.and_then(|trouble| refuse(format!("is not whole: {}", trouble.text()))))
+}
+
+/// Facts that tell one source from another, where an engine records them.
+const IDENTITY: [&str; 3] = ["system_identifier", "database", "file"];
+
+/// What shows that two points are states of different sources; `None`: nothing does.
+fn other_source(old: &Manifest, new: &Manifest) -> Option<String> {
+    if old.engine != new.engine {
+        return Some(format!("engine {}, now {}", old.engine, new.engine));
+    }
+    IDENTITY.iter().find_map(|fact| {
+        let (old, new) = (old.source.get(*fact)?, new.source.get(*fact)?);
+        (old != new).then(|| format!("{fact} {old}, now {new}"))
+    })
 }
 
 #[cfg(test)]

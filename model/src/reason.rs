@@ -83,6 +83,8 @@ codes! {
     ChainNeeded = "chain-needed",
     /// A prune waits until the copies wanted elsewhere exist.
     PruneWaitsForCopy = "prune-waits-for-copy",
+    /// What would justify a deletion is a state of another database than what would be deleted.
+    SourceChanged = "source-changed",
     /// The slot's window to start has passed.
     WindowPassed = "window-passed",
     /// The tier has too little free space.

@@ -1,8 +1,8 @@
 //! Which slot of the schedule, if any, needs a recovery point now.
 //!
 //! Only the newest missed slot is made up, because a dump shows only now; older ones are recorded as missed.
-//! A slot is satisfied by any point that is at least as new and not from the future: a clock that once ran ahead must
-//! not silence the schedule until its date.
+//! A slot is satisfied by any point that is at least as new, captured since then, and not from the future: neither a clock that
+//! once ran ahead nor a point that only claims a later slot may silence the schedule.
 
 use crate::{
     draft::{Candidate, Draft},
@@ -30,7 +30,16 @@ pub(super) fn a_due_slot_without_a_point_is_made_up(
     let newest = facts
         .points
         .iter()
-        .find(|facts| facts.available && facts.point.slot <= horizon)
+        .find(|facts| {
+            facts.available
+                && facts.point.slot <= horizon
+                && facts
+                    .point
+                    .captured_at
+                    .saturating_add(TOLERANCE)
+                    .unwrap_or(Timestamp::MAX)
+                    >= facts.point.slot
+        })
         .map(|facts| facts.point.slot);
     let due = started(world, facts).and_then(|at| series.schedule.last_at_or_before(at, zone));
     let unsatisfied = due.filter(|due| newest.is_none_or(|newest| newest < *due));
@@ -140,7 +149,7 @@ fn candidate(
     let mut reason = reason;
     let slot = if taken {
         reason.text = format!(
-            "{}; the slot's own point can no longer be read",
+            "{}; the slot's own point cannot stand for it",
             reason.text
         )
         .into();

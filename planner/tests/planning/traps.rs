@@ -211,3 +211,15 @@ fn a_tier_taken_out_of_a_series_loses_nothing() {
             .any(|wait| wait.reason.code == ReasonCode::Orphaned && wait.what.contains("@nas"))
     );
 }
+
+#[test]
+fn a_point_that_only_claims_a_slot_does_not_silence_it() {
+    let policy = policy(r#"orders/daily "0 2 * * *" nas{daily=7}"#);
+    let mut inventory = inventory(NOW, "orders/daily/20261121T020000Z nas:v");
+    inventory.recovery_points[0].captured_at = at("2026-11-18T02:00:00Z");
+    let plan = plan(&policy, &inventory, NOW);
+    assert_eq!(
+        ids(&plan, Action::Backup),
+        ["orders/daily/20261121T030000Z@nas"]
+    );
+}
