@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
     let restored = tokio::select! {
         restored = restore(&order, &wiring, Some(&catalog), &clock) => restored,
         _ = tokio::signal::ctrl_c() => {
-            return Err(Failure::new("mainstay::restore::stopped", "stopped; the target is as it was before")
+            return Err(Failure::new("mainstay::restore::stopped", "stopped; the target is as it was before, or whole if it was in its last moment")
                 .help("temporary databases or files of an interrupted restore are removed by the next apply"));
         }
     };
