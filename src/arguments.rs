@@ -41,6 +41,15 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) state: Option<String>,
+    /// Folder for files that must be staged, as large as the largest database [default: .mainstay/scratch beside the policy]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "MAINSTAY_SCRATCH",
+        value_hint = ValueHint::DirPath
+    )]
+    pub(crate) scratch: Option<PathBuf>,
     /// Treat warnings about the policy as errors
     #[arg(long, global = true)]
     pub(crate) strict: bool,

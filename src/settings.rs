@@ -52,6 +52,23 @@ pub(crate) fn state_url(global: &Global, policy: &Path) -> String {
         .unwrap_or_else(|| state_folder(policy).join("state.db").display().to_string())
 }
 
+/// Folder for staged files: in the one that was given, else in [`state_folder`]. One for each catalog: what lies in it and belongs
+/// to no living run of that catalog is removed.
+pub(crate) fn scratch(global: &Global, policy: &Path) -> PathBuf {
+    match &global.scratch {
+        Some(folder) => {
+            let url = state_url(global, policy);
+            let whole = std::path::absolute(&url).unwrap_or_else(|_| PathBuf::from(&url));
+            let digest = model::Digest::sha256_of(whole.as_os_str().as_encoded_bytes());
+            folder.join(format!(
+                "mainstay-{}",
+                digest.hex().get(..12).unwrap_or_default()
+            ))
+        }
+        None => state_folder(policy).join("scratch"),
+    }
+}
+
 /// Who runs this, for journal and audit: `user@host`.
 pub(crate) fn who() -> String {
     #[expect(

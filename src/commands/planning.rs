@@ -3,7 +3,7 @@
 use crate::{
     arguments::{Global, PlanSource},
     failure::{Failure, Result},
-    session, settings, wiring,
+    session, wiring,
 };
 use executor::{Drift, Refresh, observe};
 use jiff::Timestamp;
@@ -136,9 +136,4 @@ pub(crate) fn declared<'a>(
             format!("it declares: {}", known.join(", "))
         })
     })
-}
-
-/// Folder for staged files, beside the catalog.
-pub(crate) fn scratch(policy: &Path) -> std::path::PathBuf {
-    settings::state_folder(policy).join("scratch")
 }

@@ -56,7 +56,7 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
     if arguments.replace && !arguments.yes {
         confirm(&arguments)?;
     }
-    let wiring = wiring::wire(&policy, planning::scratch(&path))?;
+    let wiring = wiring::wire(&policy, settings::scratch(global, &path))?;
     let clock: Arc<dyn Clock> = Arc::new(running::RealClock);
     let bar = Bar::new(&format!("restoring {point}"));
     let order = RestoreOrder {

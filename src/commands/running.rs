@@ -56,7 +56,7 @@ pub(crate) async fn carry_out(
     run: &RunArguments,
     global: &Global,
 ) -> Result<Exit> {
-    let wiring = wiring::wire(policy, settings::state_folder(path).join("scratch"))?;
+    let wiring = wiring::wire(policy, settings::scratch(global, path))?;
     let catalog = session::catalog(global, path).await?;
     let progress = Arc::new(Progress::new(global.json));
     let started = clock::now();

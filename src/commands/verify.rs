@@ -1,6 +1,6 @@
 //! `verify`: check copies now, whatever the plan says. The result is stored per copy and used by retention.
 
-use super::{planning, running};
+use super::running;
 use crate::{
     arguments::{Global, VerifyArguments},
     clock,
@@ -9,7 +9,7 @@ use crate::{
     policy,
     render::{bar::Bar, color, out, progress::duration},
     session::{self, UnknownPoint},
-    wiring,
+    settings, wiring,
 };
 use executor::{Clock, VerifyOrder, VerifyReport, verify_now};
 use jiff::Timestamp;
@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: VerifyArguments, global: &Global) -> Result<E
         )
         .help("see where copies are with `mainstay list`"));
     }
-    let wiring = wiring::wire(&policy, planning::scratch(&path))?;
+    let wiring = wiring::wire(&policy, settings::scratch(global, &path))?;
     let clock: Arc<dyn Clock> = Arc::new(running::RealClock);
     let mut failed = 0;
     let total = copies.len();
@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: VerifyArguments, global: &Global) -> Result<E
             point,
             tier,
             level: arguments.level,
-            who: crate::settings::who(),
+            who: settings::who(),
             run: format!("{}-{number}", running::run_name(now)).replace("run-", "verify-"),
             lease_wait: Duration::from_secs(10),
             progress: bar.progress(),
