@@ -1,6 +1,8 @@
 //! The fear: a copy was spoilt in silence, and nobody knows until it is needed. The damage table of the tiers and the catalog,
 //! (missing, truncated, flipped byte, foreign file) × (data, manifest, marker, catalog), with the real program.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use model::RecoveryPointId;

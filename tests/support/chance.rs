@@ -1,12 +1,13 @@
 //! Seeded chance: the same seed gives the same kills, as far as a scheduler allows.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to choose moments.
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, and good enough to choose moments.
 pub struct Chance(u64);
 
 impl Chance {
     /// From `MAINSTAY_TEST_SEED`, else from the clock. Prints the seed, which a failing test shows.
     #[expect(
         clippy::disallowed_methods,
+        clippy::print_stdout,
         reason = "a seed that is new each time finds more; the variable brings an old one back"
     )]
     pub fn seeded() -> Self {

@@ -85,7 +85,8 @@ pub fn folder(tier: &Path, point: &RecoveryPointId) -> PathBuf {
 /// The data file of a point on a tier.
 pub fn data(tier: &Path, point: &RecoveryPointId) -> PathBuf {
     let folder = folder(tier, point);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let entries =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries
         .flatten()
         .map(|entry| entry.path())
@@ -95,5 +96,5 @@ pub fn data(tier: &Path, point: &RecoveryPointId) -> PathBuf {
                 .to_string_lossy()
                 .starts_with("data.")
         })
-        .unwrap_or_else(|| panic!("no data in {folder:?}"))
+        .unwrap_or_else(|| panic!("no data in {}", folder.display()))
 }
