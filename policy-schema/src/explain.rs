@@ -15,6 +15,9 @@ use std::{
     path::PathBuf,
 };
 
+/// What is shown in place of a secret.
+const HIDDEN: &str = "***";
+
 /// What `explain` found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
@@ -64,7 +67,11 @@ impl Loaded {
         let value = self
             .policy
             .as_ref()
-            .and_then(|policy| value_at(resolved::to_json(policy), &keys));
+            .and_then(|policy| value_at(resolved::to_json(policy), &keys))
+            .map(|mut value| {
+                hide(&mut value, &self.secret_texts());
+                value
+            });
         let mut contributions = Vec::new();
         let mut siblings = Vec::new();
         let mut unknown = None;
@@ -159,6 +166,59 @@ impl Loaded {
         vias
     }
 
+    /// Whether a value holds bytes that are masked.
+    fn is_masked(&self, node: &Node) -> bool {
+        let (start, end) = (node.place.start as usize, node.place.end as usize);
+        self.sources
+            .get(node.place.file as usize)
+            .and_then(|source| self.masked.get(&source.path))
+            .into_iter()
+            .flatten()
+            .any(|range| range.start < end && start < range.end)
+    }
+
+    /// A value as it is written, with `***` for what is masked in the text.
+    fn shown_value(&self, node: &Node) -> Value {
+        match &node.value {
+            Held::List(items) => items.iter().map(|item| self.shown_value(item)).collect(),
+            _ if self.is_masked(node) => Value::from(HIDDEN),
+            _ => node.to_json(&HashSet::new()),
+        }
+    }
+
+    /// Every masked text: the value in force has no places any more to mask it by.
+    fn secret_texts(&self) -> HashSet<String> {
+        let sections = &self.sections;
+        let items = [
+            &sections.tiers,
+            &sections.keys,
+            &sections.profiles,
+            &sections.databases,
+        ];
+        let items = items.into_iter().flat_map(BTreeMap::values);
+        let mut texts = HashSet::new();
+        for item in items.chain(&sections.defaults) {
+            self.add_secret_texts(&item.node, &mut texts);
+        }
+        texts
+    }
+
+    fn add_secret_texts(&self, node: &Node, texts: &mut HashSet<String>) {
+        match &node.value {
+            Held::Table(table) => table
+                .entries
+                .iter()
+                .for_each(|entry| self.add_secret_texts(&entry.node, texts)),
+            Held::List(items) => items
+                .iter()
+                .for_each(|item| self.add_secret_texts(item, texts)),
+            Held::Text(text) if self.is_masked(node) => {
+                texts.insert(text.clone());
+            }
+            _ => {}
+        }
+    }
+
     fn collect(
         &self,
         node: &Node,
@@ -183,20 +243,11 @@ impl Loaded {
                     return;
                 };
                 let start = node.place.start as usize;
-                let end = node.place.end as usize;
-                let hidden = self.masked.get(&source.path).into_iter().flatten();
-                let secret = hidden
-                    .into_iter()
-                    .any(|range| range.start < end && start < range.end);
                 let before = source.text.get(..start).unwrap_or("");
                 let line_start = before.rfind('\n').map_or(0, |at| at + 1);
                 out.push(Contribution {
                     path: path.to_owned(),
-                    value: if secret {
-                        Value::from("***")
-                    } else {
-                        node.to_json(&HashSet::new())
-                    },
+                    value: self.shown_value(node),
                     file: source.path.clone(),
                     line: before.matches('\n').count() + 1,
                     column: before[line_start..].chars().count() + 1,
@@ -204,6 +255,16 @@ impl Loaded {
                 });
             }
         }
+    }
+}
+
+/// Replaces secret texts in a value.
+fn hide(value: &mut Value, secrets: &HashSet<String>) {
+    match value {
+        Value::String(text) if secrets.contains(text) => HIDDEN.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, secrets)),
+        Value::Object(map) => map.values_mut().for_each(|item| hide(item, secrets)),
+        _ => {}
     }
 }
 

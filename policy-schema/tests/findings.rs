@@ -202,6 +202,18 @@ fn wherever_a_secret_stands_it_is_found_and_masked() {
         "[database.a]\nurl = \"postgres://u:hunt\\u0065r2@h/d\"\n",
         "[database.a]\npassword = \"hunter2\nx = {\n labels = {\n",
         "[database.a]\ntoken = [\"x\", \"postgres://u:p@ss/hunter2@h/d\"]\n",
+        "[database.a]\nengine = \"postgres\"\nurl = \"postgres://127.0.0.1:1/db?sslpassword=hunter2\"\n",
+        "[database.a]\nengine = \"postgres\"\nurl = \"postgres://h/db?pass%77ord=hunter2\"\n",
+        "[database.a]\nengine = \"postgres\"\nurl = \"postgres://h/db?a=b&X_%54oKen=hunter2#x\"\n",
+        "[database.a]\nengine = \"postgres\"\nurl = \"postgres://h/db?pass\\u0077ord=hunter2&a=b&client_secret=hunter2\"\n",
+        "[database.a]\nengine = \"postgres\"\nurl = \"host=h sslpassword='hunter2 hunter2' user=u\"\n",
+        "[database.a]\nengine = \"postgres\"\nsslpassword = \"hunter2\"\n",
+        "[database.a]\nengine = \"postgres\"\nurl = { command = [\"x\", \"--password=hunter2\"] }\n",
+        "[database.a]\nengine = \"postgres\"\nurl = { command = [\"x\", \"-Token=a hunter2\", 'ü'] }\n",
+        "[database.a]\nengine = \"postgres\"\nurl = { command = [\"x\", \"--auth-token\", \"hunter2\"] }\n",
+        "[database.a]\nengine = \"postgres\"\nurl = { command = [\"--set=token=hunter2\", \"PGPASS\\u0057ORD=hunter2\"] }\n",
+        "[database.a]\nengine = \"postgres\"\nurl = { command = \"x --token=hunter2\" }\n",
+        "[database.a]\nurl = { command = [\"x\", \"--password=hunter2\"\nlabels = {\n",
     ] {
         let shown = shown(text)
             .replace("hunter2://", "")
@@ -217,12 +229,21 @@ fn wherever_a_secret_stands_it_is_found_and_masked() {
         "https://h:80/a@b",
         "postgres://u@h/d",
         "http://h/x?t=12:30&m=a@b",
+        "select 1 where reset_password=x or token=y",
     ] {
         let text = format!("[database.a]\nengine = \"sqlite\"\npath = \"{fine}\"\n");
         assert!(!shown(&text).contains("password-in-policy"), "{fine}");
     }
-    let reference = "[database.a]\nengine = \"postgres\"\nurl = { env = \"A_PASSWORD\" }\n";
-    assert!(!shown(reference).contains("password-in-policy"));
+    for fine in [
+        "{ env = \"A_PASSWORD\" }",
+        "{ command = [\"pass\", \"show\", \"db/password\"] }",
+        "{ command = [\"vault\", \"kv\", \"get\", \"-field=password\", \"secret/a\"] }",
+        "{ command = [\"x\", \"--password-file=/run/p\", \"--password-file\", \"/run/p\"] }",
+        "{ command = [\"x\", \"--no-token\", \"--quiet\"] }",
+    ] {
+        let reference = format!("[database.a]\nengine = \"postgres\"\nurl = {fine}\n");
+        assert!(!shown(&reference).contains("password-in-policy"), "{fine}");
+    }
 }
 
 #[test]

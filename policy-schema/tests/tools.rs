@@ -194,6 +194,48 @@ fn explain_never_shows_a_secret() {
 }
 
 #[test]
+fn explain_masks_what_the_source_masks() {
+    for url in [
+        "\"postgres://127.0.0.1:1/db?sslpassword=hunter2\"",
+        "\"postgres://127.0.0.1:1/db?pass%77ord=hunter2\"",
+        "{ command = [\"get\", \"--password=hunter2\"] }",
+        "{ command = [\"get\", \"--token\", \"hunter2\"] }",
+        "{ command = [\"get\", \"postgres://u:hunter2@h/d\"] }",
+    ] {
+        let text = format!(
+            "mainstay = 1\n[database.a]\nengine = \"postgres\"\nlabels = {{ x = \"y\" }}\nurl = {url}\n"
+        );
+        let loaded = load_texts(&[("a.toml", &text)]);
+        assert!(!show(&loaded).contains("hunter2"), "{}", show(&loaded));
+        let masked = loaded.shown_text(Path::new("a.toml")).unwrap();
+        assert_eq!(masked.len(), text.len());
+        for path in ["database.a", "database.a.url", "database.a.url.command"] {
+            let found = format!("{:?}", loaded.explain(path));
+            assert!(!found.contains("hunter2"), "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_in_an_argument_is_a_warning_and_hides_that_argument_alone() {
+    let loaded = load_texts(&[(
+        "a.toml",
+        "mainstay = 1\n[tier.nas]\nkind = \"filesystem\"\npath = \"/n\"\n\
+         [database.a]\nengine = \"postgres\"\nurl = { command = [\"get\", \"--token=hunter2\", \"it\"] }\n\
+         [[database.a.series]]\nname = \"s\"\nschedule = \"0 2 * * *\"\nkeep.nas = { daily = 7 }\n",
+    )]);
+    insta::assert_snapshot!(show(&loaded));
+    assert!(!loaded.has_errors());
+    let found = loaded.explain("database.a.url.command").unwrap();
+    let shown = serde_json::json!(["get", "***", "it"]);
+    assert_eq!(found.value, Some(shown.clone()));
+    assert_eq!(found.contributions[0].value, shown);
+    for path in ["database", "database.a", ""] {
+        assert!(!format!("{:?}", loaded.explain(path)).contains("hunter2"));
+    }
+}
+
+#[test]
 fn the_schema_for_editors_holds_every_providers_keys() {
     let schema = json_schema(&kinds());
     let text = serde_json::to_string_pretty(&schema).unwrap();
