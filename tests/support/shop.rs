@@ -3,7 +3,7 @@
 //! Every change is one transaction that moves money between two accounts and writes one numbered entry with its own check
 //! value. So in any true state the balances add up, the entries are numbered without a gap, and each agrees with its number.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 const ACCOUNTS: i64 = 16;
@@ -44,7 +44,10 @@ pub fn grow(path: &Path, entries: i64) {
 
 fn trade(shop: &mut Connection, entries: i64) {
     for _ in 0..entries {
-        let change = shop.transaction().unwrap();
+        // Immediate: one that only becomes a writer later is turned away at once when another holds the lock for a moment.
+        let change = shop
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .unwrap();
         let n: i64 = change
             .query_row("SELECT count(*) + 1 FROM entries", [], |row| row.get(0))
             .unwrap();
