@@ -148,11 +148,7 @@ fn candidate(
     let taken = facts.points.iter().any(|known| known.point.id == own);
     let mut reason = reason;
     let slot = if taken {
-        reason.text = format!(
-            "{}; the slot's own point cannot stand for it",
-            reason.text
-        )
-        .into();
+        reason.text = format!("{}; the slot's own point cannot stand for it", reason.text).into();
         whole_seconds(world.now)
     } else {
         slot
