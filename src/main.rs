@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 async fn dispatch(arguments: Arguments) -> Result<Exit> {
     let global = &arguments.global;
     match arguments.command {
-        Command::Init(arguments) => commands::init::run(&arguments, global),
+        Command::Init(arguments) => commands::init::run(&arguments),
         Command::Validate => commands::validate::run(global),
         Command::Schema => commands::schema::run(),
         Command::Fmt(arguments) => commands::fmt::run(&arguments, global),

@@ -71,7 +71,7 @@ async fn round(
     let options = planning::options(&arguments.source, policy)?;
     let looked = planning::look(global, path, policy, now, arguments.source.refresh).await?;
     if round == Round::First {
-        planning::check_purge(&options, policy, &looked.inventory)?;
+        planning::check_purge(&options, &looked.inventory)?;
     }
     let plan = planner::plan(
         policy,

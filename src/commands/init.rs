@@ -1,14 +1,14 @@
 //! `init`: a first policy, with comments, that validates.
 
 use crate::{
-    arguments::{Global, InitArguments},
+    arguments::InitArguments,
     exit::Exit,
     failure::{Because, Failure, Result},
     render::out,
 };
 use std::{fs::OpenOptions, io::Write as _, path::Path};
 
-pub(crate) fn run(arguments: &InitArguments, _global: &Global) -> Result<Exit> {
+pub(crate) fn run(arguments: &InitArguments) -> Result<Exit> {
     check(&arguments.database)?;
     let template = policy_schema::init_template(&arguments.database);
     if arguments.out == Path::new("-") {

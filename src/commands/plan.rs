@@ -25,7 +25,7 @@ pub(crate) async fn run(arguments: PlanArguments, global: &Global) -> Result<Exi
         read_inventory(file)?
     } else {
         let looked = planning::look(global, &path, &policy, now, arguments.source.refresh).await?;
-        planning::check_purge(&options, &policy, &looked.inventory)?;
+        planning::check_purge(&options, &looked.inventory)?;
         looked.inventory
     };
     let plan = planner::plan(

@@ -74,11 +74,7 @@ pub(crate) fn options(source: &PlanSource, policy: &Policy) -> Result<Options> {
 }
 
 /// A purge that names nothing is a typing error, not a success.
-pub(crate) fn check_purge(
-    options: &Options,
-    _policy: &Policy,
-    inventory: &Inventory,
-) -> Result<()> {
+pub(crate) fn check_purge(options: &Options, inventory: &Inventory) -> Result<()> {
     for (database, series) in &options.purge {
         let found = inventory.recovery_points.iter().any(|point| {
             &point.database == database
