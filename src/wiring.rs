@@ -1,14 +1,14 @@
-//! From the policy's declarations to engines and tiers that work: the one place where `providers` and `policy-schema` meet.
+//! From the policy's declarations to engines, tiers and keys that work: the one place where `providers` and `policy-schema` meet.
 
 use crate::failure::Result;
 use executor::{DatabaseWiring, TierWiring, Wiring};
-use model::tier_facts::TierCapabilities;
+use model::{KeyName, tier_facts::TierCapabilities};
 use policy_schema::{
     Policy,
-    providers::{EngineKind, ProviderKinds, TierKind},
+    providers::{EngineKind, KeyKind, ProviderKinds, TierKind},
 };
-use providers::registry;
-use std::{collections::BTreeMap, path::PathBuf};
+use providers::{api::KeyProvider, registry};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Every kind that a policy may name, as the registry knows it.
 pub(crate) fn kinds() -> ProviderKinds {
@@ -28,13 +28,22 @@ pub(crate) fn kinds() -> ProviderKinds {
             check: entry.check,
             place: entry.place,
             on_this_machine: entry.on_this_machine,
+            capabilities: entry.capabilities,
+        };
+        (entry.kind.to_owned(), kind)
+    });
+    let keys = registry::keys().into_iter().map(|entry| {
+        let kind = KeyKind {
+            schema: entry.schema,
+            check: entry.check,
+            place: entry.place,
         };
         (entry.kind.to_owned(), kind)
     });
     ProviderKinds {
         engines: engines.collect(),
         tiers: tiers.collect(),
-        keys: BTreeMap::new(),
+        keys: keys.collect(),
     }
 }
 
@@ -58,6 +67,7 @@ pub(crate) fn wire(policy: &Policy, scratch: PathBuf) -> Result<Wiring> {
     }
     Ok(Wiring {
         databases,
+        keys: keys(policy)?,
         tiers: tiers(policy)?,
         scratch,
         mainstay_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -78,6 +88,16 @@ pub(crate) fn tiers(policy: &Policy) -> Result<BTreeMap<model::TierName, TierWir
         );
     }
     Ok(tiers)
+}
+
+/// The keys of a policy; no IO yet.
+pub(crate) fn keys(policy: &Policy) -> Result<BTreeMap<KeyName, Arc<dyn KeyProvider>>> {
+    let mut keys = BTreeMap::new();
+    for (name, declared) in &policy.keys {
+        let key = registry::key(name, &declared.kind, &declared.table, &declared.base)?;
+        keys.insert(name.clone(), key);
+    }
+    Ok(keys)
 }
 
 /// What each declared tier can promise; known without looking.

@@ -144,6 +144,7 @@ impl Catalog {
 /// Levels are stored as numbers, so that the database can compare them.
 fn rank(level: VerifyLevel) -> i64 {
     match level {
+        VerifyLevel::Attested => 0,
         VerifyLevel::Checksum => 1,
         VerifyLevel::FullRead => 2,
         VerifyLevel::Restore => 3,
@@ -153,6 +154,7 @@ fn rank(level: VerifyLevel) -> i64 {
 /// The level of a stored number.
 pub(crate) fn level(row: &Row, rank: i64) -> Result<VerifyLevel, CatalogError> {
     match rank {
+        0 => Ok(VerifyLevel::Attested),
         1 => Ok(VerifyLevel::Checksum),
         2 => Ok(VerifyLevel::FullRead),
         3 => Ok(VerifyLevel::Restore),

@@ -203,10 +203,11 @@ async fn candidates(
                 Some(VerifyLevel::Restore) => 0,
                 Some(VerifyLevel::FullRead) => 1,
                 Some(VerifyLevel::Checksum) => 2,
-                None => 3,
+                Some(VerifyLevel::Attested) => 3,
+                None => 4,
             },
-            None => 4,
-            Some(_) => 5,
+            None => 5,
+            Some(_) => 6,
         }
     };
     let mut tiers: Vec<TierName> = wiring.tiers.keys().cloned().collect();

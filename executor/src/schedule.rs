@@ -177,7 +177,12 @@ fn loads_database(step: &Step) -> bool {
     match step.action {
         Action::Backup | Action::Drill => true,
         Action::Verify => step.level == Some(VerifyLevel::Restore),
-        Action::Adopt | Action::Prune | Action::Repair | Action::Thaw | Action::Upload => false,
+        Action::Adopt
+        | Action::Lock
+        | Action::Prune
+        | Action::Repair
+        | Action::Thaw
+        | Action::Upload => false,
     }
 }
 
@@ -200,6 +205,9 @@ mod tests {
             bytes: None,
             database: DatabaseName::new(database).unwrap(),
             destructive: false,
+            encrypt_for: Vec::new(),
+            lock: None,
+            thaw: None,
             from: None,
             id: StepId::new(action, &point, &tier),
             justified_by: Vec::new(),

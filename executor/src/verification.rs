@@ -79,7 +79,7 @@ pub(crate) fn describe(checks: &[Check]) -> String {
 pub(crate) async fn verify(copy: CopyToVerify<'_>) -> Result<Passed, StepError> {
     let manifest = manifest_of(&copy).await?;
     let checks = match copy.level {
-        VerifyLevel::Checksum => {
+        VerifyLevel::Attested | VerifyLevel::Checksum => {
             check_bytes(&copy, &manifest, &vec![false; manifest.objects.len()]).await?;
             Vec::new()
         }
@@ -151,7 +151,7 @@ async fn read_with_engine(
             })
             .await
             .map(|restored| restored.checks),
-        VerifyLevel::Checksum | VerifyLevel::FullRead => {
+        VerifyLevel::Attested | VerifyLevel::Checksum | VerifyLevel::FullRead => {
             database
                 .engine
                 .read_through(ReadRequest {
@@ -250,7 +250,7 @@ pub(crate) async fn plain_objects(
             role: object.role.clone(),
             content: object.content.clone(),
             stream: Box::new(Witness {
-                inner: stream::plain(reader, object, meter.callback()),
+                inner: stream::plain(reader, object, None, meter.callback()),
                 ended: Arc::clone(&flag),
             }),
         });

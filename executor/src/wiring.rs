@@ -1,10 +1,10 @@
-//! What a run works with: the engines and tiers that the root package built from the policy.
+//! What a run works with: the engines, tiers and keys that the root package built from the policy.
 //!
 //! Invariant: nothing in here is a decision; which step uses what stands in the plan. Not here: building any of it
 //! (`providers::registry`, called by the root package).
 
-use model::{Assertion, DatabaseName, SeriesName, TierName};
-use providers::api::{Engine, Tier};
+use model::{Assertion, DatabaseName, KeyName, SeriesName, TierName};
+use providers::api::{Engine, KeyProvider, Tier};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Everything that steps can touch besides the catalog.
@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 pub struct Wiring {
     /// Declared databases.
     pub databases: BTreeMap<DatabaseName, DatabaseWiring>,
+    /// Declared keys.
+    pub keys: BTreeMap<KeyName, Arc<dyn KeyProvider>>,
     /// Declared tiers.
     pub tiers: BTreeMap<TierName, TierWiring>,
     /// Folder for files that must be staged; each run has a folder of its own in it.

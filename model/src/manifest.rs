@@ -46,7 +46,7 @@ pub struct Manifest {
     pub objects: Vec<StoredObject>,
     /// What a restore must find again, taken in the same snapshot as the data.
     pub expectations: Expectations,
-    /// Names of the keys that can open it; empty when it is stored plain.
+    /// Names of the keys that could open it when it was made; empty when it is stored plain. Which can now, `keys.json` tells.
     pub recipients: Vec<String>,
     /// Digest of the policy in force.
     pub policy_digest: Digest,
@@ -65,10 +65,17 @@ pub struct StoredObject {
     pub content: String,
     /// How the plain bytes were compressed.
     pub compression: Compression,
+    /// How the compressed bytes were encrypted; `None`: they are stored as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// Size of the stored file.
     pub bytes: ByteCount,
     /// SHA-256 of the stored file; anyone can check it with `sha256sum`.
     pub sha256: Digest,
+    /// CRC-64/NVME of the stored file, big-endian in base64, as S3 tells it of an object: what an archive is asked for that
+    /// cannot be read at once. Points of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc64nvme: Option<String>,
     /// Size before compression.
     pub plain_bytes: ByteCount,
     /// BLAKE3 of the bytes before compression.
@@ -85,6 +92,14 @@ pub enum Compression {
     Gzip,
     /// As it came.
     None,
+}
+
+/// Encryption of a stored object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encryption {
+    /// Tink's streaming AEAD of that name: a fresh 32-byte data key, HKDF-SHA-256, AES-256-GCM, segments of 1 MiB.
+    #[serde(rename = "AES256_GCM_HKDF_1MB")]
+    Aes256GcmHkdf1Mb,
 }
 
 /// What a restore must find again.
@@ -110,6 +125,13 @@ impl Manifest {
         self.objects
             .iter()
             .fold(ByteCount(0), |sum, object| sum.saturating_add(object.bytes))
+    }
+
+    /// Whether any of its objects is encrypted, so that a `keys.json` lies beside it.
+    pub fn is_encrypted(&self) -> bool {
+        self.objects
+            .iter()
+            .any(|object| object.encryption.is_some())
     }
 
     /// The data object, which every manifest has.
@@ -143,6 +165,7 @@ impl Manifest {
                 || object.file.starts_with('.')
                 || !object.file.bytes().all(safe)
                 || object.file == FILE_NAME
+                || object.file == crate::key_ring::FILE_NAME
             {
                 return Err(ManifestError(format!(
                     "`{}` is not a safe file name",

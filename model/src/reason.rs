@@ -64,6 +64,10 @@ codes! {
     CopyMissing = "copy-missing",
     /// A point on a tier is unknown to the catalog.
     FoundOnTier = "found-on-tier",
+    /// A copy that must be read is archived.
+    ThawNeeded = "thaw-needed",
+    /// Retention keeps the copy for longer than it is locked.
+    LockTooShort = "lock-too-short",
     // Not planned
     /// The tier could not be observed.
     TierUnreachable = "tier-unreachable",
@@ -77,6 +81,8 @@ codes! {
     ClockSuspect = "clock-suspect",
     /// A person holds the point.
     Held = "held",
+    /// The archive is making the copy readable; apply again when it is.
+    Thawing = "thawing",
     /// The storage locks the copy.
     Locked = "locked",
     /// A kept point needs this one to be restored.

@@ -4,10 +4,11 @@
 
 use crate::{
     level::VerifyLevel,
-    names::{DatabaseName, MethodName, SeriesName, TierName},
+    names::{DatabaseName, KeyName, MethodName, SeriesName, TierName},
     reason::Reason,
     recovery_point_id::RecoveryPointId,
     retention::Keep,
+    tier_facts::{LockOrder, ThawOrder},
     units::ByteCount,
 };
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ pub enum Action {
     Backup,
     /// Restore it for a test.
     Drill,
+    /// Lock one copy against deletion for longer.
+    Lock,
     /// Delete one copy.
     Prune,
     /// Replace a damaged or lost copy from a good one.
@@ -43,6 +46,7 @@ impl Action {
             Self::Adopt => "adopt",
             Self::Backup => "backup",
             Self::Drill => "drill",
+            Self::Lock => "lock",
             Self::Prune => "prune",
             Self::Repair => "repair",
             Self::Thaw => "thaw",
@@ -95,6 +99,9 @@ pub struct Step {
     pub database: DatabaseName,
     /// Whether something is lost by doing it.
     pub destructive: bool,
+    /// For `backup`: keys that every object is encrypted for; empty: it is stored plain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encrypt_for: Vec<KeyName>,
     /// Tier that the bytes come from (`upload`, `repair`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<TierName>,
@@ -107,6 +114,9 @@ pub struct Step {
     pub level: Option<VerifyLevel>,
     /// Time and tries.
     pub limits: Limits,
+    /// For what stores a copy, and for `lock`: how it is locked against deletion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockOrder>,
     /// For `backup`: the engine's method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<MethodName>,
@@ -131,6 +141,9 @@ pub struct Step {
     /// For `backup`: nominal time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Timestamp>,
+    /// For `thaw`: how fast, and for how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thaw: Option<ThawOrder>,
     /// Tier that is written, read or pruned.
     pub tier: TierName,
 }

@@ -173,11 +173,13 @@ impl<'a> Subject<'a> {
             bytes: None,
             database: self.database.clone(),
             destructive: false,
+            encrypt_for: Vec::new(),
             from: None,
             id: StepId::new(action, self.point, self.tier),
             justified_by: Vec::new(),
             level: None,
             limits: self.limits,
+            lock: None,
             method: None,
             min_verified: None,
             needs_approval: false,
@@ -187,6 +189,7 @@ impl<'a> Subject<'a> {
             retention: None,
             series: self.series.clone(),
             slot: None,
+            thaw: None,
             tier: self.tier.clone(),
         }
     }

@@ -4,7 +4,7 @@
 //! than conditions do.
 
 use crate::{
-    providers::{EngineKind, ProviderKinds, TierKind},
+    providers::{EngineKind, OwnTable, ProviderKinds},
     written::Language,
 };
 use serde_json::{Map, Value, json};
@@ -19,12 +19,8 @@ pub fn json_schema(kinds: &ProviderKinds) -> Value {
         Value::Object(map) => map,
         _ => Map::new(),
     };
-    for (definition, kinds) in [("WrittenTier", &kinds.tiers), ("WrittenKey", &kinds.keys)] {
-        if let Some(mut own) = definitions.remove(definition) {
-            compose_kinds(&mut own, kinds, definition, &mut definitions);
-            definitions.insert(definition.to_owned(), own);
-        }
-    }
+    compose_kinds("WrittenTier", &kinds.tiers, &mut definitions);
+    compose_kinds("WrittenKey", &kinds.keys, &mut definitions);
     if let Some(mut own) = definitions.remove("WrittenDatabase") {
         compose_engines(&mut own, &kinds.engines, &mut definitions);
         definitions.insert("WrittenDatabase".to_owned(), own);
@@ -39,20 +35,23 @@ pub fn json_schema(kinds: &ProviderKinds) -> Value {
     schema
 }
 
-fn compose_kinds(
-    own: &mut Value,
-    kinds: &BTreeMap<String, TierKind>,
+fn compose_kinds<K: OwnTable>(
     scope: &str,
+    kinds: &BTreeMap<String, K>,
     definitions: &mut Map<String, Value>,
 ) {
+    let Some(mut own) = definitions.remove(scope) else {
+        return;
+    };
     let names: Vec<&str> = kinds.keys().map(String::as_str).collect();
-    let properties = take_properties(own);
+    let properties = take_properties(&mut own);
     let branches = kinds.iter().map(|(name, kind)| {
-        let theirs = embed(&kind.schema, &format!("{scope}_{name}"), definitions);
+        let theirs = embed(kind.schema(), &format!("{scope}_{name}"), definitions);
         (name.as_str(), theirs)
     });
-    *own = conditional(own, &properties, "kind", &names, branches.collect());
+    let mut own = conditional(&own, &properties, "kind", &names, branches.collect());
     own["required"] = json!(["kind"]);
+    definitions.insert(scope.to_owned(), own);
 }
 
 fn compose_engines(

@@ -2,7 +2,7 @@
 
 use crate::{
     policy::{KeyDeclaration, Safety, TierDeclaration},
-    providers::{ProviderKinds, TierKind},
+    providers::{OwnTable, ProviderKinds},
     report::{Draft, Report, near, near_or_all},
     sections::Item,
     shape::{self, At, Schema},
@@ -190,21 +190,21 @@ pub(crate) fn keys(
     keys
 }
 
-struct Provided<'a> {
+struct Provided<'a, K> {
     kind_name: String,
-    kind: &'a TierKind,
+    kind: &'a K,
     table: Value,
     base: PathBuf,
 }
 
 /// A table whose `kind` says whose keys it holds.
-fn provided<'a>(
+fn provided<'a, K: OwnTable>(
     report: &mut Report<'_>,
     node: &Node,
     at: At<'_>,
     own: &Value,
-    kinds: &'a BTreeMap<String, TierKind>,
-) -> Option<Provided<'a>> {
+    kinds: &'a BTreeMap<String, K>,
+) -> Option<Provided<'a, K>> {
     node.table()?;
     let own = Schema::of(own);
     let known: Vec<&str> = kinds.keys().map(String::as_str).collect();
@@ -224,10 +224,10 @@ fn provided<'a>(
         }),
     };
     let foreign: Vec<Schema<'_>> = match kind {
-        Some((_, kind)) => vec![Schema::of(&kind.schema)],
+        Some((_, kind)) => vec![Schema::of(kind.schema())],
         None => kinds
             .values()
-            .map(|kind| Schema::of(&kind.schema))
+            .map(|kind| Schema::of(kind.schema()))
             .collect(),
     };
     let before = report.len();
@@ -244,7 +244,7 @@ fn provided<'a>(
     let table = foreign_table(report, node, own);
     let base = base_of(report, node.place);
     if report.len() == before {
-        let findings = (kind.check)(&table, &base);
+        let findings = (kind.check())(&table, &base);
         provider_findings(report, node, findings);
     }
     Some(Provided {

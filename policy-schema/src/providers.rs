@@ -2,7 +2,7 @@
 //!
 //! The root package fills this from the registry in `providers`.
 
-use model::{MethodName, TableFinding};
+use model::{Capabilities, MethodName, TableFinding};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path};
 
@@ -14,7 +14,7 @@ pub struct ProviderKinds {
     /// By `kind = "…"` of a tier.
     pub tiers: BTreeMap<String, TierKind>,
     /// By `kind = "…"` of a key.
-    pub keys: BTreeMap<String, TierKind>,
+    pub keys: BTreeMap<String, KeyKind>,
 }
 
 /// Checks one provider table (its own keys only) beyond its schema; `base` is where relative paths start.
@@ -35,7 +35,44 @@ pub struct EngineKind {
     pub check_series: CheckTable,
 }
 
-/// One kind of tier or key.
+/// A table whose `kind` says whose keys it holds.
+pub(crate) trait OwnTable {
+    /// JSON Schema of its own keys.
+    fn schema(&self) -> &Value;
+    /// Its own check.
+    fn check(&self) -> CheckTable;
+}
+
+impl OwnTable for TierKind {
+    fn schema(&self) -> &Value {
+        &self.schema
+    }
+    fn check(&self) -> CheckTable {
+        self.check
+    }
+}
+
+impl OwnTable for KeyKind {
+    fn schema(&self) -> &Value {
+        &self.schema
+    }
+    fn check(&self) -> CheckTable {
+        self.check
+    }
+}
+
+/// One kind of key.
+#[derive(Debug, Clone)]
+pub struct KeyKind {
+    /// JSON Schema of its own keys.
+    pub schema: Value,
+    /// Its own check.
+    pub check: CheckTable,
+    /// What makes two of them the same key, so that two names for one are a finding.
+    pub place: fn(table: &Value, base: &Path) -> Option<String>,
+}
+
+/// One kind of tier.
 #[derive(Debug, Clone)]
 pub struct TierKind {
     /// JSON Schema of its own keys.
@@ -44,6 +81,8 @@ pub struct TierKind {
     pub check: CheckTable,
     /// What makes two of them the same place (`path`), so that two tiers on it are a finding.
     pub place: fn(table: &Value, base: &Path) -> Option<String>,
-    /// Whether it lies on this machine.
+    /// Whether it lies on this machine, or a share that is mounted on it.
     pub on_this_machine: bool,
+    /// What a tier of this declaration can do.
+    pub capabilities: fn(table: &Value, base: &Path) -> Capabilities,
 }

@@ -1,4 +1,4 @@
-//! Engines and tiers: the IO of Mainstay behind two contracts.
+//! Engines, tiers and keys: the IO of Mainstay behind three contracts.
 //!
 //! Read [`api`] first. A new engine or tier is one folder with the same file names as its siblings and one line in
 //! [`registry`]. Not here: what to do when (`planner`), in which order and how often (`executor`).
@@ -7,6 +7,7 @@ pub mod api;
 pub mod engines;
 pub mod process;
 pub mod registry;
+pub mod seal;
 pub mod secrets;
 pub mod stream;
 mod temporary;

@@ -1,7 +1,7 @@
 //! Every engine and tier that exists: one line each; what an entry holds is written in the provider's own folder.
 
-use crate::api::{Engine, ProviderError, Result, Tier};
-use model::{Disposition, MethodName, TableFinding, TierName};
+use crate::api::{Engine, KeyProvider, ProviderError, Result, Tier};
+use model::{Capabilities, Disposition, KeyName, MethodName, TableFinding, TierName};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -33,10 +33,26 @@ pub struct TierEntry {
     pub check: fn(&Value, &Path) -> Vec<TableFinding>,
     /// What makes two of them the same place.
     pub place: fn(&Value, &Path) -> Option<String>,
-    /// Whether it lies on this machine.
+    /// Whether it lies on this machine (or a share that is mounted on it), and not with somebody else.
     pub on_this_machine: bool,
+    /// What a tier of this declaration can do.
+    pub capabilities: fn(&Value, &Path) -> Capabilities,
     /// Builds the tier; no IO.
     pub build: fn(&TierName, &Value, &Path) -> Result<Arc<dyn Tier>>,
+}
+
+/// One kind of key as the registry knows it.
+pub struct KeyEntry {
+    /// `kind = "…"`.
+    pub kind: &'static str,
+    /// JSON Schema of its own keys.
+    pub schema: Value,
+    /// Checks the table beyond its schema.
+    pub check: fn(&Value, &Path) -> Vec<TableFinding>,
+    /// What makes two of them the same key.
+    pub place: fn(&Value, &Path) -> Option<String>,
+    /// Builds the key; no IO.
+    pub build: fn(&KeyName, &Value, &Path) -> Result<Arc<dyn KeyProvider>>,
 }
 
 /// All engines.
@@ -50,6 +66,20 @@ pub fn engines() -> Vec<EngineEntry> {
 /// All kinds of tiers.
 pub fn tiers() -> Vec<TierEntry> {
     vec![crate::tiers::filesystem::entry()]
+}
+
+/// All kinds of keys.
+pub fn keys() -> Vec<KeyEntry> {
+    vec![]
+}
+
+/// Builds a declared key.
+pub fn key(name: &KeyName, kind: &str, table: &Value, base: &Path) -> Result<Arc<dyn KeyProvider>> {
+    let entry = keys().into_iter().find(|entry| entry.kind == kind);
+    entry.map_or_else(
+        || Err(unknown("key kind", kind)),
+        |entry| (entry.build)(name, table, base),
+    )
 }
 
 /// Builds the engine of one declared database.

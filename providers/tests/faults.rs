@@ -20,7 +20,7 @@ fn plain_tier(base: &Path) -> Arc<dyn Tier> {
 async fn work(tier: &dyn Tier) -> Result<()> {
     let key = ObjectKey::new("a/data").unwrap();
     tier.initialise("id").await?;
-    let writer = tier.create(&key, None).await?;
+    let writer = tier.create(&key, NewObject::default()).await?;
     let source = Box::new(Cursor::new(vec![7; 3 << 20]));
     let (_, writer) =
         stream::store(source, writer, Compression::None, None, Arc::new(|_| {})).await?;

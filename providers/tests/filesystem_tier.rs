@@ -39,7 +39,7 @@ fn code<T>(result: Result<T>) -> &'static str {
 }
 
 async fn put(tier: &dyn Tier, name: &str) -> Result<()> {
-    let mut writer = tier.create(&key(name), None).await?;
+    let mut writer = tier.create(&key(name), NewObject::default()).await?;
     writer.write(Bytes::from_static(b"content")).await?;
     writer.finish().await.map(drop)
 }
@@ -61,14 +61,18 @@ async fn too_little_room_is_refused_before_a_byte_is_written() {
     let base = tempfile::tempdir().unwrap();
     ready(base.path()).await;
     let greedy = tier(base.path(), "tier", "100000TiB");
-    let error = greedy.create(&key("a"), None).await.err().unwrap();
+    let error = greedy
+        .create(&key("a"), NewObject::default())
+        .await
+        .err()
+        .unwrap();
     assert_eq!(error.code, "mainstay::tier::full");
     assert_eq!(error.disposition, model::Disposition::NeedsOperator);
     let huge = ByteCount(1 << 60);
     assert_eq!(
         code(
             tier(base.path(), "tier", "0%")
-                .create(&key("a"), Some(huge))
+                .create(&key("a"), NewObject::data(Some(huge)))
                 .await
         ),
         "mainstay::tier::full"
@@ -115,7 +119,10 @@ impl Drop for SmallDisk {
 
 /// Writes until it fails; gives the error's code.
 async fn fill(tier: &dyn Tier) -> &'static str {
-    let mut writer = tier.create(&key("a/large"), None).await.unwrap();
+    let mut writer = tier
+        .create(&key("a/large"), NewObject::default())
+        .await
+        .unwrap();
     loop {
         if let Err(error) = writer.write(Bytes::from(vec![7; 1 << 20])).await {
             assert_eq!(
@@ -162,7 +169,10 @@ async fn an_unmounted_tier_is_unreachable_and_nothing_is_written_under_it() {
         tier = self::tier(&root, ".", "0%");
         tier.initialise("id").await.unwrap();
         put(&*tier, "a/before").await.unwrap();
-        writer = tier.create(&key("a/during"), None).await.unwrap();
+        writer = tier
+            .create(&key("a/during"), NewObject::default())
+            .await
+            .unwrap();
         writer.write(Bytes::from_static(b"half")).await.unwrap();
         disk.unmount();
         // The empty mount point stays; the guard's own unmounting then fails harmlessly.
@@ -171,7 +181,10 @@ async fn an_unmounted_tier_is_unreachable_and_nothing_is_written_under_it() {
     } else {
         tier = ready(base.path()).await;
         put(&*tier, "a/before").await.unwrap();
-        writer = tier.create(&key("a/during"), None).await.unwrap();
+        writer = tier
+            .create(&key("a/during"), NewObject::default())
+            .await
+            .unwrap();
         let root = base.path().join("tier");
         std::fs::rename(&root, base.path().join("away")).unwrap();
         std::fs::create_dir(&root).unwrap();
@@ -180,7 +193,7 @@ async fn an_unmounted_tier_is_unreachable_and_nothing_is_written_under_it() {
     assert_eq!(code(writer.finish().await), "mainstay::tier::unreachable");
     assert_eq!(tier.observe().await.unwrap().identity, None);
     assert_eq!(
-        code(tier.create(&key("a/after"), None).await),
+        code(tier.create(&key("a/after"), NewObject::default()).await),
         "mainstay::tier::unreachable"
     );
     assert_eq!(code(tier.list("").await), "mainstay::tier::unreachable");
@@ -202,7 +215,7 @@ async fn a_missing_folder_is_made_only_by_initialising_and_only_itself() {
     let shallow = tier(base.path(), "tier", "0%");
     assert_eq!(shallow.observe().await.unwrap().identity, None);
     assert_eq!(
-        code(shallow.create(&key("a"), None).await),
+        code(shallow.create(&key("a"), NewObject::default()).await),
         "mainstay::tier::unreachable"
     );
     assert!(!base.path().join("tier").exists());
@@ -221,7 +234,10 @@ async fn a_missing_folder_is_made_only_by_initialising_and_only_itself() {
 async fn a_root_that_was_swapped_while_writing_is_noticed() {
     let base = tempfile::tempdir().unwrap();
     let tier = ready(base.path()).await;
-    let writer = tier.create(&key("a/b"), None).await.unwrap();
+    let writer = tier
+        .create(&key("a/b"), NewObject::default())
+        .await
+        .unwrap();
     std::fs::rename(base.path().join("tier"), base.path().join("away")).unwrap();
     // Another marked folder: not unmounted, but not the same place either.
     tier.initialise("other").await.unwrap();
@@ -241,7 +257,7 @@ async fn a_marker_that_is_no_marker_is_not_taken_for_one() {
         std::fs::write(base.path().join("tier/.mainstay-tier.json"), text).unwrap();
         assert_eq!(code(tier.observe().await), "mainstay::tier::marker");
         assert_eq!(
-            code(tier.create(&key("a"), None).await),
+            code(tier.create(&key("a"), NewObject::default()).await),
             "mainstay::tier::marker"
         );
     }
@@ -271,12 +287,12 @@ async fn links_are_neither_followed_nor_listed_nor_deleted() {
     assert!(!tier.delete(&key("file")).await.unwrap());
     assert!(!tier.delete(&key("folder/secret")).await.unwrap());
     assert_eq!(
-        code(tier.create(&key("folder/new"), None).await),
+        code(tier.create(&key("folder/new"), NewObject::default()).await),
         "mainstay::tier::io"
     );
     for name in ["file", "broken"] {
         assert_eq!(
-            code(tier.create(&key(name), None).await),
+            code(tier.create(&key(name), NewObject::default()).await),
             "mainstay::tier::exists"
         );
     }
@@ -287,7 +303,10 @@ async fn links_are_neither_followed_nor_listed_nor_deleted() {
 async fn leftovers_of_a_killed_writer_are_removed_and_those_of_other_machines_are_kept_a_day() {
     let base = tempfile::tempdir().unwrap();
     let tier = ready(base.path()).await;
-    let writer = tier.create(&key("db/daily/data"), None).await.unwrap();
+    let writer = tier
+        .create(&key("db/daily/data"), NewObject::default())
+        .await
+        .unwrap();
     let folder = base.path().join("tier/db/daily");
     let alive = folder
         .read_dir()

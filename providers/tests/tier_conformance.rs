@@ -45,7 +45,10 @@ fn key(text: &str) -> ObjectKey {
 
 async fn put(tier: &dyn Tier, name: &str, bytes: &[u8]) -> Result<()> {
     let mut writer = tier
-        .create(&key(name), Some(ByteCount(bytes.len() as u64)))
+        .create(
+            &key(name),
+            NewObject::data(Some(ByteCount(bytes.len() as u64))),
+        )
         .await?;
     writer.write(Bytes::copy_from_slice(bytes)).await?;
     let info = writer.finish().await?;
@@ -121,11 +124,14 @@ async fn nothing_is_ever_overwritten() {
     every_kind(|tier| async move {
         put(&*tier, "a/b", b"first").await.unwrap();
         assert_eq!(
-            code(tier.create(&key("a/b"), None).await),
+            code(tier.create(&key("a/b"), NewObject::default()).await),
             "mainstay::tier::exists"
         );
         // Two writers before either has finished: the first to finish wins.
-        let mut slow = tier.create(&key("a/c"), None).await.unwrap();
+        let mut slow = tier
+            .create(&key("a/c"), NewObject::default())
+            .await
+            .unwrap();
         slow.write(Bytes::from_static(b"slow")).await.unwrap();
         put(&*tier, "a/c", b"fast").await.unwrap();
         assert_eq!(code(slow.finish().await), "mainstay::tier::exists");
@@ -168,7 +174,10 @@ async fn of_many_concurrent_creators_exactly_one_wins() {
 #[tokio::test]
 async fn an_object_is_invisible_until_it_is_finished() {
     every_kind(|tier| async move {
-        let mut writer = tier.create(&key("a/b"), None).await.unwrap();
+        let mut writer = tier
+            .create(&key("a/b"), NewObject::default())
+            .await
+            .unwrap();
         writer.write(Bytes::from_static(b"half")).await.unwrap();
         assert!(names(&*tier, "").await.is_empty());
         assert!(tier.stat(&key("a/b")).await.unwrap().is_none());
@@ -185,10 +194,16 @@ async fn an_object_is_invisible_until_it_is_finished() {
 #[tokio::test]
 async fn an_aborted_or_dropped_object_leaves_nothing() {
     every_kind(|tier| async move {
-        let mut writer = tier.create(&key("a/b"), None).await.unwrap();
+        let mut writer = tier
+            .create(&key("a/b"), NewObject::default())
+            .await
+            .unwrap();
         writer.write(Bytes::from_static(b"half")).await.unwrap();
         writer.abort().await.unwrap();
-        let mut writer = tier.create(&key("a/b"), None).await.unwrap();
+        let mut writer = tier
+            .create(&key("a/b"), NewObject::default())
+            .await
+            .unwrap();
         writer.write(Bytes::from_static(b"half")).await.unwrap();
         drop(writer);
         assert!(names(&*tier, "").await.is_empty());
@@ -201,7 +216,10 @@ async fn an_aborted_or_dropped_object_leaves_nothing() {
 #[tokio::test]
 async fn a_cleanup_spares_running_writers() {
     every_kind(|tier| async move {
-        let mut writer = tier.create(&key("a/b"), None).await.unwrap();
+        let mut writer = tier
+            .create(&key("a/b"), NewObject::default())
+            .await
+            .unwrap();
         writer.write(Bytes::from_static(b"half")).await.unwrap();
         assert!(tier.clean_leftovers("").await.unwrap().is_empty());
         writer
@@ -318,7 +336,7 @@ async fn nothing_is_written_to_a_tier_without_its_marker() {
         let tier = build(entry.kind, base.path());
         for _ in 0..2 {
             assert_eq!(
-                code(tier.create(&key("a"), None).await),
+                code(tier.create(&key("a"), NewObject::default()).await),
                 "mainstay::tier::unreachable"
             );
             assert_eq!(code(tier.list("").await), "mainstay::tier::unreachable");
@@ -366,11 +384,11 @@ fn keys_cannot_leave_the_tier() {
 async fn names_that_listings_would_hide_are_refused() {
     every_kind(|tier| async move {
         assert_eq!(
-            code(tier.create(&key("a/.hidden"), None).await),
+            code(tier.create(&key("a/.hidden"), NewObject::default()).await),
             "mainstay::tier::key"
         );
         assert_eq!(
-            code(tier.create(&key(".a/b"), None).await),
+            code(tier.create(&key(".a/b"), NewObject::default()).await),
             "mainstay::tier::key"
         );
         put(&*tier, &format!("a/{}", "n".repeat(255)), b"long")
@@ -386,7 +404,7 @@ async fn a_tier_opened_for_looking_cannot_be_changed() {
         put(&*tier, "a/b", b"x").await.unwrap();
         let looking = providers::wrappers::ReadOnlyTier::new(Arc::clone(&tier));
         for refused in [
-            code(looking.create(&key("c"), None).await),
+            code(looking.create(&key("c"), NewObject::default()).await),
             code(looking.delete(&key("a/b")).await),
             code(looking.initialise("x").await),
             code(looking.clean_leftovers("").await),

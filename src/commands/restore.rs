@@ -67,6 +67,7 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
         selection: Selection {
             tables: arguments.table.clone(),
             schemas: arguments.schema.clone(),
+            paths: Vec::new(),
         },
         who: settings::who(),
         why: arguments.reason.clone().unwrap_or_default(),

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 /// Lines of one group (kept, waiting, next) before the rest is only counted.
 const GROUP_LIMIT: usize = 20;
 
-/// The sign before a step: `+` makes, `↑` copies, `?` looks, `-` deletes, `~` repairs, `=` records.
+/// The sign before a step: `+` makes, `↑` copies, `?` looks, `-` deletes, `~` repairs, `=` records, `*` thaws, `!` locks.
 pub(crate) fn sign(action: Action) -> &'static str {
     match action {
         Action::Backup => "+",
@@ -19,13 +19,16 @@ pub(crate) fn sign(action: Action) -> &'static str {
         Action::Repair => "~",
         Action::Adopt => "=",
         Action::Thaw => "*",
+        Action::Lock => "!",
     }
 }
 
 fn style(action: Action) -> anstyle::Style {
     match action {
         Action::Backup => color::ADD,
-        Action::Upload | Action::Repair | Action::Adopt | Action::Thaw => color::MOVE,
+        Action::Upload | Action::Repair | Action::Adopt | Action::Thaw | Action::Lock => {
+            color::MOVE
+        }
         Action::Verify | Action::Drill => color::LOOK,
         Action::Prune => color::REMOVE,
     }

@@ -41,6 +41,8 @@ pub(crate) fn manifest_of(database: &str, series: &str, n: i64) -> Manifest {
             file: "data.sqlite.zst".to_owned(),
             content: "sqlite".to_owned(),
             compression: model::manifest::Compression::Zstd,
+            encryption: None,
+            crc64nvme: None,
             bytes: ByteCount(1000 + n.unsigned_abs()),
             sha256: Digest::sha256_of(&n.to_le_bytes()),
             plain_bytes: ByteCount(4000),

@@ -22,7 +22,9 @@ use model::{
     manifest::{self, Compression},
 };
 use providers::{
-    api::{CaptureObject, CaptureRequest, CaptureSummary, ObjectWriter, ProviderError, Tier},
+    api::{
+        CaptureObject, CaptureRequest, CaptureSummary, NewObject, ObjectWriter, ProviderError, Tier,
+    },
     stream,
 };
 
@@ -199,12 +201,15 @@ async fn store(
         Compression::None => object.expected,
         Compression::Zstd | Compression::Gzip => at.step.bytes.filter(|_| object.role == "data"),
     };
-    let writer = tier.create(&key, expected).await?;
+    let writer = tier
+        .create(&key, NewObject::data(expected).locked(at.step.lock))
+        .await?;
     let (stored, writer) = stream::store(
         object.stream,
         writer,
         object.compression,
         object.level,
+        None,
         at.meter.callback(),
     )
     .await?;
@@ -214,8 +219,10 @@ async fn store(
         file,
         content: object.content,
         compression: object.compression,
+        encryption: None,
         bytes: stored.bytes,
         sha256: stored.sha256,
+        crc64nvme: Some(stored.crc64nvme),
         plain_bytes: stored.plain_bytes,
         plain_blake3: stored.plain_blake3,
     };

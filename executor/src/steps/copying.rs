@@ -9,8 +9,11 @@ use crate::{
     stored::{self, ManifestThere},
 };
 use bytes::Bytes;
-use model::{ByteCount, Manifest, RecoveryPointId, StoredObject};
-use providers::{api::Tier, stream};
+use model::{Manifest, RecoveryPointId, StoredObject};
+use providers::{
+    api::{NewObject, Tier},
+    stream,
+};
 
 /// Copies one stored object as it is, checking its bytes on the way.
 pub(crate) async fn copy_object(
@@ -32,7 +35,7 @@ pub(crate) async fn copy_object(
         }
         Err(error) => return Err(error.into()),
     };
-    let writer = to.create(&key, Some(object.bytes)).await?;
+    let writer = to.create(&key, NewObject::data(Some(object.bytes))).await?;
     let copied = stream::copy(reader, writer, object, meter.callback()).await;
     let writer = copied.map_err(|error| damage_on(from, point, error))?;
     writer.finish().await?;
@@ -76,7 +79,7 @@ pub(crate) async fn write_manifest(
     let mut writer = tier
         .create(
             &stored::manifest_key(&manifest.id)?,
-            Some(ByteCount(bytes.len() as u64)),
+            NewObject::index(bytes.len()),
         )
         .await?;
     writer.write(Bytes::from(bytes.clone())).await?;

@@ -88,7 +88,9 @@ pub(crate) async fn ensure(at: &Try<'_>) -> Result<Ended, StepError> {
         Action::Repair => remember_bad_source(at, repair::ensure_repaired(at).await).await,
         Action::Upload => remember_bad_source(at, upload::ensure_uploaded(at).await).await,
         Action::Verify => verify::ensure_verified(at).await,
-        Action::Drill | Action::Thaw => Err(StepError::Unsupported(at.step.id.to_string())),
+        Action::Drill | Action::Lock | Action::Thaw => {
+            Err(StepError::Unsupported(at.step.id.to_string()))
+        }
     }
 }
 

@@ -101,6 +101,7 @@ impl Engine for TextEngine {
             compression,
             level: None,
             expected: None,
+            readable: false,
             stream: Box::new(Cursor::new(text.into_bytes())),
         };
         Ok(Box::new(TextCapture {

@@ -6,11 +6,11 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use catalog::{CallHook, CatalogError};
-use model::{ByteCount, Disposition, TierName, tier_facts::Capabilities};
+use model::{Disposition, LockOrder, TierName, tier_facts::Capabilities};
 use providers::api::{
-    Capture, CaptureObject, CaptureRequest, CaptureSummary, Check, Engine, ObjectInfo, ObjectKey,
-    ObjectReader, ObjectWriter, ProviderError, ReadRequest, RestoreRequest, Restored, Result,
-    SourceFacts, Tier, TierState,
+    Capture, CaptureObject, CaptureRequest, CaptureSummary, Check, ControlTag, Engine, Expected,
+    NewObject, ObjectInfo, ObjectKey, ObjectReader, ObjectWriter, ProviderError, ReadRequest,
+    RestoreRequest, Restored, Result, SourceFacts, Tier, TierState,
 };
 use std::sync::{
     Arc, Mutex,
@@ -143,19 +143,31 @@ impl Tier for FaultyTier {
     async fn initialise(&self, identity: &str) -> Result<String> {
         self.faults.around(self.inner.initialise(identity)).await
     }
-    async fn create(
-        &self,
-        key: &ObjectKey,
-        expected: Option<ByteCount>,
-    ) -> Result<Box<dyn ObjectWriter>> {
-        let inner = self.faults.around(self.inner.create(key, expected)).await?;
+    async fn create(&self, key: &ObjectKey, new: NewObject) -> Result<Box<dyn ObjectWriter>> {
+        let inner = self.faults.around(self.inner.create(key, new)).await?;
         Ok(Box::new(FaultyWriter {
             inner,
             faults: self.faults.clone(),
         }))
     }
-    async fn open(&self, key: &ObjectKey) -> Result<Box<dyn ObjectReader>> {
-        let inner = self.faults.around(self.inner.open(key)).await?;
+    async fn read_control(&self, key: &ObjectKey) -> Result<Option<(Bytes, ControlTag)>> {
+        self.faults.around(self.inner.read_control(key)).await
+    }
+
+    async fn write_control(
+        &self,
+        key: &ObjectKey,
+        content: Bytes,
+        expected: Expected,
+        lock: Option<LockOrder>,
+    ) -> Result<ControlTag> {
+        self.faults
+            .around(self.inner.write_control(key, content, expected, lock))
+            .await
+    }
+
+    async fn open_at(&self, key: &ObjectKey, offset: u64) -> Result<Box<dyn ObjectReader>> {
+        let inner = self.faults.around(self.inner.open_at(key, offset)).await?;
         Ok(Box::new(FaultyReader {
             inner,
             faults: self.faults.clone(),

@@ -115,6 +115,7 @@ impl World {
             },
         )]);
         let wiring = Wiring {
+            keys: BTreeMap::new(),
             databases,
             tiers,
             scratch: folder.path().join("scratch"),

@@ -399,6 +399,9 @@ pub(crate) fn apply_to(inventory: &mut Inventory, plan: &Plan) {
                     .recovery_points
                     .retain(|point| !point.copies.is_empty());
             }
+            Action::Lock => {
+                copy_of(inventory, step).locked_until = step.lock.map(|lock| lock.until);
+            }
             Action::Drill | Action::Thaw => {}
         }
     }

@@ -8,9 +8,9 @@
 
 use mainstay_policy_schema::{
     Loaded, ProviderKinds, Source, load,
-    providers::{EngineKind, TierKind},
+    providers::{EngineKind, KeyKind, TierKind},
 };
-use model::{MethodName, Severity, TableFinding};
+use model::{Capabilities, MethodName, Severity, TableFinding};
 use serde_json::{Value, json};
 use std::{
     fmt::Write as _,
@@ -103,12 +103,12 @@ pub fn kinds() -> ProviderKinds {
         check: fine,
         place: path_place,
         on_this_machine: true,
+        capabilities: |_, _| Capabilities::PLAIN,
     };
-    let local = TierKind {
+    let local = KeyKind {
         schema: json!({"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}),
         check: fine,
         place: no_place,
-        on_this_machine: true,
     };
     ProviderKinds {
         engines: [

@@ -73,7 +73,7 @@ pub struct CaptureObject {
     pub role: String,
     /// File name without the compression's ending, such as `data.dump`.
     pub file_stem: String,
-    /// What the plain bytes are: `pg-custom`, `pg-plain`, `pg-directory-tar`, `sqlite`, `sql`.
+    /// What the plain bytes are: `pg-custom`, `pg-plain`, `pg-directory-tar`, `sqlite`, `sql`, `tar`.
     pub content: String,
     /// How they shall be compressed.
     pub compression: Compression,
@@ -81,6 +81,8 @@ pub struct CaptureObject {
     pub level: Option<i32>,
     /// Expected plain size, for progress and the free-space check.
     pub expected: Option<ByteCount>,
+    /// Stored unencrypted even when the point is encrypted: the engine has made sure that nothing secret is in it.
+    pub readable: bool,
     /// The plain bytes.
     pub stream: Box<dyn Read + Send>,
 }
@@ -150,12 +152,14 @@ pub struct Selection {
     pub tables: Vec<String>,
     /// Schemas.
     pub schemas: Vec<String>,
+    /// Paths of files and folders inside the point.
+    pub paths: Vec<String>,
 }
 
 impl Selection {
     /// Whether everything is meant.
     pub fn is_all(&self) -> bool {
-        self.tables.is_empty() && self.schemas.is_empty()
+        self.tables.is_empty() && self.schemas.is_empty() && self.paths.is_empty()
     }
 }
 

@@ -1,10 +1,11 @@
-//! The contracts. Every engine and every tier obeys these, and one conformance suite checks them all.
+//! The contracts. Every engine, tier and key obeys these, and one conformance suite checks them all.
 //!
 //! Cancellation, everywhere: dropping a future stops the work. Started programs are killed with their whole process
 //! group, unfinished objects stay invisible, and whatever may be left behind is removed by `clean_leftovers`.
 
 pub mod engine;
 pub mod error;
+pub mod key;
 pub mod tier;
 
 pub use engine::{
@@ -12,4 +13,8 @@ pub use engine::{
     ReadRequest, RestoreRequest, RestoreTarget, Restored, Selection, SourceFacts,
 };
 pub use error::{ProviderError, Result};
-pub use tier::{ObjectInfo, ObjectKey, ObjectReader, ObjectWriter, Tier, TierState};
+pub use key::{KeyContext, KeyFacts, KeyProvider, KeyState};
+pub use tier::{
+    Attestation, ControlTag, Expected, NewObject, ObjectClass, ObjectInfo, ObjectKey, ObjectReader,
+    ObjectWriter, PlaceInStore, ProbeResult, Protection, Readiness, Tier, TierState,
+};

@@ -46,6 +46,8 @@ pub struct Stored {
     pub bytes: ByteCount,
     /// SHA-256 of the stored bytes.
     pub sha256: Digest,
+    /// CRC-64/NVME of the stored bytes, big-endian in base64.
+    pub crc64nvme: String,
     /// Plain bytes.
     pub plain_bytes: ByteCount,
     /// BLAKE3 of the plain bytes.

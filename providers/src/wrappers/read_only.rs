@@ -1,10 +1,14 @@
 //! A tier that cannot be changed: what plans and dry runs get, so that a mistake *cannot* write.
 
 use crate::api::{
-    ObjectInfo, ObjectKey, ObjectReader, ObjectWriter, ProviderError, Result, Tier, TierState,
+    Attestation, ControlTag, Expected, NewObject, ObjectInfo, ObjectKey, ObjectReader,
+    ObjectWriter, PlaceInStore, ProbeResult, Protection, ProviderError, Readiness, Result, Tier,
+    TierState,
 };
 use async_trait::async_trait;
-use model::{ByteCount, Disposition, TierName, tier_facts::Capabilities};
+use bytes::Bytes;
+use jiff::Timestamp;
+use model::{Capabilities, Disposition, LockOrder, StoredObject, ThawOrder, TierName};
 use std::sync::Arc;
 
 /// Passes on every look and every read, refuses the rest with `mainstay::tier::read-only`.
@@ -45,16 +49,12 @@ impl Tier for ReadOnlyTier {
         self.refuse("initialise the tier")
     }
 
-    async fn create(
-        &self,
-        key: &ObjectKey,
-        _expected: Option<ByteCount>,
-    ) -> Result<Box<dyn ObjectWriter>> {
+    async fn create(&self, key: &ObjectKey, _new: NewObject) -> Result<Box<dyn ObjectWriter>> {
         self.refuse(&format!("write `{key}`"))
     }
 
-    async fn open(&self, key: &ObjectKey) -> Result<Box<dyn ObjectReader>> {
-        self.0.open(key).await
+    async fn open_at(&self, key: &ObjectKey, offset: u64) -> Result<Box<dyn ObjectReader>> {
+        self.0.open_at(key, offset).await
     }
 
     async fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>> {
@@ -71,5 +71,61 @@ impl Tier for ReadOnlyTier {
 
     async fn clean_leftovers(&self, prefix: &str) -> Result<Vec<String>> {
         self.refuse(&format!("clean up below `{prefix}`"))
+    }
+
+    async fn read_control(&self, key: &ObjectKey) -> Result<Option<(Bytes, ControlTag)>> {
+        self.0.read_control(key).await
+    }
+
+    async fn write_control(
+        &self,
+        key: &ObjectKey,
+        _content: Bytes,
+        _expected: Expected,
+        _lock: Option<LockOrder>,
+    ) -> Result<ControlTag> {
+        self.refuse(&format!("replace `{key}`"))
+    }
+
+    async fn readiness(&self, key: &ObjectKey) -> Result<Readiness> {
+        self.0.readiness(key).await
+    }
+
+    async fn thaw(&self, key: &ObjectKey, _order: &ThawOrder) -> Result<Readiness> {
+        self.refuse(&format!("thaw `{key}`"))
+    }
+
+    async fn attest(&self, key: &ObjectKey, object: &StoredObject) -> Result<Attestation> {
+        self.0.attest(key, object).await
+    }
+
+    async fn protection(&self, key: &ObjectKey) -> Result<Protection> {
+        self.0.protection(key).await
+    }
+
+    async fn extend_lock(&self, key: &ObjectKey, _order: &LockOrder) -> Result<Timestamp> {
+        self.refuse(&format!("lock `{key}`"))
+    }
+
+    async fn set_legal_hold(&self, key: &ObjectKey, _held: bool) -> Result<()> {
+        self.refuse(&format!("hold or release `{key}`"))
+    }
+
+    async fn copy_from(
+        &self,
+        _source: &dyn Tier,
+        key: &ObjectKey,
+        _object: &StoredObject,
+        _new: NewObject,
+    ) -> Result<Option<ObjectInfo>> {
+        self.refuse(&format!("write `{key}`"))
+    }
+
+    fn place_in_store(&self) -> Option<PlaceInStore> {
+        self.0.place_in_store()
+    }
+
+    async fn probe(&self) -> Result<Vec<ProbeResult>> {
+        self.refuse("probe the tier")
     }
 }

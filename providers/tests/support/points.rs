@@ -80,6 +80,8 @@ pub async fn capture(engine: &Arc<dyn Engine>, options: Value) -> Result<Point> 
         file: format!("{role}.bin"),
         content: content.clone(),
         compression: Compression::None,
+        encryption: None,
+        crc64nvme: None,
         bytes: ByteCount(bytes.len() as u64),
         sha256: Digest::sha256(b""),
         plain_bytes: ByteCount(bytes.len() as u64),

@@ -260,6 +260,7 @@ impl LogicalCapture {
             compression: self.series.compression.unwrap_or(Compression::Zstd),
             level: self.series.compression_level,
             expected,
+            readable: false,
             stream,
         }
     }

@@ -141,6 +141,7 @@ impl Capture for SqliteCapture {
             compression: self.series.compression(),
             level: self.series.compression_level,
             expected: Some(ByteCount(bytes)),
+            readable: false,
             stream: Box::new(file),
         }))
     }

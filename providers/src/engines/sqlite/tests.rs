@@ -173,6 +173,8 @@ fn manifest_of(summary: &CaptureSummary, bytes: &[u8]) -> Manifest {
             file: "data.sqlite".to_owned(),
             content: "sqlite".to_owned(),
             compression: manifest::Compression::None,
+            encryption: None,
+            crc64nvme: None,
             bytes: model::ByteCount(bytes.len() as u64),
             sha256: Digest::sha256_of(bytes),
             plain_bytes: model::ByteCount(bytes.len() as u64),
@@ -459,7 +461,7 @@ async fn a_flipped_byte_on_the_tier_stops_reading_and_restoring() {
     tier.initialise("id").await.unwrap();
     let key = ObjectKey::new("app/data.sqlite").unwrap();
     let source = Box::new(Cursor::new(point.bytes.clone()));
-    let writer = tier.create(&key, None).await.unwrap();
+    let writer = tier.create(&key, NewObject::default()).await.unwrap();
     let quiet: stream::Progress = Arc::new(|_| {});
     let (stored, writer) = stream::store(
         source,

@@ -8,9 +8,10 @@
 //! - *inside the folder*: paths are walked segment by segment from the root's descriptor, never through symbolic links.
 //! - *no full disk*: `min-free` is left free; checked before and while writing.
 //!
-//! Files: `config` keys, `tier` the calls, `root` walking folders, `marker`, `space`, `writer`, `reader`, `leftovers`, `errors`.
+//! Files: `config` keys, `tier` the calls, `root` walking folders, `marker`, `space`, `control`, `writer`, `reader`, `leftovers`, `errors`.
 
 pub mod config;
+mod control;
 mod errors;
 mod leftovers;
 mod list;
@@ -41,6 +42,7 @@ pub(crate) fn entry() -> TierEntry {
         check: config::check,
         place: config::place,
         on_this_machine: true,
+        capabilities: |_, _| FilesystemTier::CAPABILITIES,
         build: |name, table, base| {
             let config = FilesystemConfig::read(table)?;
             Ok(Arc::new(FilesystemTier::new(name.clone(), &config, base)))

@@ -15,7 +15,7 @@ use rustix::{
 };
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Seek, SeekFrom},
 };
 use tokio::task::JoinHandle;
 
@@ -111,10 +111,18 @@ fn failed_before(key: &ObjectKey) -> ProviderError {
     )
 }
 
-/// Opens an object on a blocking thread.
-pub(super) async fn open_reader(root: Root, key: ObjectKey) -> Result<FilesystemReader> {
+/// Opens an object on a blocking thread, for reading from `offset`.
+pub(super) async fn open_reader(
+    root: Root,
+    key: ObjectKey,
+    offset: u64,
+) -> Result<FilesystemReader> {
     let (key, file) = blocking(move || {
-        let file = open(&root, &key)?;
+        let mut file = open(&root, &key)?;
+        file.seek(SeekFrom::Start(offset)).map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            errors::from_errno(&format!("read `{key}`"), errno)
+        })?;
         Ok((key, file))
     })
     .await?;

@@ -2,15 +2,19 @@
 
 use super::{
     config::FilesystemConfig,
-    errors, leftovers, list, marker,
+    control, errors, leftovers, list, marker,
     reader::open_reader,
     root::{Root, split, sync_folder},
     space::{self, MinFree},
     writer,
 };
-use crate::api::{ObjectInfo, ObjectKey, ObjectReader, ObjectWriter, Result, Tier, TierState};
+use crate::api::{
+    ControlTag, Expected, NewObject, ObjectInfo, ObjectKey, ObjectReader, ObjectWriter, Result,
+    Tier, TierState,
+};
 use async_trait::async_trait;
-use model::{ByteCount, TierName, tier_facts::Capabilities};
+use bytes::Bytes;
+use model::{LockOrder, TierName, tier_facts::Capabilities};
 use rustix::{
     fd::AsFd,
     fs::{AtFlags, Mode},
@@ -29,10 +33,8 @@ pub struct FilesystemTier {
 impl FilesystemTier {
     /// Kind-wide promises.
     pub const CAPABILITIES: Capabilities = Capabilities {
-        create_only: true,
-        needs_thaw: false,
-        object_lock: false,
         reports_space: true,
+        ..Capabilities::PLAIN
     };
 
     /// A tier below `base`; no IO.
@@ -95,22 +97,21 @@ impl Tier for FilesystemTier {
         .await
     }
 
-    async fn create(
-        &self,
-        key: &ObjectKey,
-        expected: Option<ByteCount>,
-    ) -> Result<Box<dyn ObjectWriter>> {
+    async fn create(&self, key: &ObjectKey, new: NewObject) -> Result<Box<dyn ObjectWriter>> {
+        if new.lock.is_some() {
+            return Err(self.cannot("lock objects"));
+        }
         let key = key.clone();
         let min_free = self.min_free;
         let writer = self
-            .in_root(move |root| writer::create(root, key, expected, min_free))
+            .in_root(move |root| writer::create(root, key, new.expected, min_free))
             .await?;
         Ok(Box::new(writer))
     }
 
-    async fn open(&self, key: &ObjectKey) -> Result<Box<dyn ObjectReader>> {
+    async fn open_at(&self, key: &ObjectKey, offset: u64) -> Result<Box<dyn ObjectReader>> {
         let root = self.in_root(Ok).await?;
-        Ok(Box::new(open_reader(root, key.clone()).await?))
+        Ok(Box::new(open_reader(root, key.clone(), offset).await?))
     }
 
     async fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>> {
@@ -132,6 +133,26 @@ impl Tier for FilesystemTier {
     async fn clean_leftovers(&self, prefix: &str) -> Result<Vec<String>> {
         let prefix = prefix.to_owned();
         self.in_root(move |root| leftovers::clean(&root, &prefix))
+            .await
+    }
+
+    async fn read_control(&self, key: &ObjectKey) -> Result<Option<(Bytes, ControlTag)>> {
+        let key = key.clone();
+        self.in_root(move |root| control::read(&root, &key)).await
+    }
+
+    async fn write_control(
+        &self,
+        key: &ObjectKey,
+        content: Bytes,
+        expected: Expected,
+        lock: Option<LockOrder>,
+    ) -> Result<ControlTag> {
+        if lock.is_some() {
+            return Err(self.cannot("lock objects"));
+        }
+        let key = key.clone();
+        self.in_root(move |root| control::write(&root, &key, &content, &expected))
             .await
     }
 }
