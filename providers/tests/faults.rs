@@ -5,7 +5,7 @@
 use mainstay_providers as providers;
 use model::{TierName, manifest::Compression};
 use providers::{
-    api::{ObjectKey, Result, Tier},
+    api::{NewObject, ObjectKey, Result, Tier},
     registry, stream,
     wrappers::{Faults, FaultyTier, When},
 };
@@ -22,8 +22,15 @@ async fn work(tier: &dyn Tier) -> Result<()> {
     tier.initialise("id").await?;
     let writer = tier.create(&key, NewObject::default()).await?;
     let source = Box::new(Cursor::new(vec![7; 3 << 20]));
-    let (_, writer) =
-        stream::store(source, writer, Compression::None, None, Arc::new(|_| {})).await?;
+    let (_, writer) = stream::store(
+        source,
+        writer,
+        Compression::None,
+        None,
+        None,
+        Arc::new(|_| {}),
+    )
+    .await?;
     writer.finish().await?;
     let mut reader = tier.open(&key).await?;
     while reader.read().await?.is_some() {}

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use mainstay_providers as providers;
 use model::{ByteCount, TierName};
 use providers::{
-    api::{ObjectKey, ProviderError, Result, Tier},
+    api::{NewObject, ObjectKey, ProviderError, Result, Tier},
     registry,
 };
 use serde_json::{Value, json};

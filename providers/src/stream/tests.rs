@@ -84,6 +84,8 @@ fn quiet() -> Progress {
 
 fn object(stored: &Stored, compression: Compression) -> StoredObject {
     StoredObject {
+        encryption: None,
+        crc64nvme: None,
         role: "data".to_owned(),
         file: "data.bin".to_owned(),
         content: "sql".to_owned(),
@@ -113,7 +115,7 @@ async fn stored(source: &[u8], compression: Compression) -> (StoredObject, Vec<u
     let memory = Memory::default();
     let bytes = Arc::clone(&memory.bytes);
     let source = Box::new(Cursor::new(source.to_vec()));
-    let (stored, _) = store(source, Box::new(memory), compression, None, quiet())
+    let (stored, _) = store(source, Box::new(memory), compression, None, None, quiet())
         .await
         .unwrap();
     let bytes = bytes.lock().unwrap().clone();
@@ -121,7 +123,7 @@ async fn stored(source: &[u8], compression: Compression) -> (StoredObject, Vec<u
 }
 
 async fn read_back(bytes: &[u8], size: usize, object: &StoredObject) -> io::Result<Vec<u8>> {
-    let mut reader = plain(chunks(bytes, size), object, quiet());
+    let mut reader = plain(chunks(bytes, size), object, None, quiet());
     tokio::task::spawn_blocking(move || {
         let mut out = Vec::new();
         reader.read_to_end(&mut out).map(|_| out)
@@ -263,7 +265,7 @@ async fn wrong_plain_digests_are_noticed_although_the_stored_bytes_are_right() {
 async fn a_failed_reader_never_ends_well_later() {
     let (object, mut bytes) = stored(&sample(60_000), Compression::None).await;
     bytes.push(0);
-    let mut reader = plain(chunks(&bytes, 1000), &object, quiet());
+    let mut reader = plain(chunks(&bytes, 1000), &object, None, quiet());
     tokio::task::spawn_blocking(move || {
         let mut buffer = vec![0; 7000];
         let mut failures = 0;
@@ -290,7 +292,7 @@ async fn an_error_of_the_tier_comes_through_the_reader_as_it_is() {
                 size: 1000,
                 fail_at_end: true,
             });
-            let mut reader = plain(reader, &object, quiet());
+            let mut reader = plain(reader, &object, None, quiet());
             let error = tokio::task::spawn_blocking(move || io::copy(&mut reader, &mut io::sink()))
                 .await
                 .unwrap()
@@ -341,6 +343,7 @@ async fn a_source_that_fails_half_way_is_reported() {
                 Box::new(Memory::default()),
                 compression,
                 None,
+                None,
                 quiet(),
             )
             .await;
@@ -355,6 +358,7 @@ async fn a_source_that_fails_half_way_is_reported() {
                 Box::new(source),
                 Box::new(Memory::default()),
                 compression,
+                None,
                 None,
                 quiet(),
             )
@@ -382,6 +386,7 @@ async fn a_writer_that_fails_half_way_is_reported_and_closes_the_source() {
             Box::new(writer),
             compression,
             None,
+            None,
             quiet(),
         )
         .await;
@@ -407,6 +412,7 @@ async fn dropping_the_future_closes_the_source() {
         Box::new(Memory::default()),
         Compression::Zstd,
         None,
+        None,
         quiet(),
     );
     let _ = tokio::time::timeout(std::time::Duration::from_millis(50), work).await;
@@ -428,6 +434,7 @@ async fn progress_counts_plain_bytes_up_to_the_end() {
         Box::new(Memory::default()),
         Compression::Zstd,
         None,
+        None,
         progress,
     )
     .await
@@ -447,6 +454,7 @@ async fn every_level_can_be_read_back() {
                 Box::new(memory),
                 compression,
                 Some(level),
+                None,
                 quiet(),
             )
             .await

@@ -3,8 +3,9 @@
 use super::{SqliteDatabase, SqliteEngine};
 use crate::{
     api::{
-        CaptureRequest, CaptureSummary, Check, Engine, ObjectKey, PlainObject, ProviderError,
-        ReadRequest, RestoreRequest, RestoreTarget, Restored, Result, Selection, Tier,
+        CaptureRequest, CaptureSummary, Check, Engine, NewObject, ObjectKey, PlainObject,
+        ProviderError, ReadRequest, RestoreRequest, RestoreTarget, Restored, Result, Selection,
+        Tier,
     },
     stream,
     tiers::filesystem::{FilesystemConfig, FilesystemTier},
@@ -94,6 +95,7 @@ impl Setup {
             selection: Selection {
                 tables: ask.tables.iter().map(|&name| name.to_owned()).collect(),
                 schemas: Vec::new(),
+                paths: Vec::new(),
             },
             asserts: ask.asserts,
             scratch: scratch.path().to_owned(),
@@ -468,6 +470,7 @@ async fn a_flipped_byte_on_the_tier_stops_reading_and_restoring() {
         writer,
         manifest::Compression::None,
         None,
+        None,
         Arc::clone(&quiet),
     )
     .await
@@ -488,7 +491,7 @@ async fn a_flipped_byte_on_the_tier_stops_reading_and_restoring() {
         let object = PlainObject {
             role: "data".to_owned(),
             content: "sqlite".to_owned(),
-            stream: stream::plain(reader, &point.manifest.objects[0], Arc::clone(&quiet)),
+            stream: stream::plain(reader, &point.manifest.objects[0], None, Arc::clone(&quiet)),
         };
         let scratch = setup.scratch();
         let error = if restore {
