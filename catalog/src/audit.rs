@@ -16,6 +16,12 @@ pub enum AuditKind {
     Deletion,
     /// A hold was ordered.
     Hold,
+    /// The data keys of a point were wrapped for other recipients.
+    KeyRotation,
+    /// The storage was told not to delete a copy, or that it may again, at a person's order.
+    LegalHold,
+    /// A lock of the storage on a copy was set or prolonged.
+    Lock,
     /// A hold was released.
     Release,
     /// A point was restored.
@@ -31,6 +37,9 @@ impl AuditKind {
     pub const ALL: &'static [Self] = &[
         Self::Deletion,
         Self::Hold,
+        Self::KeyRotation,
+        Self::LegalHold,
+        Self::Lock,
         Self::Release,
         Self::Restore,
         Self::Run,
@@ -42,6 +51,9 @@ impl AuditKind {
         match self {
             Self::Deletion => "deletion",
             Self::Hold => "hold",
+            Self::KeyRotation => "key-rotation",
+            Self::LegalHold => "legal-hold",
+            Self::Lock => "lock",
             Self::Release => "release",
             Self::Restore => "restore",
             Self::Run => "run",

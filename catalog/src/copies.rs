@@ -63,6 +63,33 @@ impl Catalog {
         transaction.commit().await
     }
 
+    /// Records until when the storage refuses to delete a copy, as it was read back; `None`: it does not. A repeat changes nothing.
+    ///
+    /// Errors: [`CatalogError::UnknownCopy`].
+    pub async fn set_lock(
+        &self,
+        lease: &Lease,
+        id: &RecoveryPointId,
+        tier: &TierName,
+        until: Option<Timestamp>,
+    ) -> Result<(), CatalogError> {
+        let mut transaction = self.write("set_lock").await?;
+        lease::fence(&mut transaction, lease).await?;
+        let changed = transaction
+            .execute(
+                "UPDATE copies SET locked_until = $3 WHERE point = $1 AND tier = $2",
+                &[id.as_str().into(), tier.as_str().into(), until.into()],
+            )
+            .await?;
+        if changed == 0 {
+            return Err(CatalogError::UnknownCopy {
+                recovery_point: id.clone(),
+                tier: tier.clone(),
+            });
+        }
+        transaction.commit().await
+    }
+
     /// Forgets a copy that was deleted from its tier, and with the last copy the point; the audit keeps who and why.
     /// Gives whether it was known; a repeat gives `false` and writes nothing.
     pub async fn forget_copy(

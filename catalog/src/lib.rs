@@ -21,6 +21,7 @@ mod connection;
 mod copies;
 mod error;
 mod holds;
+mod identity;
 mod inventory;
 mod lease;
 mod location;

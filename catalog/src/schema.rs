@@ -13,16 +13,30 @@ use sqlx::{
 };
 use std::{sync::Arc, time::Duration};
 
-const SQLITE: &[(i64, &str, &str)] = &[(
-    1,
-    "start",
-    include_str!("../migrations/sqlite/0001_start.sql"),
-)];
-const POSTGRES: &[(i64, &str, &str)] = &[(
-    1,
-    "start",
-    include_str!("../migrations/postgres/0001_start.sql"),
-)];
+const SQLITE: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "start",
+        include_str!("../migrations/sqlite/0001_start.sql"),
+    ),
+    (
+        2,
+        "attested and identity",
+        include_str!("../migrations/sqlite/0002_attested_and_identity.sql"),
+    ),
+];
+const POSTGRES: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "start",
+        include_str!("../migrations/postgres/0001_start.sql"),
+    ),
+    (
+        2,
+        "attested and identity",
+        include_str!("../migrations/postgres/0002_attested_and_identity.sql"),
+    ),
+];
 
 /// How often two programs that create the same SQLite file at once may get in each other's way.
 const TRIES: u32 = 8;

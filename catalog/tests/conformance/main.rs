@@ -12,6 +12,7 @@ mod damage;
 mod fixture;
 mod journal;
 mod lease;
+mod migration;
 mod points;
 mod repeat;
 mod scale;
@@ -68,6 +69,11 @@ on_both_databases! {
         a_lease_ends_by_itself_unless_renewed
         a_dead_holder_is_replaced_once
         nothing_is_written_under_a_lost_lease;
+    migration:
+        a_catalog_of_version_1_keeps_everything
+        an_attested_copy_counts_less_than_any_other
+        a_lock_is_remembered_until_it_is_read_back_otherwise
+        two_catalogs_are_never_the_same;
     repeat:
         every_call_can_be_repeated
         a_failure_of_any_call_leaves_nothing_half_done;

@@ -49,6 +49,8 @@ async fn work(catalog: &Catalog, times: usize) -> Result<(), CatalogError> {
         catalog.record_copy(&lease, &disk, &new.id, ByteCount(7), at(6));
         catalog.record_verification(&verification(&new, "nas", VerifyLevel::Checksum, 7, true));
         catalog.set_copy_state(&lease, &new.id, &disk, CopyState::Missing);
+        catalog.set_lock(&lease, &new.id, &nas, Some(at(500)));
+        catalog.identity();
         catalog.add_hold(&new.id, "ada", "audit", None, at(8));
         catalog.ensure_current(&lease);
         catalog.heartbeat(&lease, at(9));

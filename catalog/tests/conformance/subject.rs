@@ -61,6 +61,35 @@ impl Subject {
         Catalog::open(&self.url).await.unwrap()
     }
 
+    /// Makes the tables of version 1, as the program of that time did.
+    pub(crate) async fn migrate_to_first(&self, sqlite: &'static str, postgres: &'static str) {
+        use sqlx::{
+            SqlSafeStr as _,
+            migrate::{Migration, MigrationType, Migrator},
+        };
+        let first = |sql: &'static str| {
+            let sql = sql.into_sql_str();
+            Migrator::with_migrations(vec![Migration::new(
+                1,
+                "start".into(),
+                MigrationType::Simple,
+                sql,
+                false,
+            )])
+        };
+        if let Some(path) = self.file() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            let mut connection = SqliteConnection::connect(&path.display().to_string())
+                .await
+                .unwrap();
+            first(sqlite).run(&mut connection).await.unwrap();
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            first(postgres).run(&mut connection).await.unwrap();
+        }
+    }
+
     /// Runs a statement past the catalog, as somebody with a database shell would.
     pub(crate) async fn by_hand(&self, sql: &str) -> Result<(), sqlx::Error> {
         let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
