@@ -85,7 +85,9 @@ impl KeyRing {
         }
         match ring.to_bytes() {
             Ok(written) if written == bytes => {}
-            Ok(_) => return wrong("its bytes are not those that its digest was taken of".to_owned()),
+            Ok(_) => {
+                return wrong("its bytes are not those that its digest was taken of".to_owned());
+            }
             Err(error) => return wrong(error.to_string()),
         }
         if ring.objects.is_empty() {
