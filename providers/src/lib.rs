@@ -4,6 +4,7 @@
 //! [`registry`]. Not here: what to do when (`planner`), in which order and how often (`executor`).
 
 pub mod api;
+pub mod aws;
 pub mod engines;
 pub mod process;
 pub mod registry;
