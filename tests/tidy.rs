@@ -180,7 +180,10 @@ fn codes() -> BTreeMap<String, BTreeSet<PathBuf>> {
             };
             let is_code = match segments.as_slice() {
                 ["mainstay", area, name] => word(area) && word(name),
-                ["policy" | "postgres" | "sqlite" | "filesystem" | "aws" | "key", name] => word(name),
+                [
+                    "policy" | "postgres" | "sqlite" | "filesystem" | "aws" | "key",
+                    name,
+                ] => word(name),
                 _ => false,
             };
             if is_code {
