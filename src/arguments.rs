@@ -151,6 +151,9 @@ mainstay restore shop --to ./restored.db\n  mainstay restore orders --table publ
     /// Forbid, or allow again, the deletion of a recovery point
     #[command(subcommand)]
     Hold(HoldCommand),
+    /// Look after tiers
+    #[command(subcommand)]
+    Tier(TierCommand),
     /// Look after the catalog
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -384,6 +387,19 @@ pub(crate) enum HoldCommand {
     },
     /// List holds
     List,
+}
+
+/// `tier`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TierCommand {
+    /// Try what each tier really does, on objects of its own that are removed again; exit 1 if something that is needed is missing
+    #[command(
+        after_help = "Examples:\n  mainstay tier probe\n  mainstay tier probe offsite archive --json"
+    )]
+    Probe {
+        /// Only these tiers
+        tier: Vec<String>,
+    },
 }
 
 /// `catalog`.

@@ -17,5 +17,6 @@ pub(crate) mod running;
 pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod tier;
 pub(crate) mod validate;
 pub(crate) mod verify;

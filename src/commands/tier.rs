@@ -1,0 +1,112 @@
+//! `tier probe`: what a store really does, tried on objects of its own. The only command that writes to a tier without a run.
+
+use crate::{
+    arguments::{Global, TierCommand},
+    exit::Exit,
+    failure::{Failure, Result},
+    policy,
+    render::{bar::Bar, color, out, table::table},
+    wiring,
+};
+use model::TierName;
+use providers::api::{ProbeResult, ProviderError};
+use serde_json::json;
+use std::{collections::BTreeMap, fmt::Write as _};
+
+type Probed = BTreeMap<TierName, Result<Vec<ProbeResult>, ProviderError>>;
+
+pub(crate) async fn run(command: TierCommand, global: &Global) -> Result<Exit> {
+    let TierCommand::Probe { tier: only } = command;
+    let (_, policy) = policy::load(global)?;
+    let mut tiers = wiring::tiers(&policy)?;
+    for name in &only {
+        if !tiers.keys().any(|tier| tier.as_str() == name) {
+            let known: Vec<&str> = tiers.keys().map(TierName::as_str).collect();
+            return Err(Failure::new(
+                "mainstay::arguments::tier",
+                format!("the policy declares no tier `{name}`"),
+            )
+            .help(format!("it declares: {}", known.join(", "))));
+        }
+    }
+    if !only.is_empty() {
+        tiers.retain(|tier, _| only.iter().any(|name| name == tier.as_str()));
+    }
+    let mut probed: Probed = BTreeMap::new();
+    for (name, wired) in &tiers {
+        let bar = Bar::new(&format!("probing {name}"));
+        let results = wired.tier.probe().await;
+        bar.finish();
+        probed.insert(name.clone(), results);
+    }
+    if global.json {
+        out::json(&as_json(&probed))?;
+    } else {
+        out::data(&text(&probed))?;
+    }
+    let fit = probed.values().all(|results| {
+        results
+            .as_ref()
+            .is_ok_and(|results| results.iter().all(|one| one.works || !one.needed))
+    });
+    Ok(if fit { Exit::Done } else { Exit::Failed })
+}
+
+fn text(probed: &Probed) -> String {
+    let mut text = String::new();
+    for (name, results) in probed {
+        match results {
+            Ok(results) if results.is_empty() => {
+                let _ = writeln!(
+                    text,
+                    "{name}: nothing to probe; this kind of tier keeps its promises or says so"
+                );
+            }
+            Ok(results) => {
+                let rows: Vec<Vec<String>> = results.iter().map(row).collect();
+                let _ = writeln!(text, "{name}");
+                text.push_str(&table(&["  TRIED", "RESULT", "SEEN"], &rows));
+            }
+            Err(error) => {
+                let _ = writeln!(
+                    text,
+                    "{name}: {} {error}",
+                    color::paint(color::REMOVE, "could not be probed:")
+                );
+                if let Some(help) = &error.help {
+                    let _ = writeln!(text, "  {help}");
+                }
+            }
+        }
+    }
+    text
+}
+
+fn row(result: &ProbeResult) -> Vec<String> {
+    let word = match (result.works, result.needed) {
+        (true, _) => color::paint(color::ADD, "works"),
+        (false, true) => color::paint(color::REMOVE, "MISSING, and needed"),
+        (false, false) => color::paint(color::WARN, "missing"),
+    };
+    vec![format!("  {}", result.what), word, result.detail.clone()]
+}
+
+fn as_json(probed: &Probed) -> serde_json::Value {
+    let tiers: serde_json::Map<String, serde_json::Value> = probed
+        .iter()
+        .map(|(name, results)| {
+            let value = match results {
+                Ok(results) => {
+                    let results: Vec<_> = results
+                        .iter()
+                        .map(|one| json!({"what": one.what, "works": one.works, "needed": one.needed, "detail": one.detail}))
+                        .collect();
+                    json!({"results": results})
+                }
+                Err(error) => json!({"error": {"code": error.code, "message": error.message, "help": error.help}}),
+            };
+            (name.to_string(), value)
+        })
+        .collect();
+    json!({"format": "mainstay.probe.v1", "tiers": tiers})
+}
