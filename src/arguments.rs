@@ -321,7 +321,7 @@ pub(crate) struct VerifyArguments {
 /// `restore`.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArguments {
-    /// Database, as named in the policy
+    /// Database, as named in the policy; one that only the catalog knows needs a target that says everything
     pub(crate) database: String,
     /// Recovery point [default: the newest]
     #[arg(long, value_name = "POINT", conflicts_with = "at", value_parser = point)]
@@ -344,6 +344,9 @@ pub(crate) struct RestoreArguments {
     /// Only this schema (repeatable)
     #[arg(long, value_name = "SCHEMA")]
     pub(crate) schema: Vec<String>,
+    /// Only this file or folder of the engine `files` (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Vec<String>,
     /// Do not ask for the database's name before replacing
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,

@@ -2,13 +2,17 @@
 
 use crate::failure::Result;
 use executor::{DatabaseWiring, TierWiring, Wiring};
-use model::{KeyName, tier_facts::TierCapabilities};
+use model::{DatabaseName, KeyName, tier_facts::TierCapabilities};
 use policy_schema::{
     Policy,
     providers::{EngineKind, KeyKind, ProviderKinds, TierKind},
 };
 use providers::{api::KeyProvider, registry};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Every kind that a policy may name, as the registry knows it.
 pub(crate) fn kinds() -> ProviderKinds {
@@ -72,6 +76,24 @@ pub(crate) fn wire(policy: &Policy, scratch: PathBuf) -> Result<Wiring> {
         scratch,
         mainstay_version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// Adds a database that the policy does not declare, only to restore a point of it.
+pub(crate) fn add_for_restore(
+    wiring: &mut Wiring,
+    database: &DatabaseName,
+    engine: &str,
+    target: &str,
+) -> Result<()> {
+    let engine = registry::engine_for_restore(engine, target, Path::new("."))?;
+    let wired = DatabaseWiring {
+        engine,
+        asserts: Vec::new(),
+        series: BTreeMap::new(),
+        concurrency: 1,
+    };
+    wiring.databases.insert(database.clone(), wired);
+    Ok(())
 }
 
 /// The tiers of a policy; no IO yet.

@@ -19,6 +19,8 @@ pub struct EngineEntry {
     pub check_database: fn(&Value, &Path) -> Vec<TableFinding>,
     /// Checks a series table beyond its schema.
     pub check_series: fn(&Value, &Path) -> Vec<TableFinding>,
+    /// The database table of an engine that shall only restore, into this target; `None` when the target does not say enough.
+    pub restore_only: fn(target: &str) -> Option<Value>,
     /// Builds the engine of one declared database; no IO.
     pub build: fn(&Value, &Path) -> Result<Arc<dyn Engine>>,
 }
@@ -89,6 +91,24 @@ pub fn engine(kind: &str, table: &Value, base: &Path) -> Result<Arc<dyn Engine>>
         || Err(unknown("engine", kind)),
         |entry| (entry.build)(table, base),
     )
+}
+
+/// Builds an engine that shall only restore a point of a database that nobody has declared: what is left after the loss of
+/// everything but a tier and a key. Its target must say all that is needed.
+pub fn engine_for_restore(kind: &str, target: &str, base: &Path) -> Result<Arc<dyn Engine>> {
+    let entry = engines()
+        .into_iter()
+        .find(|entry| entry.kind == kind)
+        .ok_or_else(|| unknown("engine", kind))?;
+    let table = (entry.restore_only)(target).ok_or_else(|| {
+        ProviderError::new(
+            "mainstay::restore::undeclared",
+            Disposition::NeedsOperator,
+            "the policy does not declare the database, and the target alone does not say where to restore to",
+        )
+        .help("give a whole URL, such as `--to postgres://user@host/name`, or declare the database in the policy")
+    })?;
+    (entry.build)(&table, base)
 }
 
 /// Builds a declared tier.

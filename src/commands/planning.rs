@@ -115,21 +115,27 @@ pub(crate) fn declared<'a>(
     policy: &'a Policy,
     name: &str,
 ) -> Result<&'a policy_schema::policy::DatabaseDeclaration> {
-    policy.databases.get(name).ok_or_else(|| {
-        let known: Vec<&str> = policy
-            .databases
-            .keys()
-            .map(DatabaseName::as_str)
-            .take(20)
-            .collect();
-        Failure::new(
-            "mainstay::arguments::database",
-            format!("the policy declares no database `{name}`"),
-        )
-        .help(if known.is_empty() {
-            "it declares none".to_owned()
-        } else {
-            format!("it declares: {}", known.join(", "))
-        })
+    policy
+        .databases
+        .get(name)
+        .ok_or_else(|| undeclared(policy, name))
+}
+
+/// The policy declares no such database.
+pub(crate) fn undeclared(policy: &Policy, name: &str) -> Failure {
+    let known: Vec<&str> = policy
+        .databases
+        .keys()
+        .map(DatabaseName::as_str)
+        .take(20)
+        .collect();
+    Failure::new(
+        "mainstay::arguments::database",
+        format!("the policy declares no database `{name}`"),
+    )
+    .help(if known.is_empty() {
+        "it declares none".to_owned()
+    } else {
+        format!("it declares: {}", known.join(", "))
     })
 }

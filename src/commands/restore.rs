@@ -14,8 +14,7 @@ use crate::{
 use catalog::Catalog;
 use executor::{Clock, RestoreOrder, RestoreReport, restore};
 use jiff::Timestamp;
-use model::{CopyState, PointState, RecoveryPointId, TierName};
-use policy_schema::policy::DatabaseDeclaration;
+use model::{CopyState, DatabaseName, PointState, RecoveryPointId, TierName};
 use providers::api::{RestoreTarget, Selection};
 use serde_json::json;
 use std::{
@@ -26,7 +25,6 @@ use std::{
 
 pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<Exit> {
     let (path, policy) = policy::load(global)?;
-    let database = planning::declared(&policy, &arguments.database)?;
     let now = clock::now();
     let from = match &arguments.from {
         Some(name) => Some(
@@ -52,11 +50,30 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
     }) else {
         return Err(session::no_catalog());
     };
+    let undeclared = !policy.databases.contains_key(arguments.database.as_str());
+    let known = catalog.inventory(now).await?.recovery_points;
+    let Some(database) = known
+        .iter()
+        .map(|point| &point.database)
+        .find(|name| name.as_str() == arguments.database)
+        .filter(|_| undeclared)
+        .or(policy
+            .databases
+            .get(arguments.database.as_str())
+            .map(|declared| &declared.name))
+    else {
+        return Err(planning::undeclared(&policy, &arguments.database));
+    };
     let point = choose(&arguments, database, &catalog, from.as_ref(), now).await?;
     if arguments.replace && !arguments.yes {
         confirm(&arguments)?;
     }
-    let wiring = wiring::wire(&policy, settings::scratch(global, &path))?;
+    let mut wiring = wiring::wire(&policy, settings::scratch(global, &path))?;
+    if undeclared {
+        let manifest = catalog.manifest(&point).await?;
+        let engine = manifest.map_or_else(String::new, |manifest| manifest.engine);
+        wiring::add_for_restore(&mut wiring, database, &engine, &arguments.to)?;
+    }
     let clock: Arc<dyn Clock> = Arc::new(running::RealClock);
     let bar = Bar::new(&format!("restoring {point}"));
     let order = RestoreOrder {
@@ -67,7 +84,7 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
         selection: Selection {
             tables: arguments.table.clone(),
             schemas: arguments.schema.clone(),
-            paths: Vec::new(),
+            paths: arguments.path.clone(),
         },
         who: settings::who(),
         why: arguments.reason.clone().unwrap_or_default(),
@@ -113,16 +130,16 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
 /// The named point, the newest at or before a time, or the newest.
 async fn choose(
     arguments: &RestoreArguments,
-    database: &DatabaseDeclaration,
+    database: &DatabaseName,
     catalog: &Catalog,
     from: Option<&TierName>,
     now: Timestamp,
 ) -> Result<RecoveryPointId> {
     if let Some(id) = &arguments.point {
-        if id.database() != database.name.as_str() {
+        if id.database() != database.as_str() {
             return Err(Failure::new(
                 "mainstay::point::other-database",
-                format!("`{id}` is not a recovery point of `{}`", database.name),
+                format!("`{id}` is not a recovery point of `{database}`"),
             )
             .help(format!(
                 "restore it with `mainstay restore {} --point {id} --to …`",
@@ -138,7 +155,7 @@ async fn choose(
     let usable: Vec<_> = inventory
         .recovery_points
         .iter()
-        .filter(|point| point.database == database.name && point.state == PointState::Complete)
+        .filter(|point| point.database == *database && point.state == PointState::Complete)
         .filter(|point| {
             point.copies.iter().any(|copy| {
                 copy.state == CopyState::Present && from.is_none_or(|from| from == &copy.tier)
@@ -153,18 +170,18 @@ async fn choose(
         (Some(point), _) => Ok(point.id.clone()),
         (None, Some(oldest)) => Err(Failure::new(
             "mainstay::point::too-early",
-            format!("no recovery point of `{}` is that old", database.name),
+            format!("no recovery point of `{database}` is that old"),
         )
         .help(format!(
             "the oldest is `{}`, the state of {}",
             oldest.id, oldest.captured_at
         ))),
-        (None, None) => Err(session::unknown_point(
-            catalog,
-            UnknownPoint::Database(database.name.as_str()),
-            now,
-        )
-        .await),
+        (None, None) => {
+            Err(
+                session::unknown_point(catalog, UnknownPoint::Database(database.as_str()), now)
+                    .await,
+            )
+        }
     }
 }
 

@@ -55,6 +55,10 @@ pub(crate) fn entry() -> EngineEntry {
         default_method: logical,
         check_database: config::check_database,
         check_series: config::check_series,
+        restore_only: |target| {
+            let is_url = target.starts_with("postgres://") || target.starts_with("postgresql://");
+            is_url.then(|| serde_json::json!({"url": target}))
+        },
         build,
     }
 }

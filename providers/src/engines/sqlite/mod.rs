@@ -57,6 +57,7 @@ pub(crate) fn entry() -> EngineEntry {
         default_method: method,
         check_database: config::check_database,
         check_series: config::check_series,
+        restore_only: |target| Some(serde_json::json!({"path": target})),
         build: |table, base| {
             let config = SqliteDatabase::read(table)?;
             Ok(Arc::new(SqliteEngine::new(&config, base)))
