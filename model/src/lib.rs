@@ -4,6 +4,7 @@
 //! Not here: how a policy is read (`policy-schema`), what is decided (`planner`), how anything is done (`providers`, `executor`).
 
 pub mod assertion;
+pub mod bandwidth;
 pub mod canonical;
 pub mod disposition;
 pub mod event;
@@ -24,6 +25,7 @@ pub mod tier_facts;
 pub mod units;
 
 pub use assertion::{Assertion, Expect};
+pub use bandwidth::{Bandwidth, BandwidthWindow};
 pub use disposition::Disposition;
 pub use finding::{Finding, Label, Severity, TableFinding};
 pub use inventory::{Copy, CopyState, Inventory, PointState, RecoveryPoint, Verified};

@@ -147,6 +147,8 @@ fn policy(databases: usize) -> Policy {
                     table: serde_json::Value::Null,
                     base: PathBuf::new(),
                     concurrency: 2,
+                    bandwidth: None,
+                    capabilities: model::Capabilities::PLAIN,
                 };
                 (name.clone(), tier)
             })

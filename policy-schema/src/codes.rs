@@ -12,6 +12,10 @@ pub const CODES: &[(&str, &str)] = &[
         "policy::bad-assertion",
         "an assertion has no single expectation",
     ),
+    (
+        "policy::bad-bandwidth",
+        "a limit of bandwidth cannot be read or says nothing",
+    ),
     ("policy::bad-duration", "a duration cannot be read"),
     ("policy::bad-include", "an included file cannot be found"),
     (

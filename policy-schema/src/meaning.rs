@@ -1,6 +1,7 @@
 //! The meaning of what stands outside databases: zone, limits, tiers, keys; and the rules for names.
 
 use crate::{
+    bandwidth,
     policy::{KeyDeclaration, Safety, TierDeclaration},
     providers::{OwnTable, ProviderKinds},
     report::{Draft, Report, near, near_or_all},
@@ -108,6 +109,8 @@ pub(crate) fn tiers(
         if let Some(place) = (provided.kind.place)(&provided.table, &provided.base) {
             same_place(report, &mut places, &place, name, item);
         }
+        let bandwidth = bandwidth::read_bandwidth(report, &item.node, written.bandwidth.as_ref());
+        let capabilities = (provided.kind.capabilities)(&provided.table, &provided.base);
         if good && let Ok(name) = TierName::new(name) {
             tiers.insert(
                 name.clone(),
@@ -117,6 +120,8 @@ pub(crate) fn tiers(
                     table: provided.table,
                     base: provided.base,
                     concurrency: written.concurrency.unwrap_or(2),
+                    bandwidth,
+                    capabilities,
                 },
             );
         }

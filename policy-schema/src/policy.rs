@@ -7,7 +7,8 @@ use crate::schedule::Schedule;
 use jiff::{SignedDuration, tz::TimeZone};
 pub use model::assertion::{Assertion, Expect};
 use model::{
-    DatabaseName, Digest, Keep, KeyName, MethodName, Period, SeriesName, TierName, VerifyLevel,
+    Bandwidth, Capabilities, DatabaseName, Digest, Keep, KeyName, MethodName, Period, SeriesName,
+    TierName, VerifyLevel,
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -48,12 +49,16 @@ pub struct TierDeclaration {
     pub name: TierName,
     /// `filesystem`, …
     pub kind: String,
-    /// The provider's own keys (without `kind`, `concurrency`), shape-checked against its schema.
+    /// The provider's own keys (without `kind`, `concurrency`, `bandwidth`), shape-checked against its schema.
     pub table: serde_json::Value,
     /// Folder that relative paths in `table` start from: that of the declaring file.
     pub base: PathBuf,
     /// Steps that may use the tier at once. Default 2.
     pub concurrency: u32,
+    /// The most that is sent to it and read from it; `None`: no limit.
+    pub bandwidth: Option<Bandwidth>,
+    /// What it can do, as its provider tells from `table`.
+    pub capabilities: Capabilities,
 }
 
 /// `[key.<name>]`.

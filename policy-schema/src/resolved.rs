@@ -5,7 +5,7 @@
 
 use crate::policy::{DatabaseDeclaration, DrillPick, Policy, Series, Target};
 use jiff::SignedDuration;
-use model::{Digest, canonical};
+use model::{Bandwidth, ByteCount, Digest, canonical};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -60,7 +60,11 @@ fn outside_databases(policy: &Policy) -> Value {
         .tiers
         .values()
         .map(|tier| {
-            let own = json!({"kind": tier.kind, "concurrency": tier.concurrency});
+            let mut own = json!({"kind": tier.kind, "concurrency": tier.concurrency});
+            // Only when it is there: a policy without a limit keeps the digest that it had before limits existed.
+            if let Some(bandwidth) = &tier.bandwidth {
+                own["bandwidth"] = bandwidth_json(bandwidth);
+            }
             (tier.name.to_string(), joined(own, &tier.table))
         })
         .collect();
@@ -109,6 +113,29 @@ pub(crate) fn database_json(database: &DatabaseDeclaration) -> Value {
         "drill": drills,
     });
     joined(own, &database.table)
+}
+
+/// As it is written, with times where there are any.
+fn bandwidth_json(bandwidth: &Bandwidth) -> Value {
+    let rate = |limit: ByteCount| format!("{}B/s", limit.0);
+    if bandwidth.windows.is_empty() {
+        return bandwidth
+            .default
+            .map_or(Value::Null, |limit| json!(rate(limit)));
+    }
+    let mut list: Vec<Value> = bandwidth
+        .windows
+        .iter()
+        .map(|window| {
+            json!({
+                "from": window.from.strftime("%H:%M").to_string(),
+                "to": window.to.strftime("%H:%M").to_string(),
+                "limit": rate(window.limit),
+            })
+        })
+        .collect();
+    list.extend(bandwidth.default.map(|limit| json!({"limit": rate(limit)})));
+    Value::Array(list)
 }
 
 /// As it is written.

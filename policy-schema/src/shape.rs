@@ -2,7 +2,7 @@
 //!
 //! Understands the part of JSON Schema (draft 2020-12) that schemars writes: `$ref type properties required
 //! additionalProperties items enum const anyOf oneOf allOf minimum maximum minLength minItems format`. The formats
-//! `mainstay-duration`, `mainstay-size` and `mainstay-count` are read by the very functions that later use them.
+//! `mainstay-duration`, `mainstay-size`, `mainstay-rate`, `mainstay-time-of-day` and `mainstay-count` are read by the very functions that later use them.
 //! Not here: references, schedules and everything else that needs more than one value (`meaning`).
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     secrets,
     tree::{Entry, Node, Value as Held},
 };
-use model::{ByteCount, Period};
+use model::{Bandwidth, ByteCount, Period};
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -203,6 +203,8 @@ fn type_words(schema: Schema<'_>, out: &mut Vec<&'static str>) {
             _ => match schema.node.get("format").and_then(Value::as_str) {
                 Some("mainstay-duration") => "a duration such as \"15m\"",
                 Some("mainstay-size") => "a size such as \"64MiB\"",
+                Some("mainstay-rate") => "a rate such as \"50MiB/s\"",
+                Some("mainstay-time-of-day") => "a time in quotes, such as \"08:00\"",
                 Some("mainstay-count") => "a window such as \"14d\"",
                 _ => "a string",
             },
@@ -427,6 +429,10 @@ fn check_text(report: &mut Report<'_>, node: &Node, at: At<'_>, text: &str, sche
     let (code, problem) = match schema.node.get("format").and_then(Value::as_str) {
         Some("mainstay-duration") => ("policy::bad-duration", Period::parse(text).err()),
         Some("mainstay-size") => ("policy::bad-size", ByteCount::parse(text).err()),
+        Some("mainstay-rate") => ("policy::bad-bandwidth", Bandwidth::parse_rate(text).err()),
+        Some("mainstay-time-of-day") => {
+            ("policy::bad-bandwidth", Bandwidth::parse_time(text).err())
+        }
         Some("mainstay-count") if text != "all" => (
             "policy::bad-duration",
             Period::parse(text)

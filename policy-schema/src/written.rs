@@ -53,6 +53,48 @@ pub(crate) struct WrittenTier {
     /// Steps that may use the tier at once. Default 2.
     #[schemars(range(min = 1, max = 1000))]
     pub(crate) concurrency: Option<u32>,
+    /// The most that is sent to it and read from it. Default: no limit.
+    pub(crate) bandwidth: Option<WrittenBandwidth>,
+}
+
+/// Bytes per second such as `50MiB/s`, or limits by time of the day.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum WrittenBandwidth {
+    Always(String),
+    ByTime(Vec<WrittenBandwidthWindow>),
+}
+
+impl JsonSchema for WrittenBandwidth {
+    fn schema_name() -> Cow<'static, str> {
+        "Bandwidth".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let window = generator.subschema_for::<WrittenBandwidthWindow>();
+        json_schema!({
+            "description": "Bytes per second such as \"50MiB/s\", or a list of limits by time of the day.",
+            "examples": ["50MiB/s"],
+            "anyOf": [
+                {"type": "string", "format": "mainstay-rate"},
+                {"type": "array", "minItems": 1, "items": window}
+            ]
+        })
+    }
+}
+
+/// A limit at a time of the day, or, without times, the limit of the rest of the day.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct WrittenBandwidthWindow {
+    /// First moment, on the wall clock of `timezone`.
+    #[schemars(extend("format" = "mainstay-time-of-day", "examples" = ["08:00"]))]
+    pub(crate) from: Option<String>,
+    /// The moment at which it is over; a time before `from` is on the next day.
+    #[schemars(extend("format" = "mainstay-time-of-day", "examples" = ["18:00"]))]
+    pub(crate) to: Option<String>,
+    /// Bytes per second.
+    #[schemars(extend("format" = "mainstay-rate", "examples" = ["10MiB/s"]))]
+    pub(crate) limit: Option<String>,
 }
 
 /// An encryption key.

@@ -116,6 +116,8 @@ fn declare_tier(policy: &mut Policy, name: &TierName) {
             table: serde_json::Value::Null,
             base: ".".into(),
             concurrency: 2,
+            bandwidth: None,
+            capabilities: model::Capabilities::PLAIN,
         },
     );
 }
