@@ -2,7 +2,7 @@
 //!
 //! Memory of one zstd stream, from `ZSTDMT` of zstd 1.5: input = (workers + 1) jobs, output = (workers + 2) jobs, and tables of
 //! about 1.3 MiB a worker at level 3. Large jobs keep the workers busy on a loaded machine, so a job is as large as
-//! [`JOBS_MEMORY`] allows: 4 MiB with 4 workers, 6 MiB with 2. With 12 MiB of blocks on their way (`store`) that is 62 MiB.
+//! [`JOBS_MEMORY`] allows: 3.5 MiB with 4 workers, 5.5 MiB with 2. With up to 18 MiB of blocks on their way (`store`) that is 62 MiB.
 //! Levels above [`PLAIN_TABLES`] would bring windows and tables of up to 100 MiB a worker, so there the window is 4 MiB, the
 //! tables are 12 MiB, and one worker does the work.
 
@@ -14,7 +14,7 @@ use std::{io, io::Write, ops::RangeInclusive};
 use zstd::stream::raw::{CParameter, Encoder as ZstdEncoder, InBuffer, Operation, OutBuffer};
 
 /// Memory of all jobs of a stream.
-const JOBS_MEMORY: u32 = 44 << 20;
+const JOBS_MEMORY: u32 = 39 << 20;
 /// Highest level whose own tables are small.
 const PLAIN_TABLES: i32 = 9;
 const MOST_WORKERS: usize = 4;

@@ -1,4 +1,4 @@
-//! The pipeline between plain bytes and stored bytes: compress, hash, write; read, check, decompress.
+//! The pipeline between plain bytes and stored bytes: compress, seal, hash, write; read, check, open, decompress.
 //!
 //! - Bounded: at most 64 MiB a stream, whatever the size. Blocks of [`BLOCK`] bytes move through channels of a few places;
 //!   the sums stand at [`compress`] and at each channel.
@@ -7,7 +7,7 @@
 //!   closes the channels too. A thread that waits in `read` of a silent program ends when that program does: whoever started
 //!   the program must kill it.
 //!
-//! Not here: where bytes come from (`engines`), where they go (`tiers`), encryption.
+//! Not here: where bytes come from (`engines`), where they go (`tiers`), the format of sealed objects (`seal`), who has their keys.
 
 mod check;
 mod compress;
@@ -15,7 +15,10 @@ mod copy;
 mod damage;
 mod decompress;
 mod digest;
+mod lanes;
+mod open;
 mod plain;
+mod seal;
 mod store;
 #[cfg(test)]
 mod tests;

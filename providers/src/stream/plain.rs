@@ -1,7 +1,7 @@
-//! Stored object → SHA-256 → decompressor → BLAKE3 → a blocking reader that cannot end well when anything differs.
+//! Stored object → SHA-256 (→ opener) → decompressor → BLAKE3 → a blocking reader that cannot end well when anything differs.
 //!
-//! A task reads the tier, a thread hashes, and whoever reads decompresses. Bytes are handed out before the end was checked:
-//! users keep what they make of them invisible until the reader has said `Ok(0)`.
+//! A task reads the tier, a thread hashes, lanes open segments, and whoever reads decompresses. Bytes are handed out before the
+//! end was checked (those of a sealed object after their segment has been authenticated): users keep what they make of them invisible until the reader has said `Ok(0)`.
 
 use super::{
     PLACES, Progress,
@@ -9,6 +9,7 @@ use super::{
     damage,
     decompress::Decompressor,
     digest::{Sum, Summing},
+    open::open,
     thread,
 };
 use crate::{
@@ -16,16 +17,18 @@ use crate::{
     seal::Sealing,
 };
 use bytes::Bytes;
-use model::{Digest, StoredObject};
+use model::{Digest, Disposition, StoredObject, manifest::Encryption};
 use std::{
     io::{self, BufRead, Read},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 use tokio::{runtime::Handle, sync::mpsc, task::AbortHandle};
 
-/// Plain bytes of a stored object, opened with its key if it is sealed. The reader fails (never ends well) when the stored SHA-256, the size or the plain BLAKE3
-/// does not agree with the manifest: its error then holds `mainstay::copy::damaged`, see [`super::provider_error`]. Errors of
-/// the tier travel the same way, and every read after an error gives an error.
+/// Plain bytes of a stored object, opened with its key if it is sealed. The reader fails (never ends well) when a segment does
+/// not authenticate, or the stored SHA-256, the size or the plain BLAKE3 does not agree with the manifest: its error then holds
+/// `mainstay::copy::damaged`, see [`super::provider_error`]. `mainstay::seal::no-key` when the object is sealed and `opening`
+/// is `None`; `mainstay::seal::wrong-key` when the stored bytes are right and do not open. Errors of the tier travel the same
+/// way, and every read after an error gives an error.
 ///
 /// Must be called within a tokio runtime; the reader must be read outside of its asynchronous tasks (`spawn_blocking` or a
 /// thread). Dropping the reader stops reading the tier.
@@ -35,7 +38,6 @@ pub fn plain(
     opening: Option<Sealing>,
     progress: Progress,
 ) -> Box<dyn Read + Send> {
-    drop(opening);
     let (raw_out, raw_in) = mpsc::channel(PLACES);
     let (hashed_out, hashed_in) = sync_channel(PLACES);
     let pump = Handle::current()
@@ -43,12 +45,16 @@ pub fn plain(
         .abort_handle();
     let expected = object.clone();
     let started = thread("sha256", move || hash(raw_in, &hashed_out, &expected));
+    let (inbox, failure) = match inbox(hashed_in, opening, object) {
+        Ok(inbox) => (Some(inbox), None),
+        Err(error) => (None, Some(error)),
+    };
     let stored = StoredBytes {
-        inbox: hashed_in,
+        inbox,
         chunk: Bytes::new(),
         end: None,
         // Without its thread the channel is closed and would report `stopped`; this is the better word for it.
-        failure: started.err().map(damage::no_thread),
+        failure: failure.or(started.err().map(damage::no_thread)),
         pump,
     };
     Box::new(PlainReader {
@@ -58,6 +64,33 @@ pub fn plain(
         bytes: 0,
         progress,
     })
+}
+
+/// Puts the opener behind the hashing stage where the manifest says that the object is sealed.
+fn inbox(
+    hashed: Receiver<Hashed>,
+    opening: Option<Sealing>,
+    object: &StoredObject,
+) -> Result<Box<dyn HashedChunks + Send>> {
+    match (object.encryption, opening) {
+        (None, None) => Ok(Box::new(hashed)),
+        (Some(Encryption::Aes256GcmHkdf1Mb), Some(opening)) => {
+            Ok(Box::new(open(hashed, opening, object)?))
+        }
+        (Some(_), None) => Err(ProviderError::new(
+            "mainstay::seal::no-key",
+            Disposition::NeedsOperator,
+            format!(
+                "the stored object `{}` is encrypted, and no key opened its data key",
+                object.file
+            ),
+        )
+        .help("declare one of the keys that its `keys.json` names, with the key file or the rights that it needs")),
+        (None, Some(_)) => Err(damage::damaged(
+            object,
+            "its manifest says that it is not encrypted, and yet there is a key for it",
+        )),
+    }
 }
 
 async fn pump(mut reader: Box<dyn ObjectReader>, out: mpsc::Sender<Result<Bytes>>) {
@@ -75,10 +108,22 @@ async fn pump(mut reader: Box<dyn ObjectReader>, out: mpsc::Sender<Result<Bytes>
     let _ = out.send(Ok(Bytes::new())).await;
 }
 
-enum Hashed {
+pub(super) enum Hashed {
     Chunk(Bytes),
     End(Sum),
     Failed(ProviderError),
+}
+
+/// Where chunks come from that were hashed and, if need be, opened; `None` when that stage has ended without an end. Never an
+/// empty chunk.
+pub(super) trait HashedChunks {
+    fn next(&mut self) -> Option<Hashed>;
+}
+
+impl HashedChunks for Receiver<Hashed> {
+    fn next(&mut self) -> Option<Hashed> {
+        self.recv().ok()
+    }
 }
 
 fn hash(mut raw: mpsc::Receiver<Result<Bytes>>, out: &SyncSender<Hashed>, object: &StoredObject) {
@@ -111,7 +156,8 @@ fn hash(mut raw: mpsc::Receiver<Result<Bytes>>, out: &SyncSender<Hashed>, object
 
 /// The stored bytes as the decompressor sees them.
 struct StoredBytes {
-    inbox: Receiver<Hashed>,
+    /// None: there is a failure.
+    inbox: Option<Box<dyn HashedChunks + Send>>,
     chunk: Bytes,
     end: Option<Sum>,
     /// The root of an error, kept beside whatever a decompressor makes of it.
@@ -131,11 +177,11 @@ impl BufRead for StoredBytes {
             return Err(io::Error::other("the tier's reader failed"));
         }
         if self.chunk.is_empty() && self.end.is_none() {
-            match self.inbox.recv() {
-                Ok(Hashed::Chunk(chunk)) => self.chunk = chunk,
-                Ok(Hashed::End(sum)) => self.end = Some(sum),
-                Ok(Hashed::Failed(error)) => self.failure = Some(error),
-                Err(_) => self.failure = Some(damage::stopped()),
+            match self.inbox.as_mut().and_then(|inbox| inbox.next()) {
+                Some(Hashed::Chunk(chunk)) => self.chunk = chunk,
+                Some(Hashed::End(sum)) => self.end = Some(sum),
+                Some(Hashed::Failed(error)) => self.failure = Some(error),
+                None => self.failure = Some(damage::stopped()),
             }
             if self.failure.is_some() {
                 return Err(io::Error::other("the tier's reader failed"));

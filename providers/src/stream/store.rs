@@ -1,21 +1,25 @@
-//! Source → BLAKE3 → compressor → SHA-256 → writer, each arrow a bounded channel.
+//! Source → BLAKE3 → compressor → (sealer →) SHA-256 and CRC-64 → writer, each arrow a bounded channel.
 //!
 //! An error travels down the same channel as the blocks before it, so the first trouble in the order of the bytes is the one
 //! that is reported. A stage whose taker has gone ends and drops what it holds; so the source is closed in the end.
-//! Blocks that wait: 3 plain, 1 in each of two stages, 3 + 4 stored: about 12 MiB beside the compressor's own memory.
+//! Blocks that wait: 3 plain, 1 in each of two stages, 3 + 4 stored: about 12 MiB beside the compressor's own memory; the sealer
+//! adds one that it fills and two in each of at most three lanes, and takes two places from the compressor.
 
 use super::{
     BLOCK, PLACES, Progress, Stored,
     compress::{Compressor, NOBODY},
     damage,
     digest::Summing,
+    seal::seal,
     thread,
 };
 use crate::{
     api::{ObjectWriter, ProviderError, Result},
     seal::Sealing,
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
 use model::{ByteCount, Digest, manifest::Compression};
 use std::{
     io::{self, Read},
@@ -24,16 +28,27 @@ use std::{
 use tokio::sync::mpsc;
 
 /// What moves between two stages: data, then one end.
-enum Item<T> {
+pub(super) enum Item<T> {
     Data(T),
     End(Plain),
     Failed(ProviderError),
 }
 
 /// Size and digest of the plain bytes.
-struct Plain {
+pub(super) struct Plain {
     bytes: u64,
     blake3: Digest,
+}
+
+/// Where packed chunks come from; `None` when that stage has ended without an end.
+pub(super) trait Packed {
+    fn next(&mut self) -> Option<Item<Bytes>>;
+}
+
+impl Packed for Receiver<Item<Bytes>> {
+    fn next(&mut self) -> Option<Item<Bytes>> {
+        self.recv().ok()
+    }
 }
 
 enum Written {
@@ -55,10 +70,9 @@ pub async fn store(
     sealing: Option<Sealing>,
     progress: Progress,
 ) -> Result<(Stored, Box<dyn ObjectWriter>)> {
-    drop(sealing);
     let (plain_out, plain_in) = sync_channel(PLACES);
     let (spare_out, spare_in) = sync_channel(PLACES + 1);
-    let (packed_out, packed_in) = sync_channel(PLACES);
+    let (packed_out, packed_in) = sync_channel(if sealing.is_some() { 1 } else { PLACES });
     let (written_out, mut written_in) = mpsc::channel(PLACES);
 
     thread("source", move || {
@@ -69,8 +83,12 @@ pub async fn store(
             compress(compression, level, &plain_in, &spare_out, &packed_out);
         })
     })
-    .and_then(|()| thread("sha256", move || hash(&packed_in, &written_out)))
     .map_err(damage::no_thread)?;
+    let packed: Box<dyn Packed + Send> = match &sealing {
+        Some(sealing) => Box::new(seal(packed_in, sealing)?),
+        None => Box::new(packed_in),
+    };
+    thread("sha256", move || hash(packed, &written_out)).map_err(damage::no_thread)?;
 
     loop {
         match written_in.recv().await {
@@ -184,12 +202,14 @@ fn compress(
     }
 }
 
-fn hash(chunks: &Receiver<Item<Bytes>>, out: &mpsc::Sender<Written>) {
+fn hash(mut chunks: Box<dyn Packed + Send>, out: &mpsc::Sender<Written>) {
     let mut summing = Summing::new();
-    while let Ok(item) = chunks.recv() {
+    let mut crc = crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme);
+    while let Some(item) = chunks.next() {
         let written = match item {
             Item::Data(chunk) => {
                 summing.update(&chunk);
+                crc.update(&chunk);
                 Written::Chunk(chunk)
             }
             Item::End(plain) => {
@@ -197,7 +217,7 @@ fn hash(chunks: &Receiver<Item<Bytes>>, out: &mpsc::Sender<Written>) {
                 let _ = out.blocking_send(Written::End(Stored {
                     bytes: sum.bytes,
                     sha256: sum.sha256,
-                    crc64nvme: String::new(),
+                    crc64nvme: BASE64_STANDARD.encode(crc.finalize().to_be_bytes()),
                     plain_bytes: ByteCount(plain.bytes),
                     plain_blake3: plain.blake3,
                 }));
