@@ -8,6 +8,8 @@ pub const NAMES: &[&str] = &[
     "after-cleanup",
     "after-intent",
     "after-data",
+    "before-keys",
+    "after-keys",
     "before-manifest",
     "after-manifest",
     "before-catalog",

@@ -12,6 +12,7 @@ mod drift;
 mod gate;
 mod holder;
 mod journal;
+mod keys;
 mod lease;
 mod leftovers;
 mod meter;

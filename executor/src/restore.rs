@@ -1,12 +1,13 @@
 //! Restores a recovery point at a person's word, and says how long each phase took and how old the data is.
 //!
 //! Invariants: the engine builds a new target under a temporary name, so a failure leaves no half target; a copy that turns out
-//! bad is given up for the next one, before anything is visible. No lease: an emergency does not wait for a backup.
+//! bad, or that no declared key opens, is given up for the next one, before anything is visible. No lease: an emergency does not wait for a backup.
 //! Not here: asking the person (the root package).
 
 use crate::{
     clock::Clock,
     gate,
+    keys::{KeyChain, NONE_OPENS},
     meter::Meter,
     scratch::{Owner, Scratch},
     steps::{
@@ -26,7 +27,7 @@ use providers::{
     api::{Check, RestoreRequest, RestoreTarget, Selection},
     stream::Progress,
 };
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// What to restore, and where to.
 #[derive(Clone)]
@@ -66,7 +67,7 @@ pub struct RestoreReport {
     pub age_seconds: i64,
     /// Stored bytes of the point.
     pub bytes: ByteCount,
-    /// Phases with their wall time in milliseconds, in order; `choose` is the search for a good copy.
+    /// Phases with their wall time in milliseconds, in order; `choose` is the search for a good copy, `keys` opens its data keys.
     pub phases: Vec<(String, u64)>,
     /// Every check that was made in the target.
     pub checks: Vec<Check>,
@@ -119,8 +120,9 @@ pub async fn restore(
         let waited = milliseconds(choosing);
         let (manifest, error) = match chosen {
             Ok(manifest) => match load(order, wiring, database, &scratch, &name, &manifest).await {
-                Ok(restored) => {
+                Ok((restored, keys_ms)) => {
                     let mut phases = vec![("choose".to_owned(), waited)];
+                    phases.extend(keys_ms.map(|ms| ("keys".to_owned(), ms)));
                     phases.extend(restored.phases);
                     let mut report = RestoreReport {
                         point: order.point.clone(),
@@ -249,11 +251,20 @@ async fn load(
     scratch: &Scratch,
     name: &TierName,
     manifest: &Manifest,
-) -> Result<providers::api::Restored, StepError> {
+) -> Result<(providers::api::Restored, Option<u64>), StepError> {
     let tier = &**steps::tier(wiring, name)?;
+    let opening = Instant::now();
+    let (openings, keys_ms) = match verification::ring_of(&order.point, tier, manifest).await? {
+        Some(ring) => {
+            let openings = KeyChain::new(&wiring.keys).open(&ring).await?;
+            (openings, Some(milliseconds(opening)))
+        }
+        None => (BTreeMap::new(), None),
+    };
     let folder = scratch.fresh().map_err(StepError::Scratch)?;
     let meter = Meter::new(Arc::clone(&order.progress));
-    let (objects, _) = verification::plain_objects(&order.point, tier, manifest, &meter).await?;
+    let (objects, _) =
+        verification::plain_objects(&order.point, tier, manifest, &openings, &meter).await?;
     let restored = database
         .engine
         .restore(RestoreRequest {
@@ -272,7 +283,7 @@ async fn load(
         })
         .await?;
     scratch.discard(&folder);
-    Ok(restored)
+    Ok((restored, keys_ms))
 }
 
 fn is_the_copys_fault(error: &StepError, before_loading: bool) -> bool {
@@ -281,6 +292,8 @@ fn is_the_copys_fault(error: &StepError, before_loading: bool) -> bool {
         StepError::Provider(error) => {
             before_loading
                 || error.code == stored::DAMAGED
+                // Not damage, but after half a rotation another tier's ring may have another recipient.
+                || error.code == NONE_OPENS
                 || error.code.starts_with("mainstay::tier::")
         }
         _ => before_loading,

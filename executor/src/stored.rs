@@ -3,8 +3,9 @@
 //! Invariant: a manifest that can be read and agrees with its folder means "complete"; anything else is not a recovery
 //! point one may count on. Reads only. Not here: writing (`steps/`), removing (`leftovers.rs`, `steps/prune.rs`).
 
-use model::{Disposition, Manifest, RecoveryPointId, StoredObject, manifest};
-use providers::api::{ObjectInfo, ObjectKey, ProviderError, Result, Tier};
+use bytes::Bytes;
+use model::{Disposition, KeyRing, Manifest, RecoveryPointId, StoredObject, key_ring, manifest};
+use providers::api::{ControlTag, ObjectInfo, ObjectKey, ProviderError, Result, Tier};
 
 /// The key of an object does not exist.
 pub(crate) const NOT_FOUND: &str = "mainstay::tier::not-found";
@@ -30,6 +31,56 @@ pub(crate) fn key(point: &RecoveryPointId, file: &str) -> Result<ObjectKey> {
 /// Key of the manifest of a recovery point.
 pub(crate) fn manifest_key(point: &RecoveryPointId) -> Result<ObjectKey> {
     key(point, manifest::FILE_NAME)
+}
+
+/// Key of the key ring of a recovery point.
+pub(crate) fn keys_key(point: &RecoveryPointId) -> Result<ObjectKey> {
+    key(point, key_ring::FILE_NAME)
+}
+
+/// What is said of an encrypted copy without its key ring.
+pub(crate) const NO_KEYS: &str = "`keys.json` is not there";
+
+/// What the place of a copy's key ring holds.
+#[derive(Debug)]
+pub(crate) enum KeysThere {
+    /// Nothing of the copy is encrypted.
+    NotNeeded,
+    /// Nothing.
+    Absent,
+    /// The key ring of this point.
+    Valid {
+        ring: Box<KeyRing>,
+        bytes: Bytes,
+        tag: ControlTag,
+    },
+    /// Something else, and what is wrong with it.
+    Unreadable { why: String, tag: ControlTag },
+}
+
+/// Reads the key ring of a copy, which can be read at once wherever the data lies.
+pub(crate) async fn read_keys(tier: &dyn Tier, manifest: &Manifest) -> Result<KeysThere> {
+    if !manifest.is_encrypted() {
+        return Ok(KeysThere::NotNeeded);
+    }
+    let Some((bytes, tag)) = tier.read_control(&keys_key(&manifest.id)?).await? else {
+        return Ok(KeysThere::Absent);
+    };
+    let ring = KeyRing::parse(&bytes).and_then(|ring| {
+        ring.belongs_to(manifest)?;
+        Ok(ring)
+    });
+    Ok(match ring {
+        Ok(ring) => KeysThere::Valid {
+            ring: Box::new(ring),
+            bytes,
+            tag,
+        },
+        Err(error) => KeysThere::Unreadable {
+            why: format!("`keys.json` is not its key ring: {}", error.0),
+            tag,
+        },
+    })
 }
 
 /// What a manifest's place holds.
@@ -105,7 +156,7 @@ pub(crate) fn judge_size(object: &StoredObject, found: Option<&ObjectInfo>) -> O
     }
 }
 
-/// Asks the tier for the size of every object of a manifest; the first trouble, if any.
+/// Asks the tier for the size of every object of a manifest, and reads the key ring; the first trouble, if any.
 pub(crate) async fn check_sizes(
     tier: &dyn Tier,
     manifest: &Manifest,
@@ -116,7 +167,12 @@ pub(crate) async fn check_sizes(
             return Ok(Some(trouble));
         }
     }
-    Ok(None)
+    // Without its keys the data is noise.
+    Ok(match read_keys(tier, manifest).await? {
+        KeysThere::NotNeeded | KeysThere::Valid { .. } => None,
+        KeysThere::Absent => Some(SizeTrouble::Missing(NO_KEYS.to_owned())),
+        KeysThere::Unreadable { why, .. } => Some(SizeTrouble::Differs(why)),
+    })
 }
 
 /// All finished objects of a point's folder.

@@ -1,23 +1,29 @@
-//! Reads a copy and judges it, at one of the three levels. Records nothing.
+//! Reads a copy and judges it, at one of the levels. Records nothing.
 //!
 //! Invariants: "passed" means that every stored byte was read and agreed with the manifest, whatever the engine's reader looked
-//! at; and an error is blamed on the copy only when the copy's own bytes are shown to be wrong, never on the word of a program.
+//! at (or, at the level `attested`, that the store vouches for it: the level that was reached is part of the answer); the key
+//! ring of an encrypted copy is part of the copy; and an error is blamed on the copy only when the copy's own bytes are shown to be wrong, never on the word of a program.
 
 use crate::{
+    keys::{self, KeyChain, Keys},
     meter::Meter,
     steps::error::StepError,
-    stored::{self, ManifestThere},
+    stored::{self, KeysThere, ManifestThere},
     wiring::DatabaseWiring,
 };
-use model::{ByteCount, Manifest, RecoveryPointId, TierName, VerifyLevel};
+use model::{
+    ByteCount, Disposition, KeyRing, Manifest, RecoveryPointId, StoredObject, TierName, VerifyLevel,
+};
 use providers::{
     api::{
-        Check, PlainObject, ProviderError, ReadRequest, RestoreRequest, RestoreTarget, Selection,
-        Tier,
+        Attestation, Check, PlainObject, ProviderError, ReadRequest, Readiness, RestoreRequest,
+        RestoreTarget, Selection, Tier,
     },
+    seal::Sealing,
     stream,
 };
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
     path::Path,
     sync::{
@@ -36,6 +42,8 @@ pub(crate) struct CopyToVerify<'a> {
     pub(crate) recorded: Option<&'a Manifest>,
     /// Needed above the level `checksum`.
     pub(crate) database: Option<&'a DatabaseWiring>,
+    /// Needed above the level `checksum` for what is encrypted.
+    pub(crate) keys: &'a Keys,
     pub(crate) scratch: &'a Path,
     pub(crate) meter: &'a Meter,
 }
@@ -43,9 +51,13 @@ pub(crate) struct CopyToVerify<'a> {
 /// A verification that passed.
 #[derive(Debug)]
 pub(crate) struct Passed {
+    /// What was really done: more than was asked where a store could not vouch for its copy and the bytes were read instead.
+    pub(crate) level: VerifyLevel,
     /// Stored bytes that were read.
     pub(crate) bytes: ByteCount,
     pub(crate) checks: Vec<Check>,
+    /// What could not be looked at, and why: recipients whose key is not here.
+    pub(crate) not_tried: Vec<String>,
 }
 
 /// What a failure says about the copy.
@@ -66,22 +78,33 @@ pub(crate) fn verdict(error: &StepError) -> Option<Verdict> {
     }
 }
 
-/// The checks in one line.
-pub(crate) fn describe(checks: &[Check]) -> String {
-    match checks.len() {
-        0 => String::new(),
-        1 => "1 check".to_owned(),
-        n => format!("{n} checks"),
-    }
+/// A passed verification in one line.
+pub(crate) fn describe(passed: &Passed) -> String {
+    let mut parts = match passed.checks.len() {
+        0 => Vec::new(),
+        1 => vec!["1 check".to_owned()],
+        n => vec![format!("{n} checks")],
+    };
+    parts.extend(passed.not_tried.iter().cloned());
+    parts.join("; ")
 }
 
 /// Verifies a copy.
 pub(crate) async fn verify(copy: CopyToVerify<'_>) -> Result<Passed, StepError> {
     let manifest = manifest_of(&copy).await?;
-    let checks = match copy.level {
-        VerifyLevel::Attested | VerifyLevel::Checksum => {
+    let ring = ring_of(copy.point, copy.tier, &manifest).await?;
+    let mut passed = Passed {
+        level: copy.level,
+        bytes: manifest.bytes(),
+        checks: Vec::new(),
+        not_tried: Vec::new(),
+    };
+    match copy.level {
+        VerifyLevel::Attested => {
+            (passed.level, passed.bytes) = attest(&copy, &manifest).await?;
+        }
+        VerifyLevel::Checksum => {
             check_bytes(&copy, &manifest, &vec![false; manifest.objects.len()]).await?;
-            Vec::new()
         }
         VerifyLevel::FullRead | VerifyLevel::Restore => {
             let Some(database) = copy.database else {
@@ -90,9 +113,14 @@ pub(crate) async fn verify(copy: CopyToVerify<'_>) -> Result<Passed, StepError> 
                     name: copy.point.database().to_owned(),
                 });
             };
-            read_with_engine(&copy, &manifest, database).await?
+            let opened = open_ring(&copy, ring.as_ref()).await?;
+            passed.checks = opened.agree.into_iter().map(key_check).collect();
+            passed.not_tried = opened.not_tried;
+            let checks = read_with_engine(&copy, &manifest, &opened.sealings, database).await?;
+            passed.checks.extend(checks);
         }
-    };
+    }
+    let checks = &passed.checks;
     let failed: Vec<&Check> = checks.iter().filter(|check| !check.passed).collect();
     if let Some(first) = failed.first() {
         return Err(StepError::ChecksFailed {
@@ -103,10 +131,113 @@ pub(crate) async fn verify(copy: CopyToVerify<'_>) -> Result<Passed, StepError> 
             first: format!("{} ({})", first.what, first.detail),
         });
     }
-    Ok(Passed {
-        bytes: manifest.bytes(),
-        checks,
-    })
+    Ok(passed)
+}
+
+fn key_check(name: String) -> Check {
+    Check {
+        what: format!("the key `{name}` opens the copy"),
+        passed: true,
+        detail: "it gave the data key of every object".to_owned(),
+    }
+}
+
+/// The key ring of a copy; `None` when nothing of it is encrypted.
+pub(crate) async fn ring_of(
+    point: &RecoveryPointId,
+    tier: &dyn Tier,
+    manifest: &Manifest,
+) -> Result<Option<KeyRing>, StepError> {
+    match stored::read_keys(tier, manifest).await? {
+        KeysThere::NotNeeded => Ok(None),
+        KeysThere::Valid { ring, .. } => Ok(Some(*ring)),
+        KeysThere::Unreadable { why, .. } => Err(StepError::Damaged {
+            point: point.clone(),
+            tier: tier.name().clone(),
+            why,
+        }),
+        KeysThere::Absent => Err(StepError::Missing {
+            point: point.clone(),
+            tier: tier.name().clone(),
+            why: stored::NO_KEYS.to_owned(),
+        }),
+    }
+}
+
+async fn open_ring(
+    copy: &CopyToVerify<'_>,
+    ring: Option<&KeyRing>,
+) -> Result<keys::Opened, StepError> {
+    let Some(ring) = ring else {
+        return Ok(keys::Opened::default());
+    };
+    keys::open_with_all(&KeyChain::new(copy.keys), ring)
+        .await?
+        .map_err(|why| StepError::Damaged {
+            point: copy.point.clone(),
+            tier: copy.tier.name().clone(),
+            why,
+        })
+}
+
+/// Asks the store about every object, and reads what it cannot tell about. Gives the level that was reached, and the bytes read.
+async fn attest(
+    copy: &CopyToVerify<'_>,
+    manifest: &Manifest,
+) -> Result<(VerifyLevel, ByteCount), StepError> {
+    let mut level = VerifyLevel::Checksum;
+    let mut bytes = ByteCount(0);
+    for object in &manifest.objects {
+        let key = stored::key(copy.point, &object.file)?;
+        let missing = |error: ProviderError| match error.code {
+            stored::NOT_FOUND => StepError::Missing {
+                point: copy.point.clone(),
+                tier: copy.tier.name().clone(),
+                why: format!("`{}` is not there", object.file),
+            },
+            _ => error.into(),
+        };
+        match copy.tier.attest(&key, object).await.map_err(missing)? {
+            Attestation::Agrees => level = VerifyLevel::Attested,
+            Attestation::Differs(why) => {
+                return Err(StepError::Damaged {
+                    point: copy.point.clone(),
+                    tier: copy.tier.name().clone(),
+                    why: format!("the store says of `{}`: {why}", object.file),
+                });
+            }
+            Attestation::CannotTell(why) => {
+                match copy.tier.readiness(&key).await.map_err(missing)? {
+                    Readiness::Ready { .. } => {
+                        check_object(copy, object).await?;
+                        bytes = bytes.saturating_add(object.bytes);
+                    }
+                    Readiness::Archived | Readiness::Thawing => {
+                        return Err(cannot_attest(copy, object, &why).into());
+                    }
+                }
+            }
+        }
+    }
+    Ok((level, bytes))
+}
+
+fn cannot_attest(copy: &CopyToVerify<'_>, object: &StoredObject, why: &str) -> ProviderError {
+    ProviderError::new(
+        "mainstay::verify::cannot-attest",
+        Disposition::NeedsOperator,
+        format!(
+            "tier `{}` cannot vouch for `{}` of `{}` ({why}), and its bytes cannot be read before a thaw",
+            copy.tier.name(),
+            object.file,
+            copy.point
+        ),
+    )
+    .help(format!(
+        "`mainstay verify {} --tier {} --level checksum` thaws the copy, which takes hours and costs money, and reads it",
+        copy.point,
+        copy.tier.name()
+    ))
 }
 
 async fn manifest_of(copy: &CopyToVerify<'_>) -> Result<Manifest, StepError> {
@@ -134,9 +265,11 @@ async fn manifest_of(copy: &CopyToVerify<'_>) -> Result<Manifest, StepError> {
 async fn read_with_engine(
     copy: &CopyToVerify<'_>,
     manifest: &Manifest,
+    openings: &BTreeMap<String, Sealing>,
     database: &DatabaseWiring,
 ) -> Result<Vec<Check>, StepError> {
-    let (objects, ended) = plain_objects(copy.point, copy.tier, manifest, copy.meter).await?;
+    let (objects, ended) =
+        plain_objects(copy.point, copy.tier, manifest, openings, copy.meter).await?;
     let result = match copy.level {
         VerifyLevel::Restore => database
             .engine
@@ -197,12 +330,17 @@ async fn check_bytes(
         if *read {
             continue;
         }
-        let reader = open(copy.point, copy.tier, &object.file).await?;
-        stream::check_stored(reader, object, copy.meter.callback())
-            .await
-            .map_err(|error| blame(copy.point, copy.tier.name(), error))?;
-        copy.meter.object_done(object.bytes.0);
+        check_object(copy, object).await?;
     }
+    Ok(())
+}
+
+async fn check_object(copy: &CopyToVerify<'_>, object: &StoredObject) -> Result<(), StepError> {
+    let reader = open(copy.point, copy.tier, &object.file).await?;
+    stream::check_stored(reader, object, copy.meter.callback())
+        .await
+        .map_err(|error| blame(copy.point, copy.tier.name(), error))?;
+    copy.meter.object_done(object.bytes.0);
     Ok(())
 }
 
@@ -234,23 +372,25 @@ async fn open(
     }
 }
 
-/// Plain streams of every object, and for each whether it was read to its checked end.
+/// Plain streams of every object, the sealed ones opened with what stands in `openings`, and for each whether it was read to its checked end.
 pub(crate) async fn plain_objects(
     point: &RecoveryPointId,
     tier: &dyn Tier,
     manifest: &Manifest,
+    openings: &BTreeMap<String, Sealing>,
     meter: &Meter,
 ) -> Result<(Vec<PlainObject>, Vec<Arc<AtomicBool>>), StepError> {
     let mut objects = Vec::with_capacity(manifest.objects.len());
     let mut ended = Vec::with_capacity(manifest.objects.len());
     for object in &manifest.objects {
         let reader = open(point, tier, &object.file).await?;
+        let opening = openings.get(&object.file).cloned();
         let flag = Arc::new(AtomicBool::new(false));
         objects.push(PlainObject {
             role: object.role.clone(),
             content: object.content.clone(),
             stream: Box::new(Witness {
-                inner: stream::plain(reader, object, None, meter.callback()),
+                inner: stream::plain(reader, object, opening, meter.callback()),
                 ended: Arc::clone(&flag),
             }),
         });

@@ -52,12 +52,14 @@ pub struct VerifyReport {
     pub point: RecoveryPointId,
     /// The tier whose copy was read.
     pub tier: TierName,
-    /// How thoroughly.
+    /// How thoroughly it was really read.
     pub level: VerifyLevel,
     /// Why it failed; `None`: it passed.
     pub failure: Option<Failure>,
     /// Every check that was made by a passed verification.
     pub checks: Vec<Check>,
+    /// What a passed verification could not look at, and why.
+    pub not_tried: Vec<String>,
     /// Stored bytes that were read by a passed verification.
     pub bytes: ByteCount,
     /// Wall time.
@@ -88,20 +90,27 @@ pub async fn verify_now(
     {
         gaps.push(catalog_failure(&error));
     }
-    let (failure, checks, bytes) = match result {
-        Ok(passed) => (None, passed.checks, passed.bytes),
-        Err(error) => (Some(error.to_failure()), Vec::new(), ByteCount(0)),
-    };
-    VerifyReport {
+    let mut report = VerifyReport {
         point: order.point.clone(),
         tier: order.tier.clone(),
         level: order.level,
-        failure,
-        checks,
-        bytes,
+        failure: None,
+        checks: Vec::new(),
+        not_tried: Vec::new(),
+        bytes: ByteCount(0),
         milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         gaps,
+    };
+    match result {
+        Ok(passed) => {
+            report.level = passed.level;
+            report.checks = passed.checks;
+            report.not_tried = passed.not_tried;
+            report.bytes = passed.bytes;
+        }
+        Err(error) => report.failure = Some(error.to_failure()),
     }
+    report
 }
 
 async fn read(
@@ -125,6 +134,7 @@ async fn read(
         level: order.level,
         recorded: recorded.as_ref(),
         database: database.and_then(|name| wiring.databases.get(&name)),
+        keys: &wiring.keys,
         scratch: &folder,
         meter: &Meter::new(Arc::clone(&order.progress)),
     })
@@ -146,13 +156,13 @@ async fn record(
         },
     };
     let detail = match result {
-        Ok(passed) => verification::describe(&passed.checks),
+        Ok(passed) => verification::describe(passed),
         Err(error) => error.to_string(),
     };
     let verification = Verification {
         recovery_point: order.point.clone(),
         tier: order.tier.clone(),
-        level: order.level,
+        level: result.as_ref().map_or(order.level, |passed| passed.level),
         at: clock.now(),
         passed: verdict.is_none(),
         detail,

@@ -10,7 +10,7 @@ use crate::{
 };
 use catalog::Catalog;
 use jiff::Timestamp;
-use model::{ByteCount, CopyState, Manifest, RecoveryPointId, TierName, manifest};
+use model::{ByteCount, CopyState, Manifest, RecoveryPointId, TierName, key_ring, manifest};
 use providers::api::{ObjectInfo, Tier};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -156,7 +156,11 @@ async fn judge(
     let trouble = manifest
         .objects
         .iter()
-        .find_map(|object| stored::judge_size(object, folder.get(&object.file)));
+        .find_map(|object| stored::judge_size(object, folder.get(&object.file)))
+        .or_else(|| {
+            let lacks = manifest.is_encrypted() && !folder.contains_key(key_ring::FILE_NAME);
+            lacks.then(|| SizeTrouble::Missing(stored::NO_KEYS.to_owned()))
+        });
     Ok(match trouble {
         None => Judged::Whole(manifest, info.stored_at),
         Some(trouble) => {

@@ -5,13 +5,17 @@
 //! 2. the data objects, unfinished: invisible, removed by the next run;
 //! 3. the capture ends well (every program's exit status, every trailer), then the objects become visible under their names;
 //!    without a manifest they are no recovery point, and the next run removes them;
-//! 4. the manifest: from here on the point exists; the next run only records it;
-//! 5. the catalog.
+//! 4. the key ring, if they are encrypted: the same;
+//! 5. the manifest: from here on the point exists; the next run only records it;
+//! 6. the catalog.
 //!
-//! Invariant: one slot makes one point. A manifest that is there already is recorded, never written again.
+//! Invariants: one slot makes one point. A manifest that is there already is recorded, never written again. What shall be
+//! encrypted is encrypted for every recipient or not captured at all: each key shows that it can wrap before the capture
+//! begins, and the data key of an object is wrapped before its first byte is read.
 
-use super::{Ended, Try, copying::write_manifest, error::StepError};
+use super::{Ended, Try, copying::write_manifest, error::StepError, key_file::write_keys};
 use crate::{
+    keys::{self, KeyChain},
     leftovers,
     stored::{self, ManifestThere},
 };
@@ -19,6 +23,7 @@ use catalog::CopyIntent;
 use jiff::Timestamp;
 use model::{
     ByteCount, Manifest, MethodName, StoredObject,
+    key_ring::SealedObject,
     manifest::{self, Compression},
 };
 use providers::{
@@ -27,11 +32,26 @@ use providers::{
     },
     stream,
 };
+use std::collections::BTreeMap;
 
 /// Clocks of several machines differ a little.
 const CLOCK_TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 
-type Written = (StoredObject, Box<dyn ObjectWriter>);
+/// One object whose bytes are written and not yet visible.
+struct Written {
+    object: StoredObject,
+    writer: Box<dyn ObjectWriter>,
+    /// Its wrapped keys, if it is encrypted.
+    sealed: Option<SealedObject>,
+}
+
+/// A capture whose objects are visible and durable.
+struct Captured {
+    objects: Vec<StoredObject>,
+    /// Wrapped keys of those that are encrypted.
+    sealed: BTreeMap<String, SealedObject>,
+    summary: CaptureSummary,
+}
 
 /// Backs the database up, unless the point exists.
 pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
@@ -72,6 +92,10 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
             });
         }
     }
+    let chain = KeyChain::new(&context.wiring.keys);
+    chain
+        .ensure_wraps(&step.encrypt_for, &step.recovery_point)
+        .await?;
     let intent = CopyIntent {
         run: context.run.clone(),
         recovery_point: step.recovery_point.clone(),
@@ -83,13 +107,20 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
     context.catalog.begin_copy(&context.lease, &intent).await?;
     context.crash.hit("after-intent");
 
-    let (objects, summary) = capture(at, tier, method).await?;
-    let manifest = compose(at, method, slot, objects, summary)?;
-    let bytes = manifest.to_bytes().map_err(|error| StepError::ReadBack {
+    let captured = capture(at, tier, method, &chain).await?;
+    let sealed = captured.sealed;
+    let manifest = compose(at, method, slot, captured.objects, captured.summary)?;
+    let unwritable = |error: serde_json::Error| StepError::ReadBack {
         point: manifest.id.clone(),
         tier: step.tier.clone(),
         why: error.to_string(),
-    })?;
+    };
+    let bytes = manifest.to_bytes().map_err(unwritable)?;
+    if manifest.is_encrypted() {
+        let ring = keys::ring_of(&manifest.id, sealed);
+        let ring = ring.to_bytes().map_err(unwritable)?;
+        write_keys(tier, &manifest, ring, step.lock, &context.crash).await?;
+    }
     write_manifest(tier, &manifest, bytes, &context.crash).await?;
     context.crash.hit("before-catalog");
     context
@@ -126,7 +157,8 @@ async fn capture(
     at: &Try<'_>,
     tier: &dyn Tier,
     method: &MethodName,
-) -> Result<(Vec<StoredObject>, CaptureSummary), StepError> {
+    chain: &KeyChain<'_>,
+) -> Result<Captured, StepError> {
     let (context, step) = (at.context, at.step);
     let database = context.database(&step.database)?;
     let request = CaptureRequest {
@@ -143,12 +175,12 @@ async fn capture(
     let mut written: Vec<Written> = Vec::new();
     let stored = loop {
         match capture.next_object().await {
-            Ok(Some(object)) => match store(at, tier, object).await {
+            Ok(Some(object)) => match store(at, tier, object, chain).await {
                 Ok(one) => written.push(one),
                 Err(error) => break Err(error),
             },
             Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
+            Err(error) => break Err(error.into()),
         }
     };
     context.crash.hit("after-data");
@@ -158,28 +190,36 @@ async fn capture(
         (Ok(()), Ok(summary)) => summary,
         (stored, finished) => {
             let error = better_of(stored.err(), finished.err());
-            for (_, writer) in written {
+            for one in written {
                 // What cannot be removed now stays invisible and is removed by the next try or run.
-                let _ = writer.abort().await;
+                let _ = one.writer.abort().await;
             }
             return Err(error);
         }
     };
-    let mut objects = Vec::with_capacity(written.len());
-    for (object, writer) in written {
-        writer.finish().await?;
-        objects.push(object);
+    let mut captured = Captured {
+        objects: Vec::with_capacity(written.len()),
+        sealed: BTreeMap::new(),
+        summary,
+    };
+    for one in written {
+        one.writer.finish().await?;
+        if let Some(sealed) = one.sealed {
+            captured.sealed.insert(one.object.file.clone(), sealed);
+        }
+        captured.objects.push(one.object);
     }
-    Ok((objects, summary))
+    Ok(captured)
 }
 
 /// The error that says more: the tier's own trouble, else what the capture reports, else the broken stream.
-fn better_of(stored: Option<ProviderError>, finished: Option<ProviderError>) -> StepError {
+fn better_of(stored: Option<StepError>, finished: Option<ProviderError>) -> StepError {
     match (stored, finished) {
-        (Some(stored), Some(finished)) if stored.code == "mainstay::stream::source" => {
+        (Some(stored), Some(finished)) if stored.code() == "mainstay::stream::source" => {
             finished.into()
         }
-        (Some(error), _) | (None, Some(error)) => error.into(),
+        (Some(error), _) => error,
+        (None, Some(error)) => error.into(),
         (None, None) => StepError::Panicked,
     }
 }
@@ -188,13 +228,26 @@ async fn store(
     at: &Try<'_>,
     tier: &dyn Tier,
     object: CaptureObject,
-) -> Result<Written, ProviderError> {
+    chain: &KeyChain<'_>,
+) -> Result<Written, StepError> {
     let ending = match object.compression {
         Compression::Zstd => ".zst",
         Compression::Gzip => ".gz",
         Compression::None => "",
     };
-    let file = format!("{}{ending}", object.file_stem);
+    let encrypt_for = match object.readable {
+        true => &[],
+        false => at.step.encrypt_for.as_slice(),
+    };
+    let sealed = if encrypt_for.is_empty() { "" } else { ".enc" };
+    let file = format!("{}{ending}{sealed}", object.file_stem);
+    let (sealing, sealed) = if encrypt_for.is_empty() {
+        (None, None)
+    } else {
+        let point = &at.step.recovery_point;
+        let (sealing, sealed) = chain.seal(encrypt_for, point, &file).await?;
+        (Some(sealing), Some(sealed))
+    };
     let key = stored::key(&at.step.recovery_point, &file)?;
     // The plain size would refuse a tier on which the compressed bytes have room; the tier watches while writing anyway.
     let expected = match object.compression {
@@ -209,7 +262,7 @@ async fn store(
         writer,
         object.compression,
         object.level,
-        None,
+        sealing,
         at.meter.callback(),
     )
     .await?;
@@ -219,14 +272,18 @@ async fn store(
         file,
         content: object.content,
         compression: object.compression,
-        encryption: None,
+        encryption: sealed.as_ref().map(|sealed| sealed.encryption),
         bytes: stored.bytes,
         sha256: stored.sha256,
         crc64nvme: Some(stored.crc64nvme),
         plain_bytes: stored.plain_bytes,
         plain_blake3: stored.plain_blake3,
     };
-    Ok((object, writer))
+    Ok(Written {
+        object,
+        writer,
+        sealed,
+    })
 }
 
 fn compose(
@@ -237,6 +294,7 @@ fn compose(
     summary: CaptureSummary,
 ) -> Result<Manifest, StepError> {
     let (context, step) = (at.context, at.step);
+    let is_encrypted = objects.iter().any(|object| object.encryption.is_some());
     let manifest = Manifest {
         format: manifest::FORMAT.to_owned(),
         id: step.recovery_point.clone(),
@@ -251,7 +309,12 @@ fn compose(
         source: summary.source,
         objects,
         expectations: summary.expectations,
-        recipients: Vec::new(),
+        recipients: step
+            .encrypt_for
+            .iter()
+            .filter(|_| is_encrypted)
+            .map(ToString::to_string)
+            .collect(),
         policy_digest: context.policy_digest.clone(),
         mainstay_version: context.wiring.mainstay_version.clone(),
     };

@@ -8,6 +8,7 @@ pub(crate) mod adopt;
 pub(crate) mod backup;
 pub(crate) mod copying;
 pub(crate) mod error;
+pub(crate) mod key_file;
 pub(crate) mod preconditions;
 pub(crate) mod prune;
 pub(crate) mod repair;

@@ -4,15 +4,17 @@
 //! tier were read and found right: of two damaged copies neither is touched, because a person may still mend one from
 //! the other. What reads back right stays where it is.
 //! Order: if anything must be replaced the manifest goes first, so that the copy is invisible while it is mended; it comes
-//! back last. A crash in between leaves the copy known as damaged or missing, and the next repair goes on.
+//! back last. A crash in between leaves the copy known as damaged or missing, and the next repair goes on. Only a key ring that
+//! is wrong is replaced in place, which is atomic and possible where the data is locked or archived.
 
 use super::{
     Ended, Try,
     copying::{copy_object, write_manifest},
     error::StepError,
+    key_file::ensure_keys,
     upload::{announce, finish, source_manifest},
 };
-use crate::stored::{self, ManifestThere};
+use crate::stored::{self, KeysThere, ManifestThere};
 use model::{ByteCount, CopyState, Manifest, StoredObject};
 use providers::{api::Tier, stream};
 
@@ -53,6 +55,19 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         stored::read_manifest(target, &step.recovery_point).await?,
         ManifestThere::Valid(there, _) if *there == manifest
     );
+    let keys_are_right = matches!(
+        stored::read_keys(target, &manifest).await?,
+        KeysThere::Valid { .. } | KeysThere::NotNeeded
+    );
+    if wrong.is_empty() && manifest_is_right && !keys_are_right {
+        if present.is_some() {
+            mark_damaged(at).await?;
+        }
+        context.catalog.ensure_current(&context.lease).await?;
+        ensure_keys(source, target, &manifest, step.lock, &context.crash).await?;
+        finish(at, &manifest).await?;
+        return Ok(Ended::Done(Some(ByteCount(0))));
+    }
     if wrong.is_empty() && manifest_is_right {
         if present.is_some() {
             return Ok(Ended::AlreadyDone);
@@ -71,16 +86,7 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
     }
     announce(at, &manifest).await?;
     if present.is_some() {
-        // The catalog did not know yet; if this run dies now, the next plan must.
-        context
-            .catalog
-            .set_copy_state(
-                &context.lease,
-                &step.recovery_point,
-                &step.tier,
-                CopyState::Damaged,
-            )
-            .await?;
+        mark_damaged(at).await?;
     }
     context.catalog.ensure_current(&context.lease).await?;
     target
@@ -96,9 +102,21 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         replaced = replaced.saturating_add(object.bytes);
         context.crash.hit("mid-upload");
     }
+    ensure_keys(source, target, &manifest, step.lock, &context.crash).await?;
     write_manifest(target, &manifest, bytes, &context.crash).await?;
     finish(at, &manifest).await?;
     Ok(Ended::Done(Some(replaced)))
+}
+
+/// The catalog did not know yet; if this run dies now, the next plan must.
+async fn mark_damaged(at: &Try<'_>) -> Result<(), StepError> {
+    let (context, step) = (at.context, at.step);
+    let (point, damaged) = (&step.recovery_point, CopyState::Damaged);
+    context
+        .catalog
+        .set_copy_state(&context.lease, point, &step.tier, damaged)
+        .await?;
+    Ok(())
 }
 
 /// Objects that are missing or whose bytes are wrong.

@@ -1,4 +1,4 @@
-//! Copies a recovery point from one tier to another: the objects with their bytes checked on the way, then the manifest verbatim.
+//! Copies a recovery point from one tier to another: the objects with their bytes checked on the way, then the key ring and the manifest verbatim.
 //!
 //! Invariant: the copies of a point are interchangeable, so a target that holds another state under the same id is a conflict,
 //! never overwritten. A crash leaves what `backup` would leave, and is settled in the same way.
@@ -7,6 +7,7 @@ use super::{
     Ended, Try,
     copying::{copy_object, write_manifest},
     error::StepError,
+    key_file::{source_keys, write_keys},
     repair,
 };
 use crate::{
@@ -65,6 +66,10 @@ pub(crate) async fn ensure_uploaded(at: &Try<'_>) -> Result<Ended, StepError> {
     for object in &manifest.objects {
         copy_object(&manifest.id, object, source, target, &at.meter).await?;
         context.crash.hit("mid-upload");
+    }
+    if manifest.is_encrypted() {
+        let keys = source_keys(source, &manifest).await?;
+        write_keys(target, &manifest, keys, step.lock, &context.crash).await?;
     }
     write_manifest(target, &manifest, bytes, &context.crash).await?;
     finish(at, &manifest).await?;

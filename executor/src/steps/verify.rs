@@ -32,12 +32,13 @@ pub(crate) async fn ensure_verified(at: &Try<'_>) -> Result<Ended, StepError> {
         level,
         recorded: recorded.as_ref(),
         database: context.wiring.databases.get(&step.database),
+        keys: &context.wiring.keys,
         scratch: at.scratch,
         meter: &at.meter,
     })
     .await;
     context.crash.hit("before-verification-record");
-    let record = |passed: bool, detail: String| Verification {
+    let record = |level: VerifyLevel, passed: bool, detail: String| Verification {
         recovery_point: step.recovery_point.clone(),
         tier: step.tier.clone(),
         level,
@@ -48,10 +49,10 @@ pub(crate) async fn ensure_verified(at: &Try<'_>) -> Result<Ended, StepError> {
     };
     match result {
         Ok(passed) => {
-            let detail = verification::describe(&passed.checks);
+            let detail = verification::describe(&passed);
             context
                 .catalog
-                .record_verification(&record(true, detail))
+                .record_verification(&record(passed.level, true, detail))
                 .await?;
             Ok(Ended::Done(Some(passed.bytes)))
         }
@@ -59,7 +60,7 @@ pub(crate) async fn ensure_verified(at: &Try<'_>) -> Result<Ended, StepError> {
             if let Some(verdict) = verification::verdict(&error) {
                 context
                     .catalog
-                    .record_verification(&record(false, error.to_string()))
+                    .record_verification(&record(level, false, error.to_string()))
                     .await?;
                 let state = match verdict {
                     verification::Verdict::Damaged => Some(CopyState::Damaged),
