@@ -292,6 +292,7 @@ fn is_the_copys_fault(error: &StepError, before_loading: bool) -> bool {
         StepError::Provider(error) => {
             before_loading
                 || error.code == stored::DAMAGED
+                || error.code == stored::WRONG_KEY
                 // Not damage, but after half a rotation another tier's ring may have another recipient.
                 || error.code == NONE_OPENS
                 || error.code.starts_with("mainstay::tier::")

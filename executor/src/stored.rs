@@ -14,6 +14,9 @@ pub(crate) const EXISTS: &str = "mainstay::tier::exists";
 /// The bytes of a copy are wrong.
 pub(crate) const DAMAGED: &str = "mainstay::copy::damaged";
 
+/// The bytes of a copy are right, and the keys beside them are not theirs.
+pub(crate) const WRONG_KEY: &str = "mainstay::seal::wrong-key";
+
 /// A manifest is a few kilobytes, some megabytes with very many tables; more is no manifest.
 const MANIFEST_LIMIT: usize = 64 << 20;
 

@@ -308,7 +308,8 @@ async fn read_with_engine(
         Err(error) => {
             // Is it the copy, or the program, the server, the tier? The bytes tell.
             check_bytes(copy, manifest, &vec![false; manifest.objects.len()]).await?;
-            if error.code == stored::DAMAGED {
+            // The bytes are right and the keys agree with each other, but not with the bytes.
+            if error.code == stored::DAMAGED || error.code == stored::WRONG_KEY {
                 return Err(StepError::Damaged {
                     point: copy.point.clone(),
                     tier: copy.tier.name().clone(),

@@ -30,15 +30,25 @@ pub(crate) async fn write_keys(
 }
 
 /// Puts the source's ring beside data that is there already, unless a right one is: it may have other recipients than the
-/// source's, if a rotation has come to only one of the two. Says whether anything was written.
+/// source's, if a rotation has come to only one of the two. A `suspect` ring gives way to any other. Says whether anything
+/// was written.
 pub(crate) async fn ensure_keys(
     source: &dyn Tier,
     target: &dyn Tier,
     manifest: &Manifest,
+    suspect: bool,
     lock: Option<LockOrder>,
     crash: &CrashPoints,
 ) -> Result<bool, StepError> {
     match stored::read_keys(target, manifest).await? {
+        KeysThere::Valid { bytes, tag, .. } if suspect => {
+            let good = source_keys(source, manifest).await?;
+            let differs = good != bytes;
+            if differs {
+                replace_keys(target, manifest, good, tag, lock).await?;
+            }
+            Ok(differs)
+        }
         KeysThere::NotNeeded | KeysThere::Valid { .. } => Ok(false),
         KeysThere::Absent => {
             let bytes = source_keys(source, manifest).await?;

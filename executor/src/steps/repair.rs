@@ -14,7 +14,7 @@ use super::{
     key_file::ensure_keys,
     upload::{announce, finish, source_manifest},
 };
-use crate::stored::{self, KeysThere, ManifestThere};
+use crate::stored::{self, ManifestThere};
 use model::{ByteCount, CopyState, Manifest, StoredObject};
 use providers::{api::Tier, stream};
 
@@ -25,6 +25,9 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         return Err(StepError::Unsupported(step.id.to_string()));
     };
     let known = context.known_copy(&step.recovery_point, &step.tier).await?;
+    let was_damaged = known
+        .as_ref()
+        .is_some_and(|copy| copy.state == CopyState::Damaged);
     let present = known.filter(model::Copy::is_present);
     if present
         .as_ref()
@@ -55,21 +58,10 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         stored::read_manifest(target, &step.recovery_point).await?,
         ManifestThere::Valid(there, _) if *there == manifest
     );
-    let keys_are_right = matches!(
-        stored::read_keys(target, &manifest).await?,
-        KeysThere::Valid { .. } | KeysThere::NotNeeded
-    );
-    if wrong.is_empty() && manifest_is_right && !keys_are_right {
-        if present.is_some() {
-            mark_damaged(at).await?;
-        }
-        context.catalog.ensure_current(&context.lease).await?;
-        ensure_keys(source, target, &manifest, step.lock, &context.crash).await?;
-        finish(at, &manifest).await?;
-        return Ok(Ended::Done(Some(ByteCount(0))));
-    }
     if wrong.is_empty() && manifest_is_right {
-        if present.is_some() {
+        // Everything else of a copy that was found damaged is right, so its ring is what does not fit its data.
+        let mended = mend_keys(at, source, target, &manifest, was_damaged).await?;
+        if present.is_some() && !mended {
             return Ok(Ended::AlreadyDone);
         }
         finish(at, &manifest).await?;
@@ -102,10 +94,25 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         replaced = replaced.saturating_add(object.bytes);
         context.crash.hit("mid-upload");
     }
-    ensure_keys(source, target, &manifest, step.lock, &context.crash).await?;
+    let lock = step.lock;
+    ensure_keys(source, target, &manifest, false, lock, &context.crash).await?;
     write_manifest(target, &manifest, bytes, &context.crash).await?;
     finish(at, &manifest).await?;
     Ok(Ended::Done(Some(replaced)))
+}
+
+/// Replaces a key ring that is absent, wrong or `suspect`, in place. Says whether it did.
+async fn mend_keys(
+    at: &Try<'_>,
+    source: &dyn Tier,
+    target: &dyn Tier,
+    manifest: &Manifest,
+    suspect: bool,
+) -> Result<bool, StepError> {
+    let (context, step) = (at.context, at.step);
+    context.catalog.ensure_current(&context.lease).await?;
+    let (lock, crash) = (step.lock, &context.crash);
+    ensure_keys(source, target, manifest, suspect, lock, crash).await
 }
 
 /// The catalog did not know yet; if this run dies now, the next plan must.
