@@ -10,6 +10,7 @@ use super::{
 };
 use model::Digest;
 use proptest::prelude::*;
+use std::fmt::Write;
 
 const MIB: u64 = 1 << 20;
 const ASSOCIATED: &str =
@@ -104,10 +105,12 @@ fn vectors_of_other_implementations_are_reproduced() {
     ] {
         let stored = vector(plain);
         assert_eq!(stored[..HEADER], header().to_bytes());
-        let hex: String = stored[HEADER..]
+        let hex = stored[HEADER..]
             .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+            .fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            });
         assert_eq!(hex, expected);
     }
     for (len, expected) in [
@@ -179,7 +182,13 @@ fn a_flipped_bit_in_header_or_segment_or_end_is_refused_by_number() {
         (1, SEGMENT, 2 * SEGMENT),
         (2, 2 * SEGMENT, stored.len()),
     ] {
-        for at in [start, start + 1, (start + end) / 2, end - TAG, end - 1] {
+        for at in [
+            start,
+            start + 1,
+            usize::midpoint(start, end),
+            end - TAG,
+            end - 1,
+        ] {
             refused(&flip(at), &plain, SealError::Segment(number));
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     api::{ObjectWriter, ProviderError, Result},
     seal::Sealing,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64ct::{Base64, Encoding};
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use model::{ByteCount, Digest, manifest::Compression};
@@ -217,7 +217,7 @@ fn hash(mut chunks: Box<dyn Packed + Send>, out: &mpsc::Sender<Written>) {
                 let _ = out.blocking_send(Written::End(Stored {
                     bytes: sum.bytes,
                     sha256: sum.sha256,
-                    crc64nvme: BASE64_STANDARD.encode(crc.finalize().to_be_bytes()),
+                    crc64nvme: Base64::encode_string(&crc.finalize().to_be_bytes()),
                     plain_bytes: ByteCount(plain.bytes),
                     plain_blake3: plain.blake3,
                 }));

@@ -22,6 +22,7 @@ use model::{
 };
 use serde_json::json;
 use std::{
+    fmt::Write,
     fs,
     io::{Cursor, Read},
     path::PathBuf,
@@ -52,7 +53,10 @@ pub fn sealing(file: &str) -> Sealing {
 
 /// As hex digits.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// No progress.
