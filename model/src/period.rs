@@ -121,6 +121,21 @@ impl Period {
             })
             .map_or(Timestamp::MIN, |zoned| zoned.timestamp())
     }
+
+    /// The instant one period after `at`, by the calendar of `tz`; the latest instant when that is out of range.
+    pub fn after(self, at: Timestamp, tz: &TimeZone) -> Timestamp {
+        let calendar = Span::new()
+            .try_years(self.years)
+            .and_then(|span| span.try_months(self.months))
+            .and_then(|span| span.try_days(self.days));
+        let Ok(calendar) = calendar else {
+            return Timestamp::MAX;
+        };
+        at.to_zoned(tz.clone())
+            .checked_add(SignedDuration::from_secs(self.seconds.cast_signed()))
+            .and_then(|zoned| zoned.checked_add(calendar))
+            .map_or(Timestamp::MAX, |zoned| zoned.timestamp())
+    }
 }
 
 impl fmt::Display for Period {
@@ -218,6 +233,18 @@ mod tests {
                 .before(at, &TimeZone::UTC)
                 .to_string(),
             "2026-02-28T10:00:00Z"
+        );
+    }
+
+    #[test]
+    fn a_month_after_the_31st_is_the_end_of_the_shorter_month() {
+        let at: Timestamp = "2026-01-31T10:00:00Z".parse().unwrap();
+        assert_eq!(
+            Period::parse("1mo2h")
+                .unwrap()
+                .after(at, &TimeZone::UTC)
+                .to_string(),
+            "2026-02-28T12:00:00Z"
         );
     }
 }

@@ -67,6 +67,16 @@ pub enum RetrievalSpeed {
     Bulk,
 }
 
+impl std::fmt::Display for RetrievalSpeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Expedited => "expedited",
+            Self::Standard => "standard",
+            Self::Bulk => "bulk",
+        })
+    }
+}
+
 /// How objects of a tier are locked against deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -4,9 +4,10 @@
 //! §4), not how they are kept: it evaluates no retention and no schedule.
 
 mod deletions;
+mod sealed;
 mod shape;
 
-use model::{Inventory, Plan};
+use model::{Inventory, Plan, tier_facts::TierCapabilities};
 use policy_schema::Policy;
 use std::fmt;
 
@@ -25,8 +26,14 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Everything that is wrong with `plan`, for the policy and inventory that it was made from; empty for a sound plan.
-pub fn check(plan: &Plan, policy: &Policy, inventory: &Inventory) -> Vec<Violation> {
+/// Everything that is wrong with `plan`, for the policy, inventory and capabilities that it was made from; empty for a
+/// sound plan.
+pub fn check(
+    plan: &Plan,
+    policy: &Policy,
+    inventory: &Inventory,
+    capabilities: &TierCapabilities,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut report = |promise: &'static str, by: String| {
         violations.push(Violation { promise, by });
@@ -37,6 +44,9 @@ pub fn check(plan: &Plan, policy: &Policy, inventory: &Inventory) -> Vec<Violati
     deletions::each(plan, policy, inventory, &mut report);
     deletions::what_remains(plan, policy, inventory, &mut report);
     deletions::nothing_is_forgotten(plan, policy, inventory, &mut report);
+    sealed::encryption(plan, policy, &mut report);
+    sealed::archives(plan, capabilities, &mut report);
+    sealed::locks(plan, inventory, capabilities, &mut report);
     violations.sort();
     violations
 }

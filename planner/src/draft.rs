@@ -89,6 +89,12 @@ pub(crate) struct TierDraft {
     pub(crate) makes_candidate: bool,
     /// Points whose copy here is verified in this plan.
     pub(crate) verified_now: BTreeSet<usize>,
+    /// Points whose copy here is thawed in this plan.
+    pub(crate) thawed_now: BTreeSet<usize>,
+    /// Until when retention is certain to keep each point here; empty where nothing is locked for as long as that.
+    pub(crate) kept_until: Vec<Option<Timestamp>>,
+    /// The same of the candidate.
+    pub(crate) candidate_kept_until: Option<Timestamp>,
     /// The verdict on each point that is here; without reasons for all others.
     pub(crate) verdicts: Vec<Verdict>,
     /// The same while unverified points use up nothing: what it keeps is not deleted yet.

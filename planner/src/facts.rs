@@ -4,7 +4,10 @@
 //! Not here: any wish of the policy beyond which tiers a series names.
 
 use crate::{retention::calendar::Moment, world::World};
-use model::{Copy, CopyState, DatabaseName, Keep, PointState, RecoveryPoint, SeriesName, TierName};
+use model::{
+    Copy, CopyState, DatabaseName, Keep, PointState, RecoveryPoint, SeriesName, TierName,
+    tier_facts::{LockRule, ThawOrder},
+};
 use policy_schema::policy::{DatabaseDeclaration, Series};
 use std::collections::HashMap;
 
@@ -53,7 +56,12 @@ pub(crate) struct TierFacts<'a> {
     pub(crate) name: &'a TierName,
     pub(crate) keep: &'a Keep,
     pub(crate) reachable: bool,
+    /// Data here must be thawed before it is read.
     pub(crate) needs_thaw: bool,
+    /// How it would be thawed.
+    pub(crate) thaw: Option<ThawOrder>,
+    /// What locks every copy here.
+    pub(crate) lock: Option<LockRule>,
     /// The copy of each point here, as the points stand.
     pub(crate) copies: Vec<Option<&'a Copy>>,
 }
@@ -72,15 +80,18 @@ impl<'a> SeriesFacts<'a> {
         let tiers = series
             .keep
             .iter()
-            .map(|(name, keep)| TierFacts {
-                name,
-                keep,
-                reachable: !world.unreachable.contains(name),
-                needs_thaw: world
-                    .capabilities
-                    .get(name)
-                    .is_some_and(|capabilities| capabilities.needs_thaw),
-                copies: points.iter().map(|point| point.copy_on(name)).collect(),
+            .map(|(name, keep)| {
+                let can = world.capabilities.get(name);
+                let thaw = can.and_then(|can| can.thaw);
+                TierFacts {
+                    name,
+                    keep,
+                    reachable: !world.unreachable.contains(name),
+                    needs_thaw: thaw.is_some() || can.is_some_and(|can| can.needs_thaw),
+                    thaw,
+                    lock: can.and_then(|can| can.lock),
+                    copies: points.iter().map(|point| point.copy_on(name)).collect(),
+                }
             })
             .collect();
         let points = points

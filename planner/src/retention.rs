@@ -14,6 +14,7 @@
 //! Not here: chains, locks, what else a deletion needs (`rules/prune.rs`).
 
 pub(crate) mod calendar;
+pub(crate) mod kept_until;
 
 use calendar::Moment;
 use jiff::{Timestamp, tz::TimeZone};

@@ -2,12 +2,17 @@
 //!
 //! A due slot is never dropped because no rule wants it (a second manual backup on one day): then the first tier that
 //! can be written takes it, where it stays until a newer one is verified. From there the other tiers that want it
-//! are filled, each only after the source was verified, so that a bad dump is not spread.
+//! are filled, each only after the source was verified, so that a bad dump is not spread. An archive takes it only where no
+//! tier that can be read at once does: nothing could be copied on from there.
 
 use crate::{
     draft::{Draft, Subject, verified},
     facts::SeriesFacts,
-    rules::{copies::is_full, verify::weaker_elsewhere},
+    rules::{
+        copies::is_full,
+        locks,
+        verify::{level_of_new, new_copy},
+    },
     world::World,
 };
 use model::{Action, Reason, ReasonCode, Step};
@@ -36,11 +41,11 @@ pub(super) fn the_candidate_is_made_on_the_first_tier_that_wants_it(
             None => usable.push(index),
         }
     }
-    let wanting = usable
-        .iter()
-        .copied()
-        .find(|index| draft.tiers[*index].wants_candidate);
-    let Some(primary) = wanting.or(usable.first().copied()) else {
+    let best = usable.iter().copied().min_by_key(|index| {
+        let wants = draft.tiers[*index].wants_candidate;
+        (!wants, facts.tiers[*index].needs_thaw, *index)
+    });
+    let Some(primary) = best else {
         if facts.tiers.iter().all(|tier| !tier.reachable) {
             let text =
                 "none of the tiers of the series could be observed, so there is nowhere to put it";
@@ -62,13 +67,20 @@ pub(super) fn the_candidate_is_made_on_the_first_tier_that_wants_it(
     let here = Subject::new(facts, facts.tiers[primary].name, &candidate.id);
     let backup = Step {
         bytes: candidate.bytes,
+        encrypt_for: facts.database.encrypt_with.clone(),
+        lock: locks::of_candidate(world, facts, &draft.tiers[primary], primary),
         method: Some(facts.series.method.clone()),
         requires: vec![here.absent()],
         slot: Some(candidate.slot),
         ..here.step(Action::Backup, reason)
     };
-    let level = facts.series.verify;
-    let proof = here.verify(level, candidate.bytes, new_copy(), Some(backup.id.clone()));
+    let level = level_of_new(facts, primary, true);
+    let proof = here.verify(
+        level,
+        candidate.bytes,
+        new_copy(level),
+        Some(backup.id.clone()),
+    );
     let proved = proof.id.clone();
     draft.output.steps.extend([backup, proof]);
     draft.tiers[primary].makes_candidate = true;
@@ -81,10 +93,22 @@ pub(super) fn the_candidate_is_made_on_the_first_tier_that_wants_it(
             continue;
         }
         let there = Subject::new(facts, tier.name, &candidate.id);
+        if facts.tiers[primary].needs_thaw {
+            draft.output.wait(
+                format!("upload {}@{}", candidate.id, tier.name),
+                ReasonCode::ThawNeeded,
+                format!(
+                    "{} is the only place it could be made on, and must be thawed before it is read: the next plan does it",
+                    facts.tiers[primary].name
+                ),
+            );
+            continue;
+        }
         let upload = Step {
             after: vec![proved.clone()],
             bytes: candidate.bytes,
             from: Some(facts.tiers[primary].name.clone()),
+            lock: locks::of_candidate(world, facts, &draft.tiers[index], index),
             requires: vec![
                 there.absent(),
                 verified(&candidate.id, facts.tiers[primary].name),
@@ -97,20 +121,14 @@ pub(super) fn the_candidate_is_made_on_the_first_tier_that_wants_it(
                 ),
             )
         };
+        let level = level_of_new(facts, index, false);
         let proof = there.verify(
-            weaker_elsewhere(level),
+            level,
             candidate.bytes,
-            new_copy(),
+            new_copy(level),
             Some(upload.id.clone()),
         );
         draft.output.steps.extend([upload, proof]);
         draft.tiers[index].makes_candidate = true;
     }
-}
-
-fn new_copy() -> Reason {
-    Reason::new(
-        ReasonCode::NeverVerified,
-        "a new copy is proved by reading it back",
-    )
 }

@@ -1,16 +1,21 @@
 //! Copies that retention wants and that are not there are uploaded; damaged and lost ones are repaired.
 //!
-//! The source is the best readable copy: verified before unverified, instantly readable before archived, earlier tier
-//! before later. An unverified source is verified first.
+//! The source is the best readable copy: instantly readable before archived, verified before unverified, earlier tier
+//! before later. An unverified source is verified first; an archived one is thawed.
+//! A link of a live chain is not uploaded to an archive: restoring its chain would wait for a thaw of every link.
 
 use crate::{
     draft::{Draft, Subject, verified},
     facts::{PointFacts, SeriesFacts},
     retention::{Dated, Occupy, evaluate_dated},
-    rules::verify::level_on,
+    rules::{
+        locks, thaw,
+        verify::{level_on, new_copy},
+    },
     world::World,
 };
 use model::{Action, ByteCount, CopyState, Reason, ReasonCode, Step, StepId, TierName};
+use std::collections::BTreeSet;
 
 pub(super) fn wanted_copies_are_made_and_repaired(
     world: &World<'_>,
@@ -18,8 +23,10 @@ pub(super) fn wanted_copies_are_made_and_repaired(
     draft: &mut Draft<'_>,
 ) {
     report_lost_points(world, facts, draft);
+    let links = chain_links(facts);
     for tier in 0..facts.tiers.len() {
         let mut waiting = 0_usize;
+        let mut linked = 0_usize;
         // Oldest first, so that parents come before their children.
         for index in (0..facts.points.len()).rev() {
             let state = facts.tiers[tier].copies[index].map(|copy| copy.state);
@@ -28,11 +35,24 @@ pub(super) fn wanted_copies_are_made_and_repaired(
             {
                 continue;
             }
-            if facts.tiers[tier].reachable {
+            if state.is_none() && facts.tiers[tier].needs_thaw && links.contains(&index) {
+                linked += 1;
+            } else if facts.tiers[tier].reachable {
                 make(world, facts, draft, tier, index);
             } else {
                 waiting += 1;
             }
+        }
+        if linked > 0 {
+            draft.output.wait(
+                format!(
+                    "upload {linked} of {}@{}",
+                    facts.name(),
+                    facts.tiers[tier].name
+                ),
+                ReasonCode::ChainNeeded,
+                "links of a live chain stay where they can be read at once; nothing is archived before its chain has ended",
+            );
         }
         if !facts.tiers[tier].reachable {
             let candidate = draft.candidate.is_some() && draft.tiers[tier].wants_candidate;
@@ -88,20 +108,22 @@ fn make(
         );
         return;
     }
+    let kind = if facts.tiers[source].needs_thaw {
+        "an archived"
+    } else {
+        "a readable"
+    };
     let reason = match lost {
         Some(CopyState::Damaged) => Reason::new(
             ReasonCode::CopyDamaged,
             format!(
-                "the copy on {} is damaged; {from} has a readable one",
+                "the copy on {} is damaged; {from} has {kind} one",
                 here.name
             ),
         ),
         Some(_) => Reason::new(
             ReasonCode::CopyMissing,
-            format!(
-                "the copy on {} is gone; {from} has a readable one",
-                here.name
-            ),
+            format!("the copy on {} is gone; {from} has {kind} one", here.name),
         ),
         None => Reason::new(
             ReasonCode::CopyWanted,
@@ -109,9 +131,21 @@ fn make(
         ),
     };
     let mut after = Vec::new();
+    if facts.tiers[source].needs_thaw && facts.tiers[source].thaw.is_none() {
+        draft.output.wait(
+            format!("{action} {id}@{}", here.name),
+            ReasonCode::ThawNeeded,
+            format!(
+                "its only readable copy is archived on {from}, and nothing says how it is thawed"
+            ),
+        );
+        return;
+    }
     if !facts.tiers[source].good(index) {
         after.push(prove_source(facts, draft, source, index));
     }
+    after.extend(thaw::source(facts, draft, source, index));
+    after.sort();
     let subject = Subject::new(facts, here.name, id);
     // Absent comes first: a copy that is whole already means "already done", whatever became of the source.
     let requires = vec![subject.absent(), verified(id, from)];
@@ -120,18 +154,12 @@ fn make(
         after,
         bytes,
         from: Some(from.clone()),
+        lock: locks::of_new_copy(world, facts, &draft.tiers[tier], tier, index),
         requires,
         ..subject.step(action, reason)
     };
-    let proof = subject.verify(
-        level_on(facts, draft, index, tier),
-        bytes,
-        Reason::new(
-            ReasonCode::NeverVerified,
-            "a new copy is proved by reading it back",
-        ),
-        Some(step.id.clone()),
-    );
+    let level = level_on(facts, draft, index, tier);
+    let proof = subject.verify(level, bytes, new_copy(level), Some(step.id.clone()));
     draft.output.steps.extend([step, proof]);
 }
 
@@ -160,13 +188,30 @@ fn prove_source(
     proved
 }
 
+/// Points that are incremental to another, or that another with copies is incremental to.
+fn chain_links(facts: &SeriesFacts<'_>) -> BTreeSet<usize> {
+    let mut links = BTreeSet::new();
+    if facts.tiers.iter().all(|tier| !tier.needs_thaw) {
+        return links;
+    }
+    for (index, point) in facts.points.iter().enumerate() {
+        if point.point.parent.is_some() {
+            links.insert(index);
+            if !point.point.copies.is_empty() {
+                links.extend(facts.parent(index));
+            }
+        }
+    }
+    links
+}
+
 fn best_source(facts: &SeriesFacts<'_>, except: usize, index: usize) -> Option<usize> {
     facts
         .tiers
         .iter()
         .enumerate()
         .filter(|(at, tier)| *at != except && tier.reachable && tier.present(index))
-        .min_by_key(|(at, tier)| (!tier.good(index), tier.needs_thaw, *at))
+        .min_by_key(|(at, tier)| (tier.needs_thaw, !tier.good(index), *at))
         .map(|(at, _)| at)
 }
 

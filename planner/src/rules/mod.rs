@@ -6,10 +6,12 @@ mod adopt;
 mod backup;
 mod copies;
 mod leftovers;
+mod locks;
 mod next;
 pub(crate) mod orphans;
 mod prune;
 mod slots;
+mod thaw;
 mod unreachable;
 mod verdicts;
 mod verify;
@@ -35,6 +37,7 @@ const RULES: &[Rule] = &[
     copies::wanted_copies_are_made_and_repaired,
     verdicts::retention_judges_what_is_there,
     verify::kept_copies_are_proved,
+    locks::what_is_kept_stays_locked,
     prune::what_nothing_keeps_goes_when_it_is_safe,
     next::the_next_slot_is_announced,
 ];

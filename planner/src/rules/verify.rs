@@ -1,8 +1,9 @@
 //! Copies that are to stay but were never verified are verified; the newest point also when it was verified less
 //! thoroughly than the policy asks.
 //!
-//! The policy's level applies to the first tier that holds the point. Further copies need at most `full-read`: restoring
-//! proves the data, and their bytes are proved to be the same.
+//! The policy's level applies to the first tier that holds the point and can be read at once. Further copies need at most
+//! `full-read`: restoring proves the data, and their bytes are proved to be the same. An archived copy is attested: reading
+//! it back would take a thaw and money, for every point and only to look.
 
 use crate::{
     draft::{Draft, Subject},
@@ -57,7 +58,13 @@ pub(super) fn level_on(
     index: usize,
     tier: usize,
 ) -> VerifyLevel {
+    if facts.tiers[tier].needs_thaw {
+        return VerifyLevel::Attested;
+    }
     let holds = |at: usize| {
+        if facts.tiers[at].needs_thaw {
+            return false;
+        }
         let state = facts.tiers[at].copies[index].map(|copy| copy.state);
         matches!(state, Some(CopyState::Present | CopyState::Foreign))
             || draft.tiers[at].made.contains(&index)
@@ -69,7 +76,28 @@ pub(super) fn level_on(
     }
 }
 
+/// How the proof of a copy that was just made is explained.
+pub(super) fn new_copy(level: VerifyLevel) -> Reason {
+    let text = if level == VerifyLevel::Attested {
+        "a new copy in an archive is attested by the store's own checksum; nothing is read back"
+    } else {
+        "a new copy is proved by reading it back"
+    };
+    Reason::new(ReasonCode::NeverVerified, text)
+}
+
+/// The level of a copy that this plan makes; `first` is the one that the others are filled from.
+pub(super) fn level_of_new(facts: &SeriesFacts<'_>, tier: usize, first: bool) -> VerifyLevel {
+    if facts.tiers[tier].needs_thaw {
+        VerifyLevel::Attested
+    } else if first {
+        facts.series.verify
+    } else {
+        weaker_elsewhere(facts.series.verify)
+    }
+}
+
 /// The level of a copy that is not the first.
-pub(super) fn weaker_elsewhere(level: VerifyLevel) -> VerifyLevel {
+fn weaker_elsewhere(level: VerifyLevel) -> VerifyLevel {
     level.min(VerifyLevel::FullRead)
 }

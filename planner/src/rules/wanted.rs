@@ -8,9 +8,14 @@
 use crate::{
     draft::Draft,
     facts::SeriesFacts,
-    retention::{Dated, Occupy, evaluate_dated},
+    retention::{
+        Dated, Occupy, Verdict, evaluate_dated,
+        kept_until::{Ahead, kept_until},
+    },
+    rules::slots::started,
     world::World,
 };
+use jiff::Timestamp;
 
 pub(super) fn each_tier_wants_what_its_retention_keeps(
     world: &World<'_>,
@@ -25,18 +30,32 @@ pub(super) fn each_tier_wants_what_its_retention_keeps(
             &world.policy.timezone,
             Occupy::Complete,
         );
+        let until = until(world, facts, tier, &universe, &verdicts);
+        let mut kept_until = vec![
+            None;
+            if until.is_empty() {
+                0
+            } else {
+                facts.points.len()
+            }
+        ];
         let mut wanted = vec![false; facts.points.len()];
         let mut wants_candidate = false;
+        let mut candidate_kept_until = None;
         let mut member = members.into_iter();
         for (position, verdict) in verdicts.iter().enumerate() {
             if Some(position) == candidate_at {
                 wants_candidate = verdict.is_kept();
+                candidate_kept_until = until.get(position).copied().flatten();
             } else if let Some(index) = member.next() {
                 // A hold keeps what is here; it does not ask for more copies.
                 wanted[index] = verdict
                     .reasons
                     .iter()
                     .any(|why| *why != crate::retention::Why::Held);
+                if let Some(until) = until.get(position) {
+                    kept_until[index] = *until;
+                }
             }
         }
         // A point without its chain is no point. Newest first, so that one walk reaches the whole chain.
@@ -45,12 +64,40 @@ pub(super) fn each_tier_wants_what_its_retention_keeps(
                 && let Some(parent) = facts.parent(index)
             {
                 wanted[parent] = true;
+                if !kept_until.is_empty() {
+                    kept_until[parent] = kept_until[parent].max(kept_until[index]);
+                }
             }
         }
         let draft = &mut draft.tiers[tier];
         draft.wanted = wanted;
         draft.wants_candidate = wants_candidate;
+        draft.kept_until = kept_until;
+        draft.candidate_kept_until = candidate_kept_until;
     }
+}
+
+/// Until when each member is certain to be kept, where copies are locked for as long as that; else nothing.
+fn until(
+    world: &World<'_>,
+    facts: &SeriesFacts<'_>,
+    tier: usize,
+    universe: &[Dated],
+    verdicts: &[Verdict],
+) -> Vec<Option<Timestamp>> {
+    let here = &facts.tiers[tier];
+    if here.lock.is_none_or(|lock| lock.length.is_some()) {
+        return Vec::new();
+    }
+    let zone = &world.policy.timezone;
+    let ahead = Ahead {
+        now: world.now,
+        // A slot whose jitter has not passed is still to come.
+        from: started(world, facts).unwrap_or(world.now),
+        next: &|after| facts.series.schedule.next_after(after, zone),
+        zone,
+    };
+    kept_until(here.keep, universe, verdicts, &ahead)
 }
 
 /// Indices of the members, the members with the candidate in its place, and where the candidate stands.

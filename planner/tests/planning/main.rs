@@ -1,6 +1,10 @@
 //! What the planner promises, tested through its public functions; every plan made here passes `planner::check`.
 
 #[cfg(test)]
+mod archived;
+#[cfg(test)]
+mod locked;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod properties;

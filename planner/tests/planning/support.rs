@@ -1,19 +1,20 @@
 //! Policies and inventories written as a few lines of text, a check around every plan, and a pretend apply.
 //!
 //! Policy: a line `orders/daily "0 2 * * *" nas{daily=7 weekly=4} archive{monthly=12}`, options behind it
-//! (`verify=restore start-within=2h`); settings on lines of their own (`zone Europe/Prague`, `max-prune-count 5`).
+//! (`verify=restore start-within=2h encrypt=prod,offline`); settings on lines of their own (`zone Europe/Prague`, `max-prune-count 5`).
+//! What tiers can do is said by [`capable`]: `archive thaw=bulk,12h`, `vault lock=retention`.
 //! Inventory: a line `orders/daily/20261120T020000Z nas:v archive:u`, where a copy is `v` verified by checksum, `f` by full
-//! read, `r` by restore, `u` unverified, `m` missing, `d` damaged, `x` foreign, and `h` behind it means held,
+//! read, `r` by restore, `a` attested, `u` unverified, `m` missing, `d` damaged, `x` foreign, and `h` behind it means held,
 //! `L<time>` locked; `incomplete` and `parent=<id>` belong to the point.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use mainstay_planner::Options;
 use model::{
-    Action, ByteCount, Copy, CopyState, DatabaseName, Digest, Inventory, Keep, MethodName, Period,
-    Plan, PointState, RecoveryPoint, RecoveryPointId, SeriesName, Step, TierName, Verified,
+    Action, ByteCount, Copy, CopyState, DatabaseName, Digest, Inventory, Keep, KeyName, MethodName,
+    Period, Plan, PointState, RecoveryPoint, RecoveryPointId, SeriesName, Step, TierName, Verified,
     VerifyLevel,
     retention::{Each, KeepCount, KeepRule, Pick, RetentionModel},
-    tier_facts::TierCapabilities,
+    tier_facts::{Capabilities, LockMode, LockRule, RetrievalSpeed, ThawOrder, TierCapabilities},
 };
 use policy_schema::{
     Policy, Schedule,
@@ -145,6 +146,7 @@ fn series_line(policy: &mut Policy, name: &str, rest: &str) {
         },
     };
     let mut objective = Objective::default();
+    let mut encrypt_with = Vec::new();
     let mut rest = rest.trim();
     while !rest.is_empty() {
         if let Some((before, after)) = rest.split_once('{')
@@ -161,6 +163,12 @@ fn series_line(policy: &mut Policy, name: &str, rest: &str) {
         let (key, value) = word.split_once('=').unwrap();
         match key {
             "verify" => new.verify = value.parse().unwrap(),
+            "encrypt" => {
+                encrypt_with = value
+                    .split(',')
+                    .map(|name| KeyName::new(name).unwrap())
+                    .collect();
+            }
             "start-within" => {
                 new.window.start_within = Period::parse(value).unwrap().fixed();
             }
@@ -187,7 +195,7 @@ fn series_line(policy: &mut Policy, name: &str, rest: &str) {
             base: ".".into(),
             labels: BTreeMap::new(),
             objective,
-            encrypt_with: Vec::new(),
+            encrypt_with,
             asserts: Vec::new(),
             series: BTreeMap::new(),
             drills: Vec::new(),
@@ -243,6 +251,7 @@ fn point(id: &str, rest: &str) -> RecoveryPoint {
 fn copy(tier: &str, flags: &str, slot: Timestamp) -> Copy {
     let (flags, locked) = flags.split_once('L').unwrap_or((flags, ""));
     let level = flags.chars().find_map(|flag| match flag {
+        'a' => Some(VerifyLevel::Attested),
         'v' => Some(VerifyLevel::Checksum),
         'f' => Some(VerifyLevel::FullRead),
         'r' => Some(VerifyLevel::Restore),
@@ -278,6 +287,44 @@ pub(crate) fn daily(name: &str, first: &str, days: i64, copies: &str) -> String 
     })
 }
 
+/// One tier a line: `archive thaw=bulk,12h`, `vault lock=30d`, `vault lock=retention`; the mode is compliance.
+pub(crate) fn capable(text: &str) -> TierCapabilities {
+    let mut all = TierCapabilities::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let mut words = line.split_whitespace();
+        let tier = TierName::new(words.next().unwrap()).unwrap();
+        let mut can = Capabilities::PLAIN;
+        for word in words {
+            match word.split_once('=').unwrap() {
+                ("thaw", order) => {
+                    let (speed, typical) = order.split_once(',').unwrap();
+                    let typical = Period::parse(typical).unwrap().fixed().unwrap();
+                    can.needs_thaw = true;
+                    can.thaw = Some(ThawOrder {
+                        speed: match speed {
+                            "expedited" => RetrievalSpeed::Expedited,
+                            "standard" => RetrievalSpeed::Standard,
+                            _ => RetrievalSpeed::Bulk,
+                        },
+                        days: 3,
+                        typical_seconds: typical.as_secs().unsigned_abs(),
+                    });
+                }
+                ("lock", length) => {
+                    can.object_lock = true;
+                    can.lock = Some(LockRule {
+                        mode: LockMode::Compliance,
+                        length: (length != "retention").then(|| Period::parse(length).unwrap()),
+                    });
+                }
+                (other, _) => panic!("`{other}` is nothing that a tier can do"),
+            }
+        }
+        all.insert(tier, can);
+    }
+    all
+}
+
 /// Plans and checks the plan: the one way to make a plan in a test.
 pub(crate) fn plan_with(
     policy: &Policy,
@@ -285,14 +332,19 @@ pub(crate) fn plan_with(
     now: &str,
     options: &Options,
 ) -> Plan {
-    let plan = mainstay_planner::plan(
-        policy,
-        inventory,
-        &TierCapabilities::new(),
-        at(now),
-        options,
-    );
-    let violations = mainstay_planner::check(&plan, policy, inventory);
+    plan_on(policy, inventory, &TierCapabilities::new(), now, options)
+}
+
+/// The same with tiers that can do something.
+pub(crate) fn plan_on(
+    policy: &Policy,
+    inventory: &Inventory,
+    capabilities: &TierCapabilities,
+    now: &str,
+    options: &Options,
+) -> Plan {
+    let plan = mainstay_planner::plan(policy, inventory, capabilities, at(now), options);
+    let violations = mainstay_planner::check(&plan, policy, inventory, capabilities);
     assert!(violations.is_empty(), "{violations:#?}\n{}", show(&plan));
     plan
 }
@@ -311,6 +363,13 @@ pub(crate) fn show(plan: &Plan) -> String {
         }
         if let Some(from) = &step.from {
             let _ = write!(text, " from {from}");
+        }
+        if let Some(lock) = &step.lock {
+            let _ = write!(text, " locked until {}", lock.until);
+        }
+        if !step.encrypt_for.is_empty() {
+            let keys: Vec<&str> = step.encrypt_for.iter().map(KeyName::as_str).collect();
+            let _ = write!(text, " encrypted for {}", keys.join(", "));
         }
         if step.needs_approval {
             let _ = write!(text, " NEEDS APPROVAL");
@@ -416,6 +475,7 @@ pub(crate) fn apply_to(inventory: &mut Inventory, plan: &Plan) {
 
 fn new_copy(step: &Step, now: Timestamp) -> Copy {
     Copy {
+        locked_until: step.lock.map(|lock| lock.until),
         stored_at: now,
         ..copy(step.tier.as_str(), "u", now)
     }

@@ -1,0 +1,203 @@
+//! Until when a point is certain to be kept: how long its copy may be locked without ever being in the way of retention.
+//!
+//! "Certain" means: points go on arriving as scheduled, no faster, and the rule stays as it is. Every rule that keeps a point
+//! gives a time; the latest of them counts, because rules are OR-ed:
+//! - a count of `n` units is used up when `n - newer units` further units get a point: the first instant of the last of
+//!   those units; with `last = n`, the slot itself;
+//! - a window ends its length after the point, because it is measured back from a newest point that cannot come earlier;
+//! - what has no end is certain for a year, and for a year again in a later plan;
+//! - whatever is kept stays at least until the next slot: without a new point no verdict changes.
+//!
+//! A unit whose point may still be replaced promises nothing: with `pick = "last"` one that is not over; with either,
+//! one in which an unverified point stands where the representative would be.
+//! Not here: chains (`rules/wanted.rs`), what is locked (`rules/locks.rs`).
+
+use super::{Dated, Verdict, Why, calendar::Moment};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use model::{
+    Keep, Period,
+    retention::{Each, KeepCount, KeepRule, Pick},
+};
+use std::collections::BTreeMap;
+
+/// How far ahead something without an end is certain.
+const A_YEAR: Period = Period {
+    years: 1,
+    months: 0,
+    days: 0,
+    seconds: 0,
+};
+
+/// Further units than this are not walked; what is certain up to there is certain.
+const MOST_UNITS: u32 = 10_000;
+
+/// What is still to come.
+pub(crate) struct Ahead<'a> {
+    pub(crate) now: Timestamp,
+    /// Slots after this one may still get a point.
+    pub(crate) from: Timestamp,
+    /// The first slot after a time.
+    pub(crate) next: &'a dyn Fn(Timestamp) -> Option<Timestamp>,
+    pub(crate) zone: &'a TimeZone,
+}
+
+/// For each of `points` (newest first) with its verdict under `Occupy::Complete`; `None` when nothing is certain.
+pub(crate) fn kept_until(
+    keep: &Keep,
+    points: &[Dated],
+    verdicts: &[Verdict],
+    ahead: &Ahead<'_>,
+) -> Vec<Option<Timestamp>> {
+    let Some(newest) = points.first() else {
+        return Vec::new();
+    };
+    let mut coming = Coming {
+        ahead,
+        newest: newest.moment,
+        from: newest.moment.at.max(ahead.from),
+        walks: BTreeMap::new(),
+    };
+    let a_year = A_YEAR.after(ahead.now, ahead.zone);
+    let next_slot = (ahead.next)(coming.from).unwrap_or(a_year);
+    let today = Moment::new(ahead.now, ahead.zone);
+    let next_moment = Moment::new(next_slot, ahead.zone);
+    let mut until: Vec<Option<Timestamp>> = verdicts
+        .iter()
+        .enumerate()
+        .map(|(index, verdict)| {
+            let ruled = verdict.reasons.iter().any(|why| *why != Why::Held);
+            (ruled || index == 0).then_some(next_slot)
+        })
+        .collect();
+    let ranks: BTreeMap<Each, Vec<u32>> = keep
+        .rules
+        .iter()
+        .map(|rule| (rule.each, ranks(points, rule.each)))
+        .collect();
+    for (index, verdict) in verdicts.iter().enumerate() {
+        for why in &verdict.reasons {
+            let certain = match *why {
+                Why::Held => None,
+                Why::Forever => Some(a_year),
+                Why::Rule { rule, oldest, .. } => {
+                    let open = !oldest
+                        && (keep.pick == Pick::Last
+                            && (same_unit(rule.each, &points[index].moment, &today)
+                                || same_unit(rule.each, &points[index].moment, &next_moment))
+                            || rivalled(keep.pick, rule.each, points, index));
+                    if open {
+                        None
+                    } else {
+                        let rank = ranks[&rule.each][index] + u32::from(oldest);
+                        by_rule(rule, rank, points[index].moment.at, a_year, &mut coming)
+                    }
+                }
+            };
+            until[index] = until[index].max(certain);
+        }
+    }
+    until
+}
+
+/// How many units are used up by each point and those newer, its own included.
+fn ranks(points: &[Dated], each: Each) -> Vec<u32> {
+    let mut rank = 0;
+    (0..points.len())
+        .map(|index| {
+            let same =
+                index > 0 && same_unit(each, &points[index].moment, &points[index - 1].moment);
+            rank += u32::from(!same);
+            rank
+        })
+        .collect()
+}
+
+fn same_unit(each: Each, a: &Moment, b: &Moment) -> bool {
+    a.key(each).is_some_and(|key| b.key(each) == Some(key))
+}
+
+/// Whether a point of the same unit would stand for it if it were verified.
+fn rivalled(pick: Pick, each: Each, points: &[Dated], index: usize) -> bool {
+    let rival = match pick {
+        Pick::First => points.get(index + 1),
+        Pick::Last => index.checked_sub(1).map(|newer| &points[newer]),
+    };
+    rival.is_some_and(|rival| same_unit(each, &points[index].moment, &rival.moment))
+}
+
+fn by_rule(
+    rule: KeepRule,
+    rank: u32,
+    at: Timestamp,
+    a_year: Timestamp,
+    coming: &mut Coming<'_>,
+) -> Option<Timestamp> {
+    match rule.count {
+        KeepCount::All => Some(a_year),
+        KeepCount::Window(period) => Some(end_of_window(period, at, coming.ahead.zone)),
+        KeepCount::Count(n) => {
+            coming.unit(rule.each, n.saturating_add(1).checked_sub(rank)?, a_year)
+        }
+    }
+}
+
+/// The last instant of which the window, measured back, still holds `at`.
+fn end_of_window(period: Period, at: Timestamp, zone: &TimeZone) -> Timestamp {
+    let mut end = period.after(at, zone);
+    // Going there and back by the calendar may differ by the hours of a change of clocks.
+    for _ in 0..4 {
+        if period.before(end, zone) <= at {
+            break;
+        }
+        end = end
+            .checked_sub(SignedDuration::from_hours(1))
+            .unwrap_or(Timestamp::MIN);
+    }
+    end
+}
+
+/// The units that will get a point, walked once for all points.
+struct Coming<'a> {
+    ahead: &'a Ahead<'a>,
+    newest: Moment,
+    from: Timestamp,
+    walks: BTreeMap<Each, Walk>,
+}
+
+/// The first instants of the units found so far, and where the walk stands.
+struct Walk {
+    starts: Vec<Timestamp>,
+    last: Moment,
+    after: Timestamp,
+}
+
+impl Coming<'_> {
+    /// When the `count`-th further unit may get its point at the earliest.
+    fn unit(&mut self, each: Each, count: u32, a_year: Timestamp) -> Option<Timestamp> {
+        let wanted = usize::try_from(count.min(MOST_UNITS)).ok()?;
+        let Ahead { next, zone, .. } = *self.ahead;
+        let walk = self.walks.entry(each).or_insert(Walk {
+            starts: Vec::new(),
+            last: self.newest,
+            after: self.from,
+        });
+        while walk.starts.len() < wanted {
+            let Some(slot) = next(walk.after) else {
+                // Nothing will ever take its place.
+                return Some(a_year);
+            };
+            let moment = Moment::new(slot, zone);
+            walk.after = slot;
+            if !same_unit(each, &moment, &walk.last) {
+                walk.starts.push(moment.unit_start(each, zone));
+                walk.last = moment;
+            }
+            // Straight to the end of the unit: an hourly schedule has thousands of slots in a year.
+            let end = moment.unit_end(each, zone);
+            if let Ok(before) = end.checked_sub(SignedDuration::from_secs(1)) {
+                walk.after = walk.after.max(before);
+            }
+        }
+        wanted.checked_sub(1).map(|index| walk.starts[index])
+    }
+}

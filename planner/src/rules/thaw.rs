@@ -1,0 +1,64 @@
+//! An archived copy that must be read is thawed first.
+//!
+//! One step for each copy, however many read it. It stands in every plan until what needs it is done: an archive takes hours,
+//! so one apply orders the thaw and ends, and a later one finds the copy readable and goes on.
+//! Not here: that nothing is thawed only to be looked at (`verify.rs`).
+
+use crate::{
+    draft::{Draft, Subject},
+    facts::SeriesFacts,
+};
+use jiff::SignedDuration;
+use model::{Action, Reason, ReasonCode, Step, StepId, tier_facts::ThawOrder};
+
+/// The step that makes the copy at `source` readable; `None` where it can be read at once.
+pub(super) fn source(
+    facts: &SeriesFacts<'_>,
+    draft: &mut Draft<'_>,
+    source: usize,
+    index: usize,
+) -> Option<StepId> {
+    let tier = &facts.tiers[source];
+    let order = tier.thaw?;
+    let id = &facts.points[index].point.id;
+    let subject = Subject::new(facts, tier.name, id);
+    let thaw = StepId::new(Action::Thaw, id, tier.name);
+    if !draft.tiers[source].thawed_now.insert(index) {
+        return Some(thaw);
+    }
+    // What is unproved is attested before a thaw is paid for.
+    let after = if draft.tiers[source].verified_now.contains(&index) {
+        vec![StepId::new(Action::Verify, id, tier.name)]
+    } else {
+        Vec::new()
+    };
+    draft.output.steps.push(Step {
+        after,
+        bytes: tier.copies[index].map(|copy| copy.bytes),
+        requires: vec![subject.present()],
+        thaw: Some(order),
+        ..subject.step(
+            Action::Thaw,
+            Reason::new(
+                ReasonCode::ThawNeeded,
+                format!(
+                    "the only copy left is archived on {}: thawing typically takes {}; `{}`",
+                    tier.name,
+                    typical(order),
+                    order.speed
+                ),
+            ),
+        )
+    });
+    Some(thaw)
+}
+
+/// `12 h`, `5 min`.
+fn typical(order: ThawOrder) -> String {
+    let time = SignedDuration::from_secs(order.typical_seconds.cast_signed());
+    if time.as_hours() > 0 {
+        format!("{} h", time.as_hours())
+    } else {
+        format!("{} min", time.as_mins().max(1))
+    }
+}
