@@ -221,6 +221,27 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// What a failed call says about its cause: the answer's code and words, or what came before an answer. Never a request, which
+/// may hold secrets, and never the body of an answer.
+pub(crate) fn cause<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    if let (Some(code), words) = (error.code(), error.message()) {
+        return words.map_or_else(|| code.to_owned(), |words| format!("{code}: {words}"));
+    }
+    let mut parts: Vec<String> = Vec::new();
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if parts.last() != Some(&text) {
+            parts.push(text);
+        }
+        next = error.source();
+    }
+    parts.join(": ")
+}
+
 /// Why a call failed, as far as it matters what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AwsFault {

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod aws;
 pub mod engines;
+pub mod keys;
 pub mod process;
 pub mod registry;
 pub mod seal;

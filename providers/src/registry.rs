@@ -72,7 +72,11 @@ pub fn tiers() -> Vec<TierEntry> {
 
 /// All kinds of keys.
 pub fn keys() -> Vec<KeyEntry> {
-    vec![]
+    vec![
+        crate::keys::local::entry(),
+        crate::keys::aws_kms::entry(),
+        crate::keys::certificate::entry(),
+    ]
 }
 
 /// Builds a declared key.

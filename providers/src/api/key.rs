@@ -42,12 +42,14 @@ impl KeyContext {
 /// What a look at a key gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFacts {
-    /// Which key it really is; compared with [`WrappedKey::key_id`].
+    /// Which key it really is; compared with [`WrappedKey::key_id`]. Empty when that cannot be told (a missing key).
     pub key_id: String,
     /// Whether it can be used.
     pub state: KeyState,
     /// Whether it can open what it wraps here (a recovery certificate without its private key cannot).
     pub opens: bool,
+    /// Until when it says of itself that it may be used: the end of a certificate. After it, what it wraps can still be opened.
+    pub valid_until: Option<Timestamp>,
     /// More, for people: path, alias, subject, end of validity. Never a secret.
     pub detail: String,
 }
