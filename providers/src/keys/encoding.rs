@@ -1,6 +1,6 @@
 //! Bytes as text: hex in key files, wiped because it may be key material; base64 in key rings, where everything is wrapped.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64ct::{Base64, Encoding as _};
 use zeroize::Zeroizing;
 
 /// Lower-case hex.
@@ -35,12 +35,12 @@ pub(super) fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 
 /// Base64 with padding.
 pub(super) fn base64(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes)
+    Base64::encode_string(bytes)
 }
 
 /// The bytes of a base64 text; `None` when it is none, or not in its only right form.
 pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
-    STANDARD.decode(text).ok()
+    Base64::decode_vec(text).ok()
 }
 
 #[cfg(test)]
