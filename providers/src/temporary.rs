@@ -52,14 +52,17 @@ impl Temporary {
     }
 
     /// Gives it a name in the same folder, replacing what is there.
-    pub(crate) fn rename_over(&mut self, name: &str) -> rustix::io::Result<()> {
+    pub(crate) fn rename_over(&mut self, name: impl rustix::path::Arg) -> rustix::io::Result<()> {
         rustix::fs::renameat(&self.folder, self.name.as_str(), &self.folder, name)?;
         self.renamed = true;
         Ok(())
     }
 
     /// Gives it its final name in the same folder; `EXIST` when that name is taken. `NOSYS` when the file system has no way.
-    pub(crate) fn rename_to(&mut self, name: &str) -> rustix::io::Result<()> {
+    pub(crate) fn rename_to(
+        &mut self,
+        name: impl rustix::path::Arg + Copy,
+    ) -> rustix::io::Result<()> {
         let renamed = rustix::fs::renameat_with(
             &self.folder,
             self.name.as_str(),
@@ -78,7 +81,7 @@ impl Temporary {
     }
 
     /// The older way: a second name, which never replaces either; the temporary name is removed when `self` is dropped.
-    fn link_to(&mut self, name: &str) -> rustix::io::Result<()> {
+    fn link_to(&mut self, name: impl rustix::path::Arg) -> rustix::io::Result<()> {
         let linked = rustix::fs::linkat(
             &self.folder,
             self.name.as_str(),

@@ -1,4 +1,5 @@
 //! Engines: one folder each, with the same file names. Known to the outside through `registry` only.
 
+pub mod files;
 pub mod postgres;
 pub mod sqlite;
