@@ -218,7 +218,7 @@ async fn the_readable_copy_holds_no_secret_and_is_told_apart() {
     let home = home();
     let engine = engine(
         &home,
-        json!({"paths": ["conf"], "encrypt-fields": ["host"]}),
+        &json!({"paths": ["conf"], "encrypt-fields": ["host"]}),
     );
     let point = capture(&engine).await.unwrap();
     let roles: Vec<(&str, bool)> = point
@@ -378,7 +378,7 @@ async fn a_path_that_is_gone_fails_the_backup() {
     // Named twice is fine.
     capture(&engine(
         &home,
-        json!({"paths": ["conf", "conf/*.yaml", "conf/app.yaml"]}),
+        &json!({"paths": ["conf", "conf/*.yaml", "conf/app.yaml"]}),
     ))
     .await
     .unwrap();
