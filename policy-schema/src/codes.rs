@@ -5,6 +5,10 @@
 /// Every code of this crate with what it means, in one line.
 pub const CODES: &[(&str, &str)] = &[
     (
+        "policy::archive-only",
+        "what is kept only in an archive must be thawed before it can be read",
+    ),
+    (
         "policy::bad-anchor",
         "the anchor of an interval is no instant",
     ),
@@ -25,6 +29,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("policy::bad-schedule", "a cron schedule cannot be read"),
     ("policy::bad-size", "a size cannot be read"),
     ("policy::declared-twice", "the same name is declared twice"),
+    (
+        "policy::early-deletion",
+        "points are deleted before the time that they are paid for is over",
+    ),
     ("policy::empty-keep", "a series keeps nothing"),
     (
         "policy::inheritance-cycle",
@@ -38,7 +46,15 @@ pub const CODES: &[(&str, &str)] = &[
         "policy::keep-never-holds",
         "a keep rule can never hold a point",
     ),
+    (
+        "policy::lock-outlasts-retention",
+        "objects stay locked longer than anything is kept",
+    ),
     ("policy::missing-key", "a key that is needed is not there"),
+    (
+        "policy::mixed-environments",
+        "one key is shared by different environments",
+    ),
     (
         "policy::month-in-duration",
         "months and years have no fixed length here",
@@ -55,10 +71,18 @@ pub const CODES: &[(&str, &str)] = &[
         "policy::objective-order",
         "a target is larger than its maximum",
     ),
+    (
+        "policy::one-recipient",
+        "data is encrypted for one key only",
+    ),
     ("policy::out-of-range", "a number is too small or too large"),
     (
         "policy::password-in-policy",
         "a password or another secret is written in the policy",
+    ),
+    (
+        "policy::plain-off-machine",
+        "unencrypted data leaves this machine",
     ),
     (
         "policy::reserved-name",
@@ -72,6 +96,7 @@ pub const CODES: &[(&str, &str)] = &[
         "policy::rpo-target-not-met",
         "no schedule meets the target of the largest loss",
     ),
+    ("policy::same-key", "two names are the same key"),
     ("policy::same-place", "two tiers are the same place"),
     ("policy::six-fields", "a schedule has a field for seconds"),
     ("policy::syntax", "the file is not TOML"),
@@ -95,6 +120,10 @@ pub const CODES: &[(&str, &str)] = &[
         "a value is not one of those allowed",
     ),
     ("policy::unreadable", "a policy file cannot be read"),
+    (
+        "policy::unused-key",
+        "nothing is encrypted for a declared key",
+    ),
     (
         "policy::version-missing",
         "no file says which version of the language it is",

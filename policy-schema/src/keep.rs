@@ -110,7 +110,7 @@ fn rules(written: &WrittenKeep) -> Keep {
 }
 
 /// The keys under which a rule may be written.
-fn rule_node<'a>(node: &'a Node, rule: &KeepRule) -> Option<(String, &'a Node)> {
+pub(crate) fn rule_node<'a>(node: &'a Node, rule: &KeepRule) -> Option<(String, &'a Node)> {
     let key = rule.each.count_key();
     let within = if rule.each == Each::Point {
         "within".to_owned()

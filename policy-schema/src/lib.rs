@@ -4,6 +4,7 @@
 //! inheritance (`inherit`), meaning (`meaning`, `database`, `series`, `keep`, `objective`).
 //! Not here: drawing findings on a screen, resolving secrets, anything that asks the clock.
 
+mod archives;
 mod bandwidth;
 mod codes;
 mod database;
@@ -13,11 +14,13 @@ mod files;
 mod format;
 mod inherit;
 mod keep;
+mod lifetimes;
 mod load;
 mod meaning;
 mod objective;
 pub mod policy;
 pub mod providers;
+mod recipients;
 mod report;
 mod resolved;
 pub mod schedule;

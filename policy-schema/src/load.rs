@@ -4,12 +4,14 @@
 //! an error; the same sources give the same findings in the same order.
 
 use crate::{
+    archives::check_archives,
     database::DatabaseReader,
     files::{self, Files, Source},
     inherit::Inheritance,
     meaning,
     policy::Policy,
     providers::ProviderKinds,
+    recipients::{Whole, check_recipients},
     report::{Draft, Report},
     resolved, secrets,
     sections::Sections,
@@ -209,6 +211,15 @@ pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
         }
         merged.insert(name.clone(), node);
     }
+    let whole = Whole {
+        sections: &sections,
+        kinds,
+        keys: &keys,
+        databases: &databases,
+        merged: &merged,
+    };
+    check_recipients(&mut report, &whole);
+    check_archives(&mut report, &whole, &tiers, &timezone);
     let findings = report.finish();
     let failed = findings
         .iter()

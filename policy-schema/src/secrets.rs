@@ -37,10 +37,24 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
     })
 }
 
+/// Whether what stands under this key is a secret, or a table of references to secrets.
+fn holds_references(key: &str) -> bool {
+    let plain = key.to_ascii_lowercase().replace('_', "-");
+    is_secret_key(key) || matches!(plain.as_str(), "credentials" | "private-key")
+}
+
+/// Whether the keys of the table at this place are names that people chose, and say nothing about what they hold.
+fn holds_names(at: At<'_>) -> bool {
+    matches!(
+        at.to_string().as_str(),
+        "tier" | "key" | "profile" | "database"
+    ) || at.last_key() == "keep"
+}
+
 /// Whether a parameter of a URL or of a program holds a secret; names of others follow no style, so any ending counts.
 fn is_secret_parameter(name: &str) -> bool {
     let name = decoded(name).to_ascii_lowercase().replace('_', "-");
-    SECRET_WORDS.iter().any(|word| name.ends_with(word))
+    SECRET_WORDS.iter().any(|word| name.ends_with(word)) || holds_references(&name)
 }
 
 /// A name without its percent-encoding; what is no encoding stays.
@@ -78,18 +92,8 @@ pub(crate) fn check(
         Value::Table(table) => {
             for entry in &table.entries {
                 let here = at.key(&entry.key);
-                if entry.node.text().is_some_and(|text| !text.is_empty())
-                    && is_secret_key(&entry.key)
-                {
-                    let place = entry.node.place;
-                    masked.push((place.file, place.start as usize..place.end as usize));
-                    let draft = Draft::error(
-                        "policy::password-in-policy",
-                        format!("`{here}` is a secret written in the policy"),
-                    )
-                    .at(place, "secrets do not belong in a policy")
-                    .help(REFER);
-                    report.reject(place, draft);
+                if holds_references(&entry.key) && !holds_names(at) {
+                    check_references(report, &entry.node, here, masked);
                 } else if entry.key == "command" {
                     check_command(report, &entry.node, here, masked);
                 } else {
@@ -121,6 +125,47 @@ pub(crate) fn check(
             }
         }
         _ => {}
+    }
+}
+
+/// Reports what is written where only references to secrets belong: the value itself, or one in a table that misses the words
+/// `env`, `file` and `command`, or has tables of references in it.
+fn check_references(
+    report: &mut Report<'_>,
+    node: &Node,
+    at: At<'_>,
+    masked: &mut Vec<(u32, Range<usize>)>,
+) {
+    match &node.value {
+        Value::Table(table) => {
+            for entry in &table.entries {
+                let here = at.key(&entry.key);
+                match entry.key.as_str() {
+                    "command" => check_command(report, &entry.node, here, masked),
+                    "env" | "file" => check(report, &entry.node, here, masked),
+                    _ => check_references(report, &entry.node, here, masked),
+                }
+            }
+        }
+        Value::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                check_references(report, item, at.item(index), masked);
+            }
+        }
+        Value::Boolean(_) => {}
+        Value::Text(text) if text.is_empty() => {}
+        // A number may be a secret as well.
+        Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Date(_) => {
+            let place = node.place;
+            masked.push((place.file, place.start as usize..place.end as usize));
+            let draft = Draft::error(
+                "policy::password-in-policy",
+                format!("`{at}` is a secret written in the policy"),
+            )
+            .at(place, "secrets do not belong in a policy")
+            .help(REFER);
+            report.reject(place, draft);
+        }
     }
 }
 
@@ -213,6 +258,7 @@ pub(crate) fn passwords(text: &str) -> Vec<Range<usize>> {
             found.push(start + colon + 1..start + at);
         }
     }
+    found.extend(private_keys(text));
     for (before, name, start) in assignments(text) {
         let secret = match before {
             Some('?' | '&' | ';' | '#') => is_secret_parameter(name),
@@ -243,6 +289,22 @@ pub(crate) fn passwords(text: &str) -> Vec<Range<usize>> {
     }
     found.sort_by_key(|range| range.start);
     joined(found)
+}
+
+/// The bytes of every private key in PEM (RFC 7468) of a text, with the lines around it; of one without an end, the rest.
+fn private_keys(text: &str) -> impl Iterator<Item = Range<usize>> {
+    text.match_indices("-----BEGIN ")
+        .filter_map(move |(start, _)| {
+            let label_end = start + text[start..].find("KEY-----")? + "KEY-----".len();
+            let label = &text[start..label_end];
+            if !label.ends_with("PRIVATE KEY-----") || label.contains('\n') {
+                return None;
+            }
+            let end = text[label_end..]
+                .find("KEY-----")
+                .map_or(text.len(), |end| label_end + end + "KEY-----".len());
+            Some(start..end)
+        })
 }
 
 /// Sorted ranges, those that overlap as one: whoever replaces them must not cut into another.

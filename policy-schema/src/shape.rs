@@ -56,6 +56,11 @@ impl<'a> At<'a> {
 }
 
 impl At<'_> {
+    /// The last key of the path; of an item of a list, nothing.
+    pub(crate) fn last_key(&self) -> &str {
+        self.key
+    }
+
     fn is_top(&self) -> bool {
         self.parent.is_none() && self.key.is_empty()
     }
@@ -386,24 +391,12 @@ pub(crate) fn unknown_value(
     } else {
         format!(" `{text}`")
     };
-    let (label, help) = if allowed.is_empty() {
-        // Only keys have no kind yet; a policy that asks for encryption is refused, never carried out without.
-        (
-            "this version knows none",
-            "encryption is not available in this version: remove the key and `encrypt-with`, or wait for it"
-                .to_owned(),
-        )
-    } else {
-        (
-            "not one of the allowed values",
-            near_or_all(text, allowed, "allowed values"),
-        )
-    };
+    let help = near_or_all(text, allowed, "allowed values");
     let draft = Draft::error(
         "policy::unknown-value",
         format!("`{at}` has the unknown value{shown}"),
     )
-    .at(node.place, label)
+    .at(node.place, "not one of the allowed values")
     .help(help);
     report.reject(node.place, draft);
 }

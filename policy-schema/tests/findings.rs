@@ -18,10 +18,13 @@ path = "archive"
 [key.prod]
 kind = "local"
 path = "prod.key"
+[key.offline]
+kind = "certificate"
+path = "offline.pem"
 [defaults]
 labels = { team = "db" }
 [profile.critical]
-encrypt-with = ["prod"]
+encrypt-with = ["prod", "offline"]
 objective = { rpo = "25h", rto = { target = "1h", maximum = "4h" } }
 [[profile.critical.series]]
 name = "daily"

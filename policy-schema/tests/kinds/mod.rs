@@ -10,7 +10,10 @@ use mainstay_policy_schema::{
     Loaded, ProviderKinds, Source, load,
     providers::{EngineKind, KeyKind, TierKind},
 };
-use model::{Capabilities, MethodName, Severity, TableFinding};
+use model::{
+    Capabilities, LockMode, LockRule, MethodName, Period, RetrievalSpeed, Severity, TableFinding,
+    ThawOrder,
+};
 use serde_json::{Value, json};
 use std::{
     fmt::Write as _,
@@ -39,8 +42,38 @@ fn path_place(table: &Value, base: &Path) -> Option<String> {
     Some(base.join(table["path"].as_str()?).display().to_string())
 }
 
-fn no_place(_: &Value, _: &Path) -> Option<String> {
-    None
+/// As the real one tells, for the classes and locks that tests write.
+fn s3_capabilities(table: &Value, _: &Path) -> Capabilities {
+    let (minimum_storage_days, hours) = match table["storage-class"].as_str() {
+        Some("standard-ia") => (30, 0),
+        Some("glacier") => (90, 5),
+        Some("deep-archive") => (180, 48),
+        _ => (0, 0),
+    };
+    let thaw = (hours > 0).then_some(ThawOrder {
+        speed: RetrievalSpeed::Bulk,
+        days: 7,
+        typical_seconds: hours * 3_600,
+    });
+    let lock = &table["object-lock"];
+    let mode = match lock["mode"].as_str() {
+        Some("governance") => Some(LockMode::Governance),
+        Some("compliance") => Some(LockMode::Compliance),
+        _ => None,
+    };
+    Capabilities {
+        minimum_storage_days,
+        thaw,
+        needs_thaw: thaw.is_some(),
+        object_lock: mode.is_some(),
+        lock: mode.map(|mode| LockRule {
+            mode,
+            length: lock["for"]
+                .as_str()
+                .and_then(|text| Period::parse(text).ok()),
+        }),
+        ..Capabilities::PLAIN
+    }
 }
 
 fn method(name: &str) -> MethodName {
@@ -105,19 +138,69 @@ pub fn kinds() -> ProviderKinds {
         on_this_machine: true,
         capabilities: |_, _| Capabilities::PLAIN,
     };
-    let local = KeyKind {
-        schema: json!({"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}),
+    let s3 = TierKind {
+        schema: json!({
+            "type": "object",
+            "properties": {
+                "bucket": {"type": "string"},
+                "storage-class": {"type": "string", "enum": ["standard", "standard-ia", "glacier", "deep-archive"]},
+                "object-lock": {
+                    "type": "object",
+                    "properties": {
+                        "mode": {"type": "string", "enum": ["governance", "compliance"]},
+                        "for": {"type": "string"}
+                    },
+                    "required": ["mode", "for"],
+                    "additionalProperties": false
+                },
+                "credentials": {
+                    "type": "object",
+                    "properties": {
+                        "access-key-id": {"$ref": "#/$defs/SecretRef"},
+                        "secret-access-key": {"$ref": "#/$defs/SecretRef"}
+                    },
+                    "additionalProperties": false
+                }
+            },
+            "required": ["bucket"],
+            "additionalProperties": false,
+            "$defs": {"SecretRef": secret}
+        }),
         check: fine,
-        place: no_place,
+        place: |table, _| Some(table["bucket"].as_str()?.to_owned()),
+        on_this_machine: false,
+        capabilities: s3_capabilities,
     };
+    let key = |properties: Value| KeyKind {
+        schema: json!({
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+            "$defs": {"SecretRef": secret}
+        }),
+        check: fine,
+        place: path_place,
+    };
+    let local = key(json!({
+        "path": {"type": "string"},
+        "passphrase": {"$ref": "#/$defs/SecretRef"}
+    }));
+    let certificate = key(json!({
+        "path": {"type": "string"},
+        "private-key": {"$ref": "#/$defs/SecretRef"}
+    }));
     ProviderKinds {
         engines: [
             ("postgres".to_owned(), postgres),
             ("sqlite".to_owned(), sqlite),
         ]
         .into(),
-        tiers: [("filesystem".to_owned(), filesystem)].into(),
-        keys: [("local".to_owned(), local)].into(),
+        tiers: [("filesystem".to_owned(), filesystem), ("s3".to_owned(), s3)].into(),
+        keys: [
+            ("local".to_owned(), local),
+            ("certificate".to_owned(), certificate),
+        ]
+        .into(),
     }
 }
 
