@@ -1,7 +1,7 @@
 //! Brings a copy that was begun and not finished to an end: recorded if it is whole, removed if it is not.
 //!
 //! Why the removal in here is safe. It deletes only
-//! - while this run holds the lease, so the run that began the copy is dead or is this one, and no other run writes there;
+//! - while this run holds the lease of the catalog and that of the tier, so the run that began the copy is dead or is this one, and no other run writes there;
 //! - below the folder of one point on one tier that stands in the catalog's `unfinished` journal, or that this run is about to
 //!   write itself and where nothing has been written for days;
 //! - when the tier answered that there is no manifest, so the point was never visible and nobody can have relied on it;
@@ -14,6 +14,7 @@ use crate::{
     gate,
     steps::{RunContext, error::StepError},
     stored::{self, ManifestThere},
+    tier_lease::{Purpose, Waiting},
 };
 use catalog::Catalog;
 use jiff::{SignedDuration, Timestamp};
@@ -43,6 +44,10 @@ async fn remove_invisible(
 ) -> Result<Vec<String>, StepError> {
     context.catalog.ensure_current(&context.lease).await?;
     let manifest = stored::manifest_key(point)?;
+    if !there.is_empty() {
+        // A store that cannot keep a lease may still be tidied of what never became an object.
+        context.tier_leases.renew(tier.name()).await?;
+    }
     if there.iter().any(|info| info.key == manifest) {
         return Err(StepError::Conflict {
             point: point.clone(),
@@ -129,6 +134,15 @@ pub(crate) async fn settle(
         ManifestThere::Unreadable(why) => Settled::Left(why),
         ManifestThere::Absent => {
             let known = context.known_copy(point, name).await?;
+            context
+                .tier_leases
+                .hold(
+                    context.tier(name)?,
+                    context.now(),
+                    Purpose::Store,
+                    Waiting::No,
+                )
+                .await?;
             if known.is_some() {
                 let _ = tier
                     .clean_leftovers(&format!("{}/", point.folder()))

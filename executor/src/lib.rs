@@ -24,6 +24,8 @@ mod schedule;
 mod scratch;
 mod steps;
 mod stored;
+mod thawing;
+mod tier_lease;
 mod unknown_rules;
 mod verification;
 mod verify_now;
@@ -38,6 +40,7 @@ pub use lease::TIME_TO_LIVE;
 pub use observe::{Observation, Refresh, observe};
 pub use rebuild::{RebuildReport, rebuild};
 pub use restore::{RestoreError, RestoreOrder, RestoreReport, restore};
+pub use tier_lease::TierLeaseTimes;
 pub use verify_now::{VerifyOrder, VerifyReport, verify_now};
 pub use wiring::{DatabaseWiring, TierWiring, Wiring};
 

@@ -14,13 +14,17 @@
 //!    And it is a state of the same source: same engine, server, database, file, as far as both manifests tell. Else a source that
 //!    was exchanged under the same name would push out the only copies of the old one. A step that a person approved passes.
 //! 6. Besides it, `min-verified` verified copies stay in the series on this tier.
-//! 7. The clock does not stand before the newest thing that happened: with a wrong clock, ages mean nothing.
+//! 7. The store neither locks nor holds any file of the copy: asked before the first of them is deleted, so that a refusal never
+//!    leaves half a copy.
+//! 8. This run holds the lease of the tier, written anew as the last thing before the deletion: no other machine, with a catalog
+//!    of its own, prunes the tier for a whole time to live from then on.
+//! 9. The clock does not stand before the newest thing that happened: with a wrong clock, ages mean nothing.
 //!
 //! A purge of what is no longer declared has nothing that justifies it but a person's approval; then 5 and 6 do not apply.
 //! Doubt refuses: an unreachable tier or catalog is an error, never a permission.
 
 use crate::{
-    steps::{RunContext, error::StepError},
+    steps::{RunContext, error::StepError, lock::protections},
     stored::{self, ManifestThere},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -67,7 +71,11 @@ pub(crate) async fn judge(
     if let Some(reason) = check_chain(context, pruned).await? {
         return Ok(Verdict::Refused(reason));
     }
+    if let Some(reason) = check_storage(context, tier, step).await? {
+        return Ok(Verdict::Refused(reason));
+    }
     if purge {
+        context.tier_leases.renew(&step.tier).await?;
         return Ok(Verdict::Allowed);
     }
     if let Some(reason) =
@@ -80,6 +88,7 @@ pub(crate) async fn judge(
             return Ok(Verdict::Refused(reason));
         }
     }
+    context.tier_leases.renew(&step.tier).await?;
     Ok(Verdict::Allowed)
 }
 
@@ -158,12 +167,51 @@ fn check_free(pruned: &RecoveryPoint, tier: &TierName, now: Timestamp) -> Option
         ));
     }
     let until = pruned.copy_on(tier)?.locked_until?;
-    (until > now).then(|| {
-        Reason::new(
-            ReasonCode::Locked,
-            format!("`{}` is locked on `{tier}` until {until}", pruned.id),
+    (until > now).then(|| locked(&pruned.id, tier, until))
+}
+
+/// What the storage says, whatever the catalog remembers: somebody may have locked or held a file with the store's own tools.
+async fn check_storage(
+    context: &RunContext,
+    tier: &dyn Tier,
+    step: &Step,
+) -> Result<Option<Reason>, StepError> {
+    if !tier.capabilities().object_lock {
+        return Ok(None);
+    }
+    let all = protections(tier, &step.recovery_point).await?;
+    if let Some((key, _)) = all.iter().find(|(_, protection)| protection.legal_hold) {
+        return Ok(Some(Reason::new(
+            ReasonCode::Held,
+            format!("`{}` holds `{key}`: a legal hold is set on it", step.tier),
+        )));
+    }
+    let now = context.now();
+    let last = all
+        .iter()
+        .filter_map(|(_, protection)| protection.locked_until)
+        .filter(|until| *until > now)
+        .max();
+    let Some(until) = last else { return Ok(None) };
+    // So that the next plan waits without asking.
+    context
+        .catalog
+        .set_lock(
+            &context.lease,
+            &step.recovery_point,
+            &step.tier,
+            Some(until),
         )
-    })
+        .await?;
+    Ok(Some(locked(&step.recovery_point, &step.tier, until)))
+}
+
+/// The storage refuses a deletion until then.
+pub(crate) fn locked(point: &RecoveryPointId, tier: &TierName, until: Timestamp) -> Reason {
+    Reason::new(
+        ReasonCode::Locked,
+        format!("`{point}` is locked on `{tier}` until {until}"),
+    )
 }
 
 /// Looks through all series, because a chain may cross them.

@@ -28,6 +28,7 @@ use crate::{
         RunContext,
         error::{StepError, catalog_failure},
     },
+    tier_lease::{Tenant, TierLeases},
     unknown_rules,
     wiring::Wiring,
 };
@@ -119,7 +120,7 @@ async fn under_lease(
     schedule: Schedule,
 ) -> Result<RunReport, RunError> {
     // Before this run's own folder is made: every other one belongs to a dead run.
-    let mut cleaned = scratch::clean_leftovers(&wiring.scratch).map_err(RunError::Scratch)?;
+    let cleaned = scratch::clean_leftovers(&wiring.scratch).map_err(RunError::Scratch)?;
     let after_crash = !cleaned.is_empty();
     let scratch =
         Scratch::create(&wiring.scratch, Owner::Run, &options.run).map_err(RunError::Scratch)?;
@@ -148,6 +149,14 @@ async fn under_lease(
         wiring: wiring.clone(),
         catalog: catalog.clone(),
         lease: held.lease.clone(),
+        tier_leases: TierLeases::new(Tenant {
+            catalog: catalog.identity().await?,
+            catalog_token: held.lease.token,
+            run: options.run.clone(),
+            who: options.who.clone(),
+            times: options.tier_lease,
+            wait: options.lease_wait,
+        }),
         clock: Arc::clone(&options.clock),
         crash: CrashPoints::new(options.crash_at.clone()),
         journal: Arc::clone(&journal),
@@ -155,6 +164,36 @@ async fn under_lease(
         pruning: tokio::sync::Mutex::new(()),
         children: tokio::sync::OnceCell::new(),
     });
+    let found = Found {
+        cleaned,
+        after_crash,
+        crashed,
+    };
+    let result = with_context(&context, plan, digest, options, held, schedule, found).await;
+    // Also after an error, so that another catalog's run need not wait for the end of a lease that nobody uses.
+    context.tier_leases.release_all().await;
+    result
+}
+
+/// What earlier runs have left.
+struct Found {
+    /// What is tidied up already.
+    cleaned: Vec<String>,
+    after_crash: bool,
+    crashed: Vec<String>,
+}
+
+async fn with_context(
+    context: &Arc<RunContext>,
+    plan: &Plan,
+    digest: model::Digest,
+    options: &ApplyOptions,
+    held: &Held,
+    schedule: Schedule,
+    found: Found,
+) -> Result<RunReport, RunError> {
+    let (catalog, journal) = (&context.catalog, &context.journal);
+    let mut cleaned = found.cleaned;
     journal
         .tell(What::RunStarted {
             plan: digest.clone(),
@@ -162,7 +201,7 @@ async fn under_lease(
         })
         .await;
     cleaned.extend(
-        clean_up(&context, plan, after_crash, &crashed)
+        clean_up(context, plan, found.after_crash, &found.crashed)
             .await
             .map_err(broken)?,
     );
@@ -171,14 +210,14 @@ async fn under_lease(
     }
     context.crash.hit("after-cleanup");
     for drift in &options.drift {
-        let recorded = crate::drift::record(&context, drift).await;
+        let recorded = crate::drift::record(context, drift).await;
         recorded.map_err(broken)?;
     }
 
     let withheld = plan.needs_approval && options.approved.as_ref() != Some(&digest);
-    let ended = runner::run(&context, schedule, options, held, withheld).await;
+    let ended = runner::run(context, schedule, options, held, withheld).await;
 
-    put_retention_in_force(&context, plan, &ended.steps).await;
+    put_retention_in_force(context, plan, &ended.steps).await;
     let summary = summarize(&ended.steps);
     context.crash.hit("before-run-end");
     journal.tell(What::RunFinished { summary }).await;

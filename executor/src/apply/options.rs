@@ -1,6 +1,8 @@
 //! What a run is told besides its plan.
 
-use crate::{cancel::Cancel, clock::Clock, drift::Drift, journal::EventSink};
+use crate::{
+    cancel::Cancel, clock::Clock, drift::Drift, journal::EventSink, tier_lease::TierLeaseTimes,
+};
 use model::Digest;
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -23,6 +25,8 @@ pub struct ApplyOptions {
     pub events: EventSink,
     /// How long to wait for another run to end.
     pub lease_wait: Duration,
+    /// Times of the leases of tiers; a tier that another catalog's living run holds is waited for as long as `lease_wait` says.
+    pub tier_lease: TierLeaseTimes,
     /// What an observation found that the catalog does not know yet; checked again and recorded before the first step.
     pub drift: Vec<Drift>,
     /// Crash point at which to die, one of [`crate::crash_point::NAMES`]; ignored without the feature `crash-points`.
@@ -41,6 +45,7 @@ impl ApplyOptions {
             cancel: Cancel::never(),
             events: Arc::new(|_| {}),
             lease_wait: Duration::ZERO,
+            tier_lease: TierLeaseTimes::default(),
             drift: Vec::new(),
             crash_at: None,
         }

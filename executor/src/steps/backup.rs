@@ -121,7 +121,7 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
         let ring = ring.to_bytes().map_err(unwritable)?;
         write_keys(tier, &manifest, ring, step.lock, &context.crash).await?;
     }
-    write_manifest(tier, &manifest, bytes, &context.crash).await?;
+    write_manifest(tier, &manifest, bytes, step.lock, &context.crash).await?;
     context.crash.hit("before-catalog");
     context
         .catalog

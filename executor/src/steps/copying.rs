@@ -9,21 +9,28 @@ use crate::{
     stored::{self, ManifestThere},
 };
 use bytes::Bytes;
-use model::{Manifest, RecoveryPointId, StoredObject};
+use model::{LockOrder, Manifest, RecoveryPointId, StoredObject};
 use providers::{
     api::{NewObject, Tier},
     stream,
 };
 
-/// Copies one stored object as it is, checking its bytes on the way.
+/// Copies one stored object as it is: inside the store where it can (its own checksums then stand for the bytes), else through
+/// this machine, checking the bytes on the way.
 pub(crate) async fn copy_object(
     point: &RecoveryPointId,
     object: &StoredObject,
     from: &dyn Tier,
     to: &dyn Tier,
+    lock: Option<LockOrder>,
     meter: &Meter,
 ) -> Result<(), StepError> {
     let key = stored::key(point, &object.file)?;
+    let new = NewObject::data(Some(object.bytes)).locked(lock);
+    if to.copy_from(from, &key, object, new).await?.is_some() {
+        meter.object_done(object.bytes.0);
+        return Ok(());
+    }
     let reader = match from.open(&key).await {
         Ok(reader) => reader,
         Err(error) if error.code == stored::NOT_FOUND => {
@@ -35,7 +42,7 @@ pub(crate) async fn copy_object(
         }
         Err(error) => return Err(error.into()),
     };
-    let writer = to.create(&key, NewObject::data(Some(object.bytes))).await?;
+    let writer = to.create(&key, new).await?;
     let copied = stream::copy(reader, writer, object, meter.callback()).await;
     let writer = copied.map_err(|error| damage_on(from, point, error))?;
     writer.finish().await?;
@@ -65,6 +72,7 @@ pub(crate) async fn write_manifest(
     tier: &dyn Tier,
     manifest: &Manifest,
     bytes: Vec<u8>,
+    lock: Option<LockOrder>,
     crash: &CrashPoints,
 ) -> Result<(), StepError> {
     let wrong = |why: String| StepError::ReadBack {
@@ -79,7 +87,7 @@ pub(crate) async fn write_manifest(
     let mut writer = tier
         .create(
             &stored::manifest_key(&manifest.id)?,
-            NewObject::index(bytes.len()),
+            NewObject::index(bytes.len()).locked(lock),
         )
         .await?;
     writer.write(Bytes::from(bytes.clone())).await?;

@@ -58,6 +58,16 @@ pub(crate) enum StepError {
         found: String,
         remembered: String,
     },
+    #[error("another run is changing tier `{tier}`: {holder}")]
+    TierLeased {
+        tier: TierName,
+        holder: String,
+        seconds: u64,
+    },
+    #[error("the lease of tier `{tier}` was lost; it is held by {holder}")]
+    TierLeaseLost { tier: TierName, holder: String },
+    #[error("nothing is deleted on tier `{tier}`, because its store cannot keep a lease: {why}")]
+    NoTierLease { tier: TierName, why: String },
     #[error("step `{0}` is not one that this version can do")]
     Unsupported(String),
     #[error("the guard refuses `{step}`: {why}")]
@@ -84,6 +94,9 @@ impl StepError {
         "mainstay::run::timeout",
         "mainstay::run::unsafe-key",
         "mainstay::run::unsupported-step",
+        "mainstay::tier::lease-lost",
+        "mainstay::tier::leased",
+        "mainstay::tier::no-conditional-writes",
     ];
 
     /// Stable code.
@@ -100,6 +113,9 @@ impl StepError {
             Self::NotDeclared { .. } => "mainstay::run::not-declared",
             Self::MarkerMissing { .. } => "mainstay::observe::marker-missing",
             Self::OtherTier { .. } => "mainstay::observe::other-tier",
+            Self::TierLeased { .. } => "mainstay::tier::leased",
+            Self::TierLeaseLost { .. } => "mainstay::tier::lease-lost",
+            Self::NoTierLease { .. } => "mainstay::tier::no-conditional-writes",
             Self::Unsupported(_) => "mainstay::run::unsupported-step",
             Self::Unguarded { .. } => "mainstay::guard::not-a-prune",
             Self::Scratch(_) => "mainstay::run::scratch",
@@ -140,6 +156,17 @@ impl StepError {
             Self::OtherTier { .. } => {
                 "mount the right disk, or give the new one a new name in the policy"
             }
+            Self::TierLeased { seconds, .. } => {
+                return Some(format!(
+                    "let the other run finish, then run `mainstay apply` again; if it has died, its lease ends {seconds} s after its last sign of life, and the next `mainstay apply` waits for that"
+                ));
+            }
+            Self::TierLeaseLost { .. } => {
+                "this run gave no sign of life for too long and another one took the tier over; let that one finish, then run `mainstay apply` again"
+            }
+            Self::NoTierLease { .. } => {
+                "if no other machine ever writes to this tier, say so with `exclusive = true` in its table; otherwise use a store with conditional writes"
+            }
             Self::Unsupported(_) => "use a version of mainstay that knows this kind of step",
             Self::Unguarded { .. } => {
                 "run `mainstay plan` again; this plan was not made by mainstay"
@@ -157,10 +184,14 @@ impl StepError {
         match self {
             Self::Provider(error) => error.disposition,
             Self::Catalog(error) => error.disposition(),
-            Self::ReadBack { .. } | Self::TimedOut { .. } => Disposition::Retry,
-            Self::MarkerMissing { .. } | Self::OtherTier { .. } | Self::Scratch(_) => {
-                Disposition::NeedsOperator
+            Self::ReadBack { .. } | Self::TimedOut { .. } | Self::TierLeased { .. } => {
+                Disposition::Retry
             }
+            Self::MarkerMissing { .. }
+            | Self::OtherTier { .. }
+            | Self::Scratch(_)
+            | Self::TierLeaseLost { .. }
+            | Self::NoTierLease { .. } => Disposition::NeedsOperator,
             _ => Disposition::Permanent,
         }
     }

@@ -9,9 +9,11 @@ pub(crate) mod backup;
 pub(crate) mod copying;
 pub(crate) mod error;
 pub(crate) mod key_file;
+pub(crate) mod lock;
 pub(crate) mod preconditions;
 pub(crate) mod prune;
 pub(crate) mod repair;
+pub(crate) mod thaw;
 pub(crate) mod upload;
 pub(crate) mod verify;
 
@@ -22,6 +24,7 @@ use crate::{
     journal::Journal,
     meter::Meter,
     scratch::Scratch,
+    tier_lease::{Purpose, TierLeases, Waiting},
     wiring::{DatabaseWiring, Wiring},
 };
 use catalog::{Catalog, Lease};
@@ -44,6 +47,8 @@ pub(crate) struct RunContext {
     pub(crate) wiring: Wiring,
     pub(crate) catalog: Catalog,
     pub(crate) lease: Lease,
+    /// The right to change each tier, besides the catalog.
+    pub(crate) tier_leases: TierLeases,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) crash: CrashPoints,
     pub(crate) journal: Arc<Journal>,
@@ -82,6 +87,39 @@ pub(crate) async fn ensure(at: &Try<'_>) -> Result<Ended, StepError> {
     if let Some(ended) = preconditions::check(at.context, at.step).await? {
         return Ok(ended);
     }
+    let Some(purpose) = purpose(at.step.action) else {
+        return carry_out(at).await;
+    };
+    let (context, tier) = (at.context, &at.step.tier);
+    let _ = context.writable(tier, purpose).await?;
+    let lost = context.tier_leases.lost(tier);
+    let ended = tokio::select! {
+        ended = carry_out(at) => ended?,
+        () = lost.cancelled() => {
+            context.tier_leases.ensure_current(tier).await?;
+            return Err(StepError::Panicked);
+        }
+    };
+    if purpose_stores(at.step.action) && matches!(ended, Ended::Done(_) | Ended::AlreadyDone) {
+        lock::note_stored(at).await?;
+    }
+    Ok(ended)
+}
+
+/// What a kind of step does to its tier; `None`: nothing that the tier's lease is needed for.
+fn purpose(action: Action) -> Option<Purpose> {
+    match action {
+        Action::Backup | Action::Upload => Some(Purpose::Store),
+        Action::Prune | Action::Repair => Some(Purpose::Delete),
+        Action::Adopt | Action::Drill | Action::Lock | Action::Thaw | Action::Verify => None,
+    }
+}
+
+fn purpose_stores(action: Action) -> bool {
+    matches!(action, Action::Backup | Action::Upload | Action::Repair)
+}
+
+async fn carry_out(at: &Try<'_>) -> Result<Ended, StepError> {
     match at.step.action {
         Action::Adopt => adopt::ensure_adopted(at).await,
         Action::Backup => backup::ensure_backup(at).await,
@@ -89,9 +127,9 @@ pub(crate) async fn ensure(at: &Try<'_>) -> Result<Ended, StepError> {
         Action::Repair => remember_bad_source(at, repair::ensure_repaired(at).await).await,
         Action::Upload => remember_bad_source(at, upload::ensure_uploaded(at).await).await,
         Action::Verify => verify::ensure_verified(at).await,
-        Action::Drill | Action::Lock | Action::Thaw => {
-            Err(StepError::Unsupported(at.step.id.to_string()))
-        }
+        Action::Lock => lock::ensure_locked(at).await,
+        Action::Thaw => thaw::ensure_thawed(at).await,
+        Action::Drill => Err(StepError::Unsupported(at.step.id.to_string())),
     }
 }
 
@@ -136,6 +174,19 @@ impl RunContext {
     pub(crate) async fn admitted(&self, name: &TierName) -> Result<&Arc<dyn Tier>, StepError> {
         let tier = self.tier(name)?;
         gate::admit(&**tier, &self.catalog, &self.run).await?;
+        Ok(tier)
+    }
+
+    /// An admitted tier whose lease this run holds.
+    pub(crate) async fn writable(
+        &self,
+        name: &TierName,
+        purpose: Purpose,
+    ) -> Result<&Arc<dyn Tier>, StepError> {
+        let tier = self.admitted(name).await?;
+        self.tier_leases
+            .hold(tier, self.now(), purpose, Waiting::Bounded)
+            .await?;
         Ok(tier)
     }
 

@@ -3,9 +3,11 @@
 //! Order of deletions, and what a crash after each leaves:
 //! 1. the manifest: from here on the copy is invisible at once, never half there; the catalog still lists it, so the next plan
 //!    prunes it again and this file goes on;
-//! 2. the objects: nothing is left on the tier;
+//! 2. the objects, `keys.json` among them: nothing is left on the tier;
 //! 3. the catalog's row, with who and why in the audit.
 //!
+//! A store that refuses a deletion although the guard has just asked it (a lock set at this very moment) ends the step as
+//! blocked; before each deletion the tier's lease is looked at once more.
 //! The catalog is last, because a copy that it has forgotten would leave its objects for ever.
 
 use super::{Ended, Try, error::StepError};
@@ -13,7 +15,11 @@ use crate::{
     prune_guard::{self, Verdict},
     stored,
 };
-use model::ByteCount;
+use model::{ByteCount, Reason, ReasonCode};
+use providers::api::{ObjectKey, Tier};
+
+/// The storage refuses to delete an object.
+const LOCKED: &str = "mainstay::tier::locked";
 
 /// Deletes the copy, unless it is gone.
 pub(crate) async fn ensure_pruned(at: &Try<'_>) -> Result<Ended, StepError> {
@@ -31,12 +37,17 @@ pub(crate) async fn ensure_pruned(at: &Try<'_>) -> Result<Ended, StepError> {
     context.crash.hit("before-delete");
     let objects = stored::list_folder(tier, &step.recovery_point).await?;
     let manifest = stored::manifest_key(&step.recovery_point)?;
-    tier.delete(&manifest).await?;
+    if let Some(blocked) = delete(at, tier, &manifest).await? {
+        return Ok(blocked);
+    }
     context.crash.hit("after-delete-manifest");
     let mut freed = ByteCount(0);
     for info in &objects {
         if info.key != manifest {
-            tier.delete(&info.key).await?;
+            context.tier_leases.ensure_current(&step.tier).await?;
+            if let Some(blocked) = delete(at, tier, &info.key).await? {
+                return Ok(blocked);
+            }
         }
         freed = freed.saturating_add(info.bytes);
     }
@@ -57,4 +68,28 @@ pub(crate) async fn ensure_pruned(at: &Try<'_>) -> Result<Ended, StepError> {
         .await?;
     context.crash.hit("after-forget");
     Ok(Ended::Done(Some(freed)))
+}
+
+/// Deletes one object; how the step ends when the storage refuses.
+async fn delete(
+    at: &Try<'_>,
+    tier: &dyn Tier,
+    key: &ObjectKey,
+) -> Result<Option<Ended>, StepError> {
+    let (point, name) = (&at.step.recovery_point, &at.step.tier);
+    match tier.delete(key).await {
+        Ok(_) => Ok(None),
+        Err(error) if error.code == LOCKED => {
+            let protection = tier.protection(key).await?;
+            let reason = match protection.locked_until {
+                Some(until) if !protection.legal_hold => prune_guard::locked(point, name, until),
+                _ => Reason::new(
+                    ReasonCode::Held,
+                    format!("`{name}` refuses to delete `{key}`: {}", error.message),
+                ),
+            };
+            Ok(Some(Ended::Blocked(reason)))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

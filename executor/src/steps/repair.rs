@@ -81,6 +81,7 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         mark_damaged(at).await?;
     }
     context.catalog.ensure_current(&context.lease).await?;
+    context.tier_leases.renew(&step.tier).await?;
     target
         .delete(&stored::manifest_key(&step.recovery_point)?)
         .await?;
@@ -90,13 +91,13 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         target
             .delete(&stored::key(&step.recovery_point, &object.file)?)
             .await?;
-        copy_object(&manifest.id, object, source, target, &at.meter).await?;
+        copy_object(&manifest.id, object, source, target, step.lock, &at.meter).await?;
         replaced = replaced.saturating_add(object.bytes);
         context.crash.hit("mid-upload");
     }
     let lock = step.lock;
     ensure_keys(source, target, &manifest, false, lock, &context.crash).await?;
-    write_manifest(target, &manifest, bytes, &context.crash).await?;
+    write_manifest(target, &manifest, bytes, step.lock, &context.crash).await?;
     finish(at, &manifest).await?;
     Ok(Ended::Done(Some(replaced)))
 }

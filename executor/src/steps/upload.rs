@@ -64,14 +64,14 @@ pub(crate) async fn ensure_uploaded(at: &Try<'_>) -> Result<Ended, StepError> {
     }
     announce(at, &manifest).await?;
     for object in &manifest.objects {
-        copy_object(&manifest.id, object, source, target, &at.meter).await?;
+        copy_object(&manifest.id, object, source, target, step.lock, &at.meter).await?;
         context.crash.hit("mid-upload");
     }
     if manifest.is_encrypted() {
         let keys = source_keys(source, &manifest).await?;
         write_keys(target, &manifest, keys, step.lock, &context.crash).await?;
     }
-    write_manifest(target, &manifest, bytes, &context.crash).await?;
+    write_manifest(target, &manifest, bytes, step.lock, &context.crash).await?;
     finish(at, &manifest).await?;
     Ok(Ended::Done(Some(manifest.bytes())))
 }

@@ -28,6 +28,7 @@ pub struct TextEngine {
     pub captures: AtomicU64,
     pub fail_at_end: AtomicBool,
     pub hang: AtomicBool,
+    woken: tokio::sync::Notify,
     pub stop_reading_early: AtomicBool,
     pub restored: Mutex<BTreeMap<String, String>>,
 }
@@ -39,6 +40,7 @@ impl TextEngine {
             captures: AtomicU64::new(0),
             fail_at_end: AtomicBool::new(false),
             hang: AtomicBool::new(false),
+            woken: tokio::sync::Notify::new(),
             stop_reading_early: AtomicBool::new(false),
             restored: Mutex::new(BTreeMap::new()),
         }
@@ -46,6 +48,12 @@ impl TextEngine {
 
     pub fn set(&self, content: &str) {
         content.clone_into(&mut self.content.lock().unwrap());
+    }
+
+    /// Lets a hanging capture go on.
+    pub fn wake(&self) {
+        self.hang.store(false, Ordering::Relaxed);
+        self.woken.notify_one();
     }
 
     pub fn restored(&self, target: &str) -> Option<String> {
@@ -89,7 +97,7 @@ impl Engine for TextEngine {
 
     async fn capture(&self, request: CaptureRequest) -> Result<Box<dyn Capture>> {
         if self.hang.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+            self.woken.notified().await;
         }
         self.captures.fetch_add(1, Ordering::Relaxed);
         let content = self.content.lock().unwrap().clone();

@@ -55,7 +55,7 @@ impl Clock for TestClock {
 
 /// Everything that one test needs, in a folder of its own.
 pub struct World {
-    pub folder: tempfile::TempDir,
+    pub folder: Arc<tempfile::TempDir>,
     pub wiring: Wiring,
     pub catalog: Catalog,
     pub clock: Arc<TestClock>,
@@ -129,8 +129,38 @@ impl World {
             clock: Arc::new(TestClock(Mutex::new(at("2026-11-21T02:00:00Z")))),
             engine,
             faults,
-            folder,
+            folder: Arc::new(folder),
             runs: AtomicU64::new(0),
+        }
+    }
+
+    /// Another machine with the same tiers, and a catalog of its own.
+    pub async fn other_machine(&self) -> Self {
+        let path = self.folder.path().join("catalog-of-another.db");
+        self.with_catalog(&path).await
+    }
+
+    /// Another machine with the same tiers, and a copy of this one's catalog.
+    pub async fn copied_machine(&self) -> Self {
+        let copy = self.folder.path().join("catalog-copied.db");
+        let original = rusqlite::Connection::open(self.folder.path().join("catalog.db")).unwrap();
+        original
+            .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
+            .unwrap();
+        self.with_catalog(&copy).await
+    }
+
+    async fn with_catalog(&self, path: &std::path::Path) -> Self {
+        let mut wiring = self.wiring.clone();
+        wiring.scratch = self.folder.path().join("scratch-of-another");
+        Self {
+            folder: Arc::clone(&self.folder),
+            wiring,
+            catalog: Catalog::open(path.to_str().unwrap()).await.unwrap(),
+            clock: Arc::clone(&self.clock),
+            engine: Arc::clone(&self.engine),
+            faults: Faults::none(),
+            runs: AtomicU64::new(100),
         }
     }
 

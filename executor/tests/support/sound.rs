@@ -50,11 +50,12 @@ pub fn stray(folder: &Path) -> Vec<String> {
                 continue;
             }
             let name = entry.file_name().into_string().unwrap();
-            let named = name == ".mainstay-tier.json"
-                || manifest.as_ref().is_some_and(|manifest| {
-                    name == "manifest.json"
-                        || manifest.objects.iter().any(|object| object.file == name)
-                });
+            let named = matches!(
+                name.as_str(),
+                ".mainstay-tier.json" | ".mainstay-lease.json" | ".mainstay-control.lock"
+            ) || manifest.as_ref().is_some_and(|manifest| {
+                name == "manifest.json" || manifest.objects.iter().any(|object| object.file == name)
+            });
             if !named {
                 stray.push(entry.path().display().to_string());
             }
