@@ -25,8 +25,8 @@ pub(crate) const NONE_OPENS: &str = "mainstay::key::none-opens";
 
 /// The declared keys, each looked at only when that is needed, and then once.
 #[derive(Debug)]
-pub(crate) struct KeyChain<'a> {
-    keys: &'a Keys,
+pub(crate) struct KeyChain {
+    keys: Keys,
     seen: Mutex<BTreeMap<KeyName, std::result::Result<KeyFacts, String>>>,
 }
 
@@ -48,16 +48,16 @@ pub(crate) enum Tried {
     },
 }
 
-impl<'a> KeyChain<'a> {
-    pub(crate) fn new(keys: &'a Keys) -> Self {
+impl KeyChain {
+    pub(crate) fn new(keys: &Keys) -> Self {
         Self {
-            keys,
+            keys: keys.clone(),
             seen: Mutex::default(),
         }
     }
 
     /// A declared key.
-    pub(crate) fn get(&self, name: &KeyName) -> Result<&'a Arc<dyn KeyProvider>, StepError> {
+    pub(crate) fn get(&self, name: &KeyName) -> Result<&Arc<dyn KeyProvider>, StepError> {
         self.keys.get(name).ok_or_else(|| StepError::NotDeclared {
             what: "key",
             name: name.to_string(),
@@ -197,10 +197,7 @@ impl<'a> KeyChain<'a> {
     async fn candidates(
         &self,
         recipient: &WrappedKey,
-    ) -> Vec<(
-        &'a Arc<dyn KeyProvider>,
-        std::result::Result<KeyFacts, String>,
-    )> {
+    ) -> Vec<(&Arc<dyn KeyProvider>, std::result::Result<KeyFacts, String>)> {
         let mut fitting = Vec::new();
         for key in self.keys.values() {
             if key.kind() != recipient.kind {
@@ -224,14 +221,10 @@ pub(crate) fn is_same_key(recipient: &WrappedKey, kind: &str, key_id: &str) -> b
     recipient.kind == kind && recipient.key_id == key_id
 }
 
-/// Why a key cannot even be asked to open anything.
+/// Why a key cannot even be asked to open anything: a certificate whose private key lies elsewhere. What is missing, disabled or
+/// about to be deleted is asked all the same: its own refusal tells more, and it may still have an earlier key.
 fn cannot_be_tried(facts: &KeyFacts) -> Option<String> {
-    match &facts.state {
-        KeyState::Missing => Some(format!("the key is not there ({})", facts.detail)),
-        _ if !facts.opens => Some("its private key is not on this machine".to_owned()),
-        // Disabled or about to be deleted: its own refusal tells more, and may be out of date here.
-        _ => None,
-    }
+    (facts.state == KeyState::Usable && !facts.opens).then(|| facts.detail.clone())
 }
 
 fn none_opens(
@@ -311,7 +304,7 @@ pub(crate) struct Opened {
 ///
 /// Errors: the inner one says what is wrong with the ring; the outer one says nothing about it.
 pub(crate) async fn open_with_all(
-    chain: &KeyChain<'_>,
+    chain: &KeyChain,
     ring: &KeyRing,
 ) -> Result<std::result::Result<Opened, String>> {
     let point = &ring.recovery_point;

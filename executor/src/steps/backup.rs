@@ -157,7 +157,7 @@ async fn capture(
     at: &Try<'_>,
     tier: &dyn Tier,
     method: &MethodName,
-    chain: &KeyChain<'_>,
+    chain: &KeyChain,
 ) -> Result<Captured, StepError> {
     let (context, step) = (at.context, at.step);
     let database = context.database(&step.database)?;
@@ -228,7 +228,7 @@ async fn store(
     at: &Try<'_>,
     tier: &dyn Tier,
     object: CaptureObject,
-    chain: &KeyChain<'_>,
+    chain: &KeyChain,
 ) -> Result<Written, StepError> {
     let ending = match object.compression {
         Compression::Zstd => ".zst",

@@ -1,0 +1,290 @@
+//! Makes one copy's key ring open for the wanted recipients, without touching its data.
+//!
+//! Why nothing can be lost: the new ring is put together from data keys that the old one really gave; every wanted key that can
+//! open anything here must open its new entry to the same data key before a byte is written, and an entry that cannot be tried
+//! here (a certificate without its private key) is wrapped anew from that data key. The ring is replaced as a whole, only if
+//! it is still the one that was read, and read back. A crash leaves the old ring or the new one; both open.
+
+use crate::{
+    keys::{KeyChain, is_same_key},
+    steps::error::{StepError, chain as words},
+    stored::{self, KeysThere},
+};
+use bytes::Bytes;
+use catalog::{Catalog, Lease};
+use jiff::Timestamp;
+use model::{
+    Disposition, KeyRing, LockMode, LockOrder, Manifest, RecoveryPointId, WrappedKey,
+    key_ring::SealedObject,
+};
+use providers::{
+    api::{Expected, KeyContext, KeyFacts, KeyProvider, Protection, ProviderError, Tier},
+    seal::DataKey,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Somebody has replaced the ring since it was read.
+const CHANGED: &str = "mainstay::tier::changed";
+
+/// A recipient that every object shall have.
+pub(crate) type Wanted = (Arc<dyn KeyProvider>, KeyFacts);
+
+/// What a rewrap needs besides the copy.
+#[derive(Debug)]
+pub(crate) struct Rewrapping<'a> {
+    pub(crate) chain: &'a KeyChain,
+    pub(crate) wanted: &'a [Wanted],
+    /// Recipients that are not wanted stay.
+    pub(crate) keep_old: bool,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) lease: &'a Lease,
+    pub(crate) now: Timestamp,
+}
+
+/// What became of a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rewrapped {
+    /// It has other recipients now.
+    Done,
+    /// It had the wanted ones.
+    AlreadyFine,
+}
+
+/// Gives a copy the wanted recipients, unless it has them.
+pub(crate) async fn ensure_recipients(
+    order: &Rewrapping<'_>,
+    tier: &dyn Tier,
+    manifest: &Manifest,
+) -> Result<Rewrapped, StepError> {
+    let key = stored::keys_key(&manifest.id)?;
+    let mut tries = 0;
+    loop {
+        let (ring, tag) = read(tier, manifest).await?;
+        if !needs_change(order, &ring) {
+            protect_like_manifest(order, tier, &manifest.id).await?;
+            return Ok(Rewrapped::AlreadyFine);
+        }
+        let new = rewrap(order, &ring).await?;
+        let bytes = new.to_bytes().map_err(|error| StepError::ReadBack {
+            point: manifest.id.clone(),
+            tier: tier.name().clone(),
+            why: error.to_string(),
+        })?;
+        let protection = tier.protection(&key).await?;
+        order.catalog.ensure_current(order.lease).await?;
+        let written = tier
+            .write_control(
+                &key,
+                Bytes::from(bytes),
+                Expected::Unchanged(tag),
+                lock_order(order, tier, &protection),
+            )
+            .await;
+        match written {
+            Ok(_) => {}
+            Err(error) if error.code == CHANGED && tries == 0 => {
+                tries += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if protection.legal_hold {
+            tier.set_legal_hold(&key, true).await?;
+        }
+        protect_like_manifest(order, tier, &manifest.id).await?;
+        let (there, _) = read(tier, manifest).await?;
+        if there != new {
+            return Err(StepError::ReadBack {
+                point: manifest.id.clone(),
+                tier: tier.name().clone(),
+                why: "`keys.json` differs".to_owned(),
+            });
+        }
+        return Ok(Rewrapped::Done);
+    }
+}
+
+async fn read(
+    tier: &dyn Tier,
+    manifest: &Manifest,
+) -> Result<(KeyRing, providers::api::ControlTag), StepError> {
+    let (point, name) = (manifest.id.clone(), tier.name().clone());
+    match stored::read_keys(tier, manifest).await? {
+        KeysThere::Valid { ring, tag, .. } => Ok((*ring, tag)),
+        KeysThere::Unreadable { why, .. } => Err(StepError::Damaged {
+            point,
+            tier: name,
+            why,
+        }),
+        KeysThere::Absent | KeysThere::NotNeeded => Err(StepError::Missing {
+            point,
+            tier: name,
+            why: stored::NO_KEYS.to_owned(),
+        }),
+    }
+}
+
+fn needs_change(order: &Rewrapping<'_>, ring: &KeyRing) -> bool {
+    let is =
+        |(key, facts): &Wanted, known: &WrappedKey| is_same_key(known, key.kind(), &facts.key_id);
+    ring.objects.values().any(|object| {
+        let known = &object.recipients;
+        let lacks = order
+            .wanted
+            .iter()
+            .any(|wanted| !known.iter().any(|known| is(wanted, known)));
+        // The present name is what people look for in an emergency.
+        let is_named = |known: &WrappedKey| {
+            order
+                .wanted
+                .iter()
+                .any(|wanted| is(wanted, known) && *wanted.0.name() == known.name)
+        };
+        let old = |known: &WrappedKey| !is_wanted(order, known);
+        lacks
+            || known.iter().any(|known| {
+                if old(known) {
+                    !order.keep_old
+                } else {
+                    !is_named(known)
+                }
+            })
+    })
+}
+
+fn is_wanted(order: &Rewrapping<'_>, known: &WrappedKey) -> bool {
+    order
+        .wanted
+        .iter()
+        .any(|(key, facts)| is_same_key(known, key.kind(), &facts.key_id))
+}
+
+/// The ring with the wanted recipients, each shown to open what the old ring opens.
+async fn rewrap(order: &Rewrapping<'_>, ring: &KeyRing) -> Result<KeyRing, StepError> {
+    let point = &ring.recovery_point;
+    let mut objects = BTreeMap::new();
+    for (file, object) in &ring.objects {
+        let data_key = order.chain.open_object(point, file, object).await?;
+        let mut recipients: Vec<WrappedKey> = Vec::new();
+        for (key, facts) in order.wanted {
+            if recipients
+                .iter()
+                .any(|known| is_same_key(known, key.kind(), &facts.key_id))
+            {
+                continue;
+            }
+            let entry = entry_for(point, file, object, &data_key, &**key, facts).await?;
+            recipients.push(entry);
+        }
+        if order.keep_old {
+            let old = object
+                .recipients
+                .iter()
+                .filter(|known| !is_wanted(order, known));
+            recipients.extend(old.cloned());
+        }
+        objects.insert(
+            file.clone(),
+            SealedObject {
+                recipients,
+                ..object.clone()
+            },
+        );
+    }
+    Ok(crate::keys::ring_of(point, objects))
+}
+
+/// The entry of one wanted key: the one that is there if it is proved, else a new one.
+async fn entry_for(
+    point: &RecoveryPointId,
+    file: &str,
+    object: &SealedObject,
+    data_key: &DataKey,
+    key: &dyn KeyProvider,
+    facts: &KeyFacts,
+) -> Result<WrappedKey, StepError> {
+    let context = KeyContext::new(point, file);
+    let known = object
+        .recipients
+        .iter()
+        .find(|known| is_same_key(known, key.kind(), &facts.key_id));
+    if let Some(known) = known
+        && facts.opens
+        && key
+            .unwrap(known, &context)
+            .await
+            .is_ok_and(|opened| opened == *data_key)
+    {
+        return Ok(WrappedKey {
+            name: key.name().clone(),
+            ..known.clone()
+        });
+    }
+    let new = key.wrap(data_key, &context).await?;
+    let unproved = |why: String| {
+        ProviderError::new(
+            "mainstay::key::unproved",
+            Disposition::NeedsOperator,
+            format!(
+                "key `{}` was not shown to open `{file}` of `{point}`: {why}",
+                key.name()
+            ),
+        )
+        .help("nothing was written; `mainstay key list` shows the state of the key, and whether it may decrypt")
+    };
+    if !is_same_key(&new, key.kind(), &facts.key_id) {
+        return Err(unproved(format!(
+            "it is `{}` and wraps as `{}`",
+            facts.key_id, new.key_id
+        ))
+        .into());
+    }
+    if facts.opens {
+        match key.unwrap(&new, &context).await {
+            Ok(opened) if opened == *data_key => {}
+            Ok(_) => return Err(unproved("it gave another data key".to_owned()).into()),
+            Err(error) if error.disposition == Disposition::Retry => return Err(error.into()),
+            Err(error) => return Err(unproved(words(&error)).into()),
+        }
+    }
+    Ok(new)
+}
+
+/// The lock that a new version of a ring gets: that of the old one.
+fn lock_order(
+    order: &Rewrapping<'_>,
+    tier: &dyn Tier,
+    protection: &Protection,
+) -> Option<LockOrder> {
+    let rule = tier.capabilities().lock;
+    protection
+        .locked_until
+        .filter(|until| *until > order.now)
+        .map(|until| LockOrder {
+            mode: rule.map_or(LockMode::Governance, |rule| rule.mode),
+            until,
+        })
+}
+
+/// Brings lock and legal hold of a ring up to those of its manifest: a run that died between a write and this left them off.
+async fn protect_like_manifest(
+    order: &Rewrapping<'_>,
+    tier: &dyn Tier,
+    point: &RecoveryPointId,
+) -> Result<(), StepError> {
+    if !tier.capabilities().object_lock {
+        return Ok(());
+    }
+    let key = stored::keys_key(point)?;
+    let wanted = tier.protection(&stored::manifest_key(point)?).await?;
+    let found = tier.protection(&key).await?;
+    if wanted.legal_hold && !found.legal_hold {
+        tier.set_legal_hold(&key, true).await?;
+    }
+    if wanted.locked_until > found.locked_until
+        && let Some(lock) = lock_order(order, tier, &wanted)
+    {
+        tier.extend_lock(&key, &lock).await?;
+    }
+    Ok(())
+}
