@@ -68,7 +68,7 @@ pub fn engines() -> Vec<EngineEntry> {
 
 /// All kinds of tiers.
 pub fn tiers() -> Vec<TierEntry> {
-    vec![crate::tiers::filesystem::entry()]
+    vec![crate::tiers::filesystem::entry(), crate::tiers::s3::entry()]
 }
 
 /// All kinds of keys.
