@@ -112,7 +112,7 @@ impl Place {
             let mut entries: Vec<PathBuf> = fs::read_dir(&folder)
                 .unwrap()
                 .map(|entry| entry.unwrap().path())
-                .filter(|path| path.is_dir())
+                .filter(|path| path.is_dir() && !path.ends_with("recovery-kit"))
                 .collect();
             assert_eq!(entries.len(), 1, "{entries:?}");
             folder = entries.remove(0);

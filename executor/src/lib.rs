@@ -21,6 +21,7 @@ mod meter;
 mod observe;
 mod prune_guard;
 mod rebuild;
+mod recovery_kit;
 mod restore;
 mod rewrap;
 mod rotate;

@@ -7,11 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files of a tier by their path relative to its folder, the marker left out.
+/// Files of a tier by their path relative to its folder, the marker and the recovery kit left out.
 pub fn files(tier: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     walk(tier, tier, &mut found);
     found.remove(Path::new(".mainstay-tier.json"));
+    found.retain(|file| !file.starts_with("recovery-kit"));
     found
 }
 

@@ -162,6 +162,7 @@ async fn under_lease(
         journal: Arc::clone(&journal),
         scratch,
         pruning: tokio::sync::Mutex::new(()),
+        kits: crate::recovery_kit::KitsSeen::default(),
         children: tokio::sync::OnceCell::new(),
     });
     let found = Found {

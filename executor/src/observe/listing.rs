@@ -5,6 +5,7 @@
 
 use crate::{
     drift::Drift,
+    recovery_kit,
     steps::error::{StepError, chain},
     stored::{self, ManifestThere, SizeTrouble},
 };
@@ -71,6 +72,7 @@ pub(super) async fn list(
                 let file = file.to_owned();
                 folders.entry(point).or_default().insert(file, info);
             }
+            None if recovery_kit::is_part(&info.key) => {}
             None => not_ours.push(info.key.to_string()),
         }
     }

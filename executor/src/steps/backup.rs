@@ -75,7 +75,7 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
     if slot.duration_since(context.now()) > CLOCK_TOLERANCE {
         return Ok(Ended::Stale(format!("its slot {slot} is yet to come")));
     }
-    let tier = &**context.admitted(&step.tier).await?;
+    let tier = &**context.receiving(&step.tier).await?;
     match stored::read_manifest(tier, &step.recovery_point).await? {
         ManifestThere::Absent => {
             leftovers::make_room(context, tier, &step.recovery_point).await?;

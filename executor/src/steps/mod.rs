@@ -23,6 +23,7 @@ use crate::{
     gate,
     journal::Journal,
     meter::Meter,
+    recovery_kit::KitsSeen,
     scratch::Scratch,
     tier_lease::{Purpose, TierLeases, Waiting},
     wiring::{DatabaseWiring, Wiring},
@@ -55,6 +56,7 @@ pub(crate) struct RunContext {
     pub(crate) scratch: Scratch,
     /// Guard and deletion of one copy are one act: two prunes must not each count on the copy that the other deletes.
     pub(crate) pruning: tokio::sync::Mutex<()>,
+    pub(crate) kits: KitsSeen,
     /// Which points other points are incremental to, once it was asked; under the lease only this run adds points.
     pub(crate) children: tokio::sync::OnceCell<BTreeMap<RecoveryPointId, Vec<RecoveryPointId>>>,
 }
@@ -187,6 +189,13 @@ impl RunContext {
         self.tier_leases
             .hold(tier, self.now(), purpose, Waiting::Bounded)
             .await?;
+        Ok(tier)
+    }
+
+    /// An admitted tier on which a step stores a copy: what brings copies back without this program lies beside them first.
+    pub(crate) async fn receiving(&self, name: &TierName) -> Result<&Arc<dyn Tier>, StepError> {
+        let tier = self.admitted(name).await?;
+        self.kits.ensure_there(&**tier).await?;
         Ok(tier)
     }
 

@@ -36,7 +36,7 @@ pub(crate) async fn ensure_repaired(at: &Try<'_>) -> Result<Ended, StepError> {
         return Ok(Ended::AlreadyDone);
     }
     let source = &**context.admitted(from).await?;
-    let target = &**context.admitted(&step.tier).await?;
+    let target = &**context.receiving(&step.tier).await?;
     let Some((manifest, bytes)) = source_manifest(at, source, from).await? else {
         return Ok(Ended::Stale(format!(
             "the copy of `{}` on `{from}` is not there any more",

@@ -32,7 +32,7 @@ pub async fn visible(world: &World, name: &str) -> BTreeSet<RecoveryPointId> {
     points
 }
 
-/// Every file below a tier that no visible point names, temporary files included.
+/// Every file below a tier that no visible point names and that is not of the recovery kit, temporary files included.
 pub fn stray(folder: &Path) -> Vec<String> {
     let mut stray = Vec::new();
     let mut open = vec![folder.to_owned()];
@@ -53,9 +53,11 @@ pub fn stray(folder: &Path) -> Vec<String> {
             let named = matches!(
                 name.as_str(),
                 ".mainstay-tier.json" | ".mainstay-lease.json" | ".mainstay-control.lock"
-            ) || manifest.as_ref().is_some_and(|manifest| {
-                name == "manifest.json" || manifest.objects.iter().any(|object| object.file == name)
-            });
+            ) || folder.ends_with("recovery-kit")
+                || manifest.as_ref().is_some_and(|manifest| {
+                    name == "manifest.json"
+                        || manifest.objects.iter().any(|object| object.file == name)
+                });
             if !named {
                 stray.push(entry.path().display().to_string());
             }
