@@ -9,7 +9,8 @@
 //! - whatever is kept stays at least until the next slot: without a new point no verdict changes.
 //!
 //! A unit whose point may still be replaced promises nothing: with `pick = "last"` one that is not over; with either,
-//! one in which an unverified point stands where the representative would be.
+//! one in which an unverified point stands where the representative would be. An unverified point itself is vouched for as
+//! the verified one that it is when it gets locked.
 //! Not here: chains (`rules/wanted.rs`), what is locked (`rules/locks.rs`).
 
 use super::{Dated, Verdict, Why, calendar::Moment};
@@ -144,16 +145,27 @@ fn by_rule(
 /// The last instant of which the window, measured back, still holds `at`.
 fn end_of_window(period: Period, at: Timestamp, zone: &TimeZone) -> Timestamp {
     let mut end = period.after(at, zone);
-    // Going there and back by the calendar may differ by the hours of a change of clocks.
-    for _ in 0..4 {
-        if period.before(end, zone) <= at {
+    // There and back by the calendar is not the same: months have different lengths, and clocks change.
+    for _ in 0..8 {
+        let back = period.before(end, zone);
+        if back <= at {
             break;
         }
-        end = end
-            .checked_sub(SignedDuration::from_hours(1))
-            .unwrap_or(Timestamp::MIN);
+        end = earlier(end, back.duration_since(at));
+    }
+    // Local times that a change of clocks leaves out are pushed on, so that earlier instants may reach as far back.
+    for _ in 0..48 {
+        let half_an_hour_earlier = earlier(end, SignedDuration::from_mins(30));
+        if period.before(half_an_hour_earlier, zone) < at {
+            break;
+        }
+        end = half_an_hour_earlier;
     }
     end
+}
+
+fn earlier(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_sub(by).unwrap_or(Timestamp::MIN)
 }
 
 /// The units that will get a point, walked once for all points.
@@ -201,3 +213,6 @@ impl Coming<'_> {
         wanted.checked_sub(1).map(|index| walk.starts[index])
     }
 }
+
+#[cfg(test)]
+mod tests;
