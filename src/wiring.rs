@@ -9,7 +9,7 @@ use policy_schema::{
 };
 use providers::{api::KeyProvider, registry};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -120,6 +120,20 @@ pub(crate) fn keys(policy: &Policy) -> Result<BTreeMap<KeyName, Arc<dyn KeyProvi
         keys.insert(name.clone(), key);
     }
     Ok(keys)
+}
+
+/// Tiers that lie off this machine, where plain data is worth a word.
+pub(crate) fn off_machine(policy: &Policy) -> BTreeSet<model::TierName> {
+    let here: BTreeSet<&str> = registry::tiers()
+        .iter()
+        .filter(|entry| entry.on_this_machine)
+        .map(|entry| entry.kind)
+        .collect();
+    let tiers = policy.tiers.iter();
+    tiers
+        .filter(|(_, declared)| !here.contains(declared.kind.as_str()))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// What each declared tier can promise; known without looking.

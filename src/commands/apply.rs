@@ -31,7 +31,11 @@ pub(crate) async fn run(arguments: ApplyArguments, global: &Global) -> Result<Ex
         let (path, policy) = running::policy_of(&plan, global)?;
         approval_fits(run.approve.as_deref(), &plan)?;
         if plan.steps.is_empty() && !global.json {
-            out::data(&plan_text::plan(&plan, &policy.timezone))?;
+            out::data(&plan_text::plan(
+                &plan,
+                &policy.timezone,
+                &wiring::off_machine(&policy),
+            ))?;
         }
         return running::carry_out(&plan, Vec::new(), &path, &policy, run, global).await;
     }
@@ -87,7 +91,11 @@ async fn round(
         if round == Round::FollowUp {
             out::data("\nThe new recovery points take the place of older ones:\n\n")?;
         }
-        out::data(&plan_text::plan(&plan, &policy.timezone))?;
+        out::data(&plan_text::plan(
+            &plan,
+            &policy.timezone,
+            &wiring::off_machine(&policy),
+        ))?;
     }
     if !plan.steps.is_empty() && !run.auto_approve {
         agree()?;

@@ -42,7 +42,11 @@ pub(crate) async fn run(arguments: BackupArguments, global: &Global) -> Result<E
         .exit(Exit::Blocked)
     })?;
     if !global.json {
-        out::data(&plan_text::plan(&plan, &policy.timezone))?;
+        out::data(&plan_text::plan(
+            &plan,
+            &policy.timezone,
+            &wiring::off_machine(&policy),
+        ))?;
     }
     running::carry_out(&plan, Vec::new(), &path, &policy, &arguments.run, global).await
 }

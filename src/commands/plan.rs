@@ -42,11 +42,19 @@ pub(crate) async fn run(arguments: PlanArguments, global: &Global) -> Result<Exi
     if global.json {
         out::json(&plan)?;
     } else if arguments.markdown {
-        out::data(&plan_markdown::plan(&plan, &policy.timezone))?;
+        out::data(&plan_markdown::plan(
+            &plan,
+            &policy.timezone,
+            &wiring::off_machine(&policy),
+        ))?;
     } else if arguments.graph {
         out::data(&plan_dot::plan(&plan))?;
     } else {
-        out::data(&plan_text::plan(&plan, &policy.timezone))?;
+        out::data(&plan_text::plan(
+            &plan,
+            &policy.timezone,
+            &wiring::off_machine(&policy),
+        ))?;
         if let Some(file) = &arguments.out {
             out::words(&format!(
                 "\nSaved. Carry it out with:  mainstay apply {}\n",

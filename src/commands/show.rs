@@ -6,7 +6,7 @@ use crate::{
     failure::{Failure, Result},
     input, policy,
     render::{color, out, plan_dot, plan_markdown, plan_text},
-    settings,
+    settings, wiring,
 };
 use model::Plan;
 use std::path::Path;
@@ -20,14 +20,18 @@ pub(crate) fn run(arguments: &ShowArguments, global: &Global) -> Result<Exit> {
     let zone = current
         .as_ref()
         .map_or(jiff::tz::TimeZone::UTC, |policy| policy.timezone.clone());
+    let off_machine = current
+        .as_ref()
+        .map(wiring::off_machine)
+        .unwrap_or_default();
     if global.json {
         out::json(&plan)?;
     } else if arguments.markdown {
-        out::data(&plan_markdown::plan(&plan, &zone))?;
+        out::data(&plan_markdown::plan(&plan, &zone, &off_machine))?;
     } else if arguments.graph {
         out::data(&plan_dot::plan(&plan))?;
     } else {
-        out::data(&plan_text::plan(&plan, &zone))?;
+        out::data(&plan_text::plan(&plan, &zone, &off_machine))?;
         if let Some(policy) = current
             && policy.digest != plan.policy_digest
         {

@@ -11,6 +11,7 @@ pub(crate) mod out;
 pub(crate) mod plan_dot;
 pub(crate) mod plan_markdown;
 pub(crate) mod plan_text;
+pub(crate) mod plan_words;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod status;

@@ -2,14 +2,19 @@
 //!
 //! Invariant: the text stays under [`MARKDOWN_LIMIT`]; what is cut is counted, and the same plan is always cut alike.
 
-use super::plan_text::{local, sign, totals};
+use super::{
+    plan_text::{local, sign, totals},
+    plan_words::Words,
+};
 use crate::arguments::MARKDOWN_LIMIT;
 use jiff::tz::TimeZone;
-use model::{Action, Plan, Step};
+use model::{Action, Plan, Step, TierName};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// The whole comment.
-pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
+/// The whole comment; `off_machine` names the tiers where plain data is worth a word.
+pub(crate) fn plan(plan: &Plan, zone: &TimeZone, off_machine: &BTreeSet<TierName>) -> String {
+    let words = Words::new(plan, zone, off_machine);
     let mut head = String::new();
     let _ = writeln!(
         head,
@@ -83,14 +88,14 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
         room,
         "To be deleted",
         &["", "recovery point", "tier", "size", "why"],
-        deletions.iter().map(|step| row(step)),
+        deletions.iter().map(|step| row(step, &words)),
     );
     section(
         &mut text,
         room,
         "To be done",
         &["", "recovery point", "tier", "size", "why"],
-        others.iter().map(|step| row(step)),
+        others.iter().map(|step| row(step, &words)),
     );
     section(
         &mut text,
@@ -146,7 +151,7 @@ fn section(
     text.push('\n');
 }
 
-fn row(step: &Step) -> String {
+fn row(step: &Step, words: &Words<'_>) -> String {
     let tier = match &step.from {
         Some(from) => format!("{from} → {}", step.tier),
         None => step.tier.to_string(),
@@ -166,11 +171,12 @@ fn row(step: &Step) -> String {
         ""
     };
     format!(
-        "| `{}` {}{level} | `{}` | {tier} | {size} | {}{approval} |\n",
+        "| `{}` {}{level} | `{}` | {tier} | {size} | {}{}{approval} |\n",
         sign(step.action),
         step.action,
         step.recovery_point,
-        escape(&step.reason.text)
+        escape(&step.reason.text),
+        escape(&words.plain_after_reason(step))
     )
 }
 

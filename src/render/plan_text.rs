@@ -1,9 +1,10 @@
 //! A plan for people: what would be done and why, what waits, what is protected, what comes next.
 
+use super::plan_words::Words;
 use super::{color, table::seen_width};
 use jiff::{Timestamp, tz::TimeZone};
-use model::{Action, ByteCount, Plan, Step};
-use std::collections::BTreeMap;
+use model::{Action, ByteCount, Plan, Step, TierName};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Lines of one group (kept, waiting, next) before the rest is only counted.
@@ -41,8 +42,8 @@ pub(crate) fn local(at: Timestamp, zone: &TimeZone) -> String {
         .to_string()
 }
 
-/// The whole plan.
-pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
+/// The whole plan; `off_machine` names the tiers where plain data is worth a word.
+pub(crate) fn plan(plan: &Plan, zone: &TimeZone, off_machine: &BTreeSet<TierName>) -> String {
     let mut text = String::new();
     let unprotected = plan
         .not_planned
@@ -69,7 +70,7 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
                 "Mainstay will do the following, in this order where it matters:"
             )
         );
-        steps(&mut text, plan);
+        steps(&mut text, plan, &Words::new(plan, zone, off_machine));
     }
     approval(&mut text, plan);
     waiting(&mut text, plan);
@@ -87,7 +88,7 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone) -> String {
     text
 }
 
-fn steps(text: &mut String, plan: &Plan) {
+fn steps(text: &mut String, plan: &Plan, words: &Words<'_>) {
     let mut databases: BTreeMap<&str, Vec<&Step>> = BTreeMap::new();
     for step in &plan.steps {
         databases
@@ -118,9 +119,10 @@ fn steps(text: &mut String, plan: &Plan) {
             };
             let _ = writeln!(
                 text,
-                "  {} {what}{pad}  {size:>10}  {}{approval}",
+                "  {} {what}{pad}  {size:>10}  {}{}{approval}",
                 color::paint(style(step.action), mark),
-                color::paint(color::DIM, &step.reason.text)
+                color::paint(color::DIM, &step.reason.text),
+                words.after_reason(step)
             );
         }
     }
@@ -262,6 +264,7 @@ pub(crate) fn totals(plan: &Plan) -> String {
         (Action::Repair, "to repair"),
         (Action::Adopt, "to adopt"),
         (Action::Thaw, "to thaw"),
+        (Action::Lock, "to lock"),
         (Action::Drill, "to drill"),
         (Action::Prune, "to prune"),
     ];
