@@ -96,13 +96,13 @@ mod tests {
     }
 
     fn said(plan: &Plan, off_machine: &[&str], action: Action) -> String {
-        let tiers = off_machine
+        let tiers: BTreeSet<TierName> = off_machine
             .iter()
             .map(|name| TierName::new(name).unwrap())
             .collect();
-        let words = Words::new(plan, &TimeZone::UTC, &tiers);
+        let zone = TimeZone::UTC;
         let step = plan.steps.iter().find(|step| step.action == action);
-        words.plain_after_reason(step.unwrap())
+        Words::new(plan, &zone, &tiers).plain_after_reason(step.unwrap())
     }
 
     #[test]
