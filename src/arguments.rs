@@ -347,12 +347,24 @@ pub(crate) struct RestoreArguments {
     /// Only this file or folder of the engine `files` (repeatable)
     #[arg(long, value_name = "PATH")]
     pub(crate) path: Vec<String>,
+    /// When only an archived copy is left: ask the archive and end, or ask and wait; takes hours and is paid for
+    #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "ask", require_equals = true)]
+    pub(crate) thaw: Option<ThawChoice>,
     /// Do not ask for the database's name before replacing
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
     /// Why, for the recovery log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+}
+
+/// What `restore` does with an archived copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ThawChoice {
+    /// Ask the archive; the same command goes on later
+    Ask,
+    /// Ask the archive and wait
+    Wait,
 }
 
 /// `hold`.

@@ -17,6 +17,7 @@ mod key_report;
 mod keys;
 mod lease;
 mod leftovers;
+mod legal_hold;
 mod meter;
 mod observe;
 mod prune_guard;
@@ -43,10 +44,12 @@ pub use drift::Drift;
 pub use journal::EventSink;
 pub use key_report::{KeyLook, KeyReport, KeyUse, key_report, look_at_keys};
 pub use lease::TIME_TO_LIVE;
+pub use legal_hold::{HeldCopy, HoldReport, spread_hold};
 pub use observe::{Observation, Refresh, observe};
 pub use rebuild::{RebuildReport, rebuild};
 pub use restore::{RestoreError, RestoreOrder, RestoreReport, restore};
 pub use rotate::{NotDone, RotateOrder, RotateReport, TierRotation, rotate};
+pub use thawing::{Tell, ThawPolicy};
 pub use tier_lease::TierLeaseTimes;
 pub use verify_now::{VerifyOrder, VerifyReport, verify_now};
 pub use wiring::{DatabaseWiring, TierWiring, Wiring};
@@ -57,6 +60,7 @@ pub fn error_codes() -> Vec<&'static str> {
         apply::RunError::CODES,
         apply::STOP_CODES,
         restore::CODES,
+        thawing::CODES,
         steps::error::StepError::CODES,
     ]
     .concat();

@@ -1,7 +1,8 @@
 //! Rebuilds the catalog from the manifests on the tiers: after the loss of the machine, or of the catalog alone.
 //!
+//! Locks and legal holds are asked from the stores that have them: a legal hold becomes a hold of the catalog again.
 //! Invariants: nothing on a tier is changed; a tier that cannot be read is reported, and rebuilding again later adds what it
-//! holds. What no manifest says (verifications, holds, runs, retention in force) is not rebuilt, so nothing is pruned before
+//! holds. What no manifest says (verifications, holds without a legal hold, runs, retention in force) is not rebuilt, so nothing is pruned before
 //! it is verified again, and what the policy does not keep only when a person agrees (`unknown_rules.rs`).
 
 use crate::{
@@ -11,12 +12,12 @@ use crate::{
     drift::Drift,
     lease,
     observe::{self, Refresh},
-    steps::error::StepError,
+    steps::{error::StepError, lock},
     stored::{self, ManifestThere},
     unknown_rules,
     wiring::TierWiring,
 };
-use catalog::{Catalog, FoundCopy, Rebuilt};
+use catalog::{Catalog, CatalogError, FoundCopy, Rebuilt};
 use model::{CopyState, RecoveryPointId, TierName, event::Failure};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -27,7 +28,9 @@ pub struct RebuildReport {
     pub rebuilt: Rebuilt,
     /// What could not be used, and why.
     pub unusable: Vec<(RecoveryPointId, TierName, String)>,
-    /// Tiers that could not be read.
+    /// Points of which a tier holds a copy by a legal hold, and which the catalog holds now too.
+    pub held: Vec<(RecoveryPointId, TierName)>,
+    /// Tiers that could not be read: what lies there is not known, and rebuilding again later adds it.
     pub unreachable: BTreeMap<TierName, Failure>,
 }
 
@@ -120,10 +123,62 @@ async fn under_lease(
             catalog.remember_tier(name, &identity).await?;
         }
     }
+    let held = protections(catalog, tiers, clock, &held.lease, &found, &mut unusable).await?;
     unusable.sort();
     Ok(RebuildReport {
         rebuilt,
         unusable,
+        held,
         unreachable: seen.unreachable,
     })
+}
+
+/// Asks the stores that lock objects what they refuse to do to the found copies, and records it.
+async fn protections(
+    catalog: &Catalog,
+    tiers: &BTreeMap<TierName, TierWiring>,
+    clock: &Arc<dyn Clock>,
+    lease: &catalog::Lease,
+    found: &[FoundCopy],
+    unusable: &mut Vec<(RecoveryPointId, TierName, String)>,
+) -> Result<Vec<(RecoveryPointId, TierName)>, RunError> {
+    let mut held = Vec::new();
+    for copy in found {
+        let (id, name) = (&copy.manifest.id, &copy.tier);
+        let Some(wired) = tiers
+            .get(name)
+            .filter(|wired| wired.tier.capabilities().object_lock)
+        else {
+            continue;
+        };
+        let all = match lock::protections(&*wired.tier, id).await {
+            Ok(all) => all,
+            Err(error) => {
+                let why = format!("its locks cannot be read: {}", error.to_failure().message);
+                unusable.push((id.clone(), name.clone(), why));
+                continue;
+            }
+        };
+        let ends = all.iter().map(|(_, protection)| protection.locked_until);
+        match catalog
+            .set_lock(lease, id, name, lock::earliest(ends.collect()))
+            .await
+        {
+            // Left out because its manifest differs.
+            Ok(()) | Err(CatalogError::UnknownCopy { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if all.iter().any(|(_, protection)| protection.legal_hold) {
+            let why = format!("a legal hold was found on tier `{name}`");
+            match catalog
+                .add_hold(id, "catalog rebuild", &why, None, clock.now())
+                .await
+            {
+                Ok(_) => held.push((id.clone(), name.clone())),
+                Err(CatalogError::UnknownPoint { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(held)
 }

@@ -15,6 +15,7 @@ use crate::{
         error::{StepError, catalog_failure},
     },
     stored::{self, ManifestThere},
+    thawing::{self, NotThawed, ThawPolicy},
     verification,
     wiring::{DatabaseWiring, Wiring},
 };
@@ -50,6 +51,8 @@ pub struct RestoreOrder {
     pub run: String,
     /// Gets the plain bytes read so far.
     pub progress: Progress,
+    /// What is done when only archived copies are left.
+    pub thaw: ThawPolicy,
 }
 
 /// What a restore did.
@@ -67,7 +70,7 @@ pub struct RestoreReport {
     pub age_seconds: i64,
     /// Stored bytes of the point.
     pub bytes: ByteCount,
-    /// Phases with their wall time in milliseconds, in order; `choose` is the search for a good copy, `keys` opens its data keys.
+    /// Phases with their wall time in milliseconds, in order; `choose` is the search for a good copy, `thaw` the wait for an archive, `keys` opens its data keys.
     pub phases: Vec<(String, u64)>,
     /// Every check that was made in the target.
     pub checks: Vec<Check>,
@@ -109,63 +112,164 @@ pub async fn restore(
     clock: &Arc<dyn Clock>,
 ) -> Result<RestoreReport, RestoreError> {
     let began = clock.now();
-    let choosing = Instant::now();
-    let mut given_up = Vec::new();
-    let fail =
-        |failure: Failure, given_up: Vec<(TierName, Failure)>| RestoreError { failure, given_up };
     let prepared = prepare(order, wiring);
-    let (database, scratch) = prepared.map_err(|error| fail(error.to_failure(), Vec::new()))?;
+    let (database, scratch) = prepared.map_err(|error| RestoreError {
+        failure: error.to_failure(),
+        given_up: Vec::new(),
+    })?;
+    let mut search = Search {
+        order,
+        wiring,
+        catalog,
+        clock,
+        database,
+        scratch,
+        began,
+        choosing: Instant::now(),
+        given_up: Vec::new(),
+    };
+    let mut archived = Vec::new();
     for name in candidates(order, wiring, catalog, began).await {
-        let chosen = look(order, wiring, catalog, &name).await;
-        let waited = milliseconds(choosing);
-        let (manifest, error) = match chosen {
-            Ok(manifest) => match load(order, wiring, database, &scratch, &name, &manifest).await {
-                Ok((restored, keys_ms)) => {
-                    let mut phases = vec![("choose".to_owned(), waited)];
-                    phases.extend(keys_ms.map(|ms| ("keys".to_owned(), ms)));
-                    phases.extend(restored.phases);
-                    let mut report = RestoreReport {
-                        point: order.point.clone(),
-                        tier: name,
-                        target: restored.target,
-                        captured_at: manifest.captured_at,
-                        age_seconds: began.duration_since(manifest.captured_at).as_secs(),
-                        bytes: manifest.bytes(),
-                        phases,
-                        checks: restored.checks,
-                        given_up,
-                        gaps: Vec::new(),
-                    };
-                    if let Some(catalog) = catalog {
-                        report.gaps = record(order, &report, &manifest, catalog, clock).await;
-                    }
+        match search.look(&name).await {
+            Ok((manifest, true)) => {
+                if let Some(report) = search.try_copy(&name, &manifest, None).await? {
                     return Ok(report);
                 }
-                Err(error) => (Some(manifest), error),
-            },
-            Err(error) => (None, error),
-        };
-        // Another copy helps when this one is bad or its tier is away, not when the target or the program is the trouble.
-        if !is_the_copys_fault(&error, manifest.is_none()) {
-            return Err(fail(error.to_failure(), given_up));
-        }
-        given_up.push((name, error.to_failure()));
-    }
-    // When one copy was bad and the others are simply not there, the bad one is the news.
-    let worst = given_up
-        .iter()
-        .position(|(_, failure)| failure.code != COPY_MISSING);
-    let failure = match worst {
-        Some(at) => {
-            let (tier, failure) = given_up.remove(at);
-            Failure {
-                message: format!("the copy on `{tier}`: {}", failure.message),
-                ..failure
             }
+            Ok((manifest, false)) => archived.push((name, manifest)),
+            Err(error) => search.give_up(&name, &error, true)?,
         }
-        None => no_copy(&order.point),
-    };
-    Err(fail(failure, given_up))
+    }
+    // What can be read at once came first, however good the archived copies are; of those the fastest comes first.
+    archived.sort_by_key(|(name, _)| thawing::typical_seconds(wiring, name));
+    for (name, manifest) in archived {
+        let thawing = Instant::now();
+        match search.thaw(&name, &manifest).await {
+            Ok(()) => {
+                let waited = milliseconds(thawing);
+                if let Some(report) = search.try_copy(&name, &manifest, Some(waited)).await? {
+                    return Ok(report);
+                }
+            }
+            Err(NotThawed::Failed(error)) => search.give_up(&name, &error, true)?,
+            Err(NotThawed::Waiting(failure)) => return Err(search.fail(failure)),
+        }
+    }
+    Err(search.nothing_left())
+}
+
+/// One search for a copy that can be restored.
+struct Search<'a> {
+    order: &'a RestoreOrder,
+    wiring: &'a Wiring,
+    catalog: Option<&'a Catalog>,
+    clock: &'a Arc<dyn Clock>,
+    database: &'a DatabaseWiring,
+    scratch: Scratch,
+    began: Timestamp,
+    choosing: Instant,
+    given_up: Vec<(TierName, Failure)>,
+}
+
+impl Search<'_> {
+    /// The manifest of a copy that looks whole, and whether all of it can be read now.
+    async fn look(&self, name: &TierName) -> Result<(Manifest, bool), StepError> {
+        let manifest = look(self.order, self.wiring, self.catalog, name).await?;
+        let tier = &**steps::tier(self.wiring, name)?;
+        let readable = thawing::is_readable(tier, &manifest).await?;
+        Ok((manifest, readable))
+    }
+
+    async fn thaw(&self, name: &TierName, manifest: &Manifest) -> Result<(), NotThawed> {
+        let tier = &**steps::tier(self.wiring, name)?;
+        thawing::for_restore(tier, manifest, &self.order.thaw, self.clock).await
+    }
+
+    /// Restores this copy; `None` when it was given up for the next one.
+    async fn try_copy(
+        &mut self,
+        name: &TierName,
+        manifest: &Manifest,
+        thaw_ms: Option<u64>,
+    ) -> Result<Option<RestoreReport>, RestoreError> {
+        let waited = milliseconds(self.choosing).saturating_sub(thaw_ms.unwrap_or(0));
+        let loaded = load(
+            self.order,
+            self.wiring,
+            self.database,
+            &self.scratch,
+            name,
+            manifest,
+        );
+        let (restored, keys_ms) = match loaded.await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.give_up(name, &error, false)?;
+                return Ok(None);
+            }
+        };
+        let mut phases = vec![("choose".to_owned(), waited)];
+        phases.extend(thaw_ms.map(|ms| ("thaw".to_owned(), ms)));
+        phases.extend(keys_ms.map(|ms| ("keys".to_owned(), ms)));
+        phases.extend(restored.phases);
+        let mut report = RestoreReport {
+            point: self.order.point.clone(),
+            tier: name.clone(),
+            target: restored.target,
+            captured_at: manifest.captured_at,
+            age_seconds: self.began.duration_since(manifest.captured_at).as_secs(),
+            bytes: manifest.bytes(),
+            phases,
+            checks: restored.checks,
+            given_up: std::mem::take(&mut self.given_up),
+            gaps: Vec::new(),
+        };
+        if let Some(catalog) = self.catalog {
+            report.gaps = record(self.order, &report, manifest, catalog, self.clock).await;
+        }
+        Ok(Some(report))
+    }
+
+    /// Another copy helps when this one is bad or its tier is away, not when the target or the program is the trouble.
+    fn give_up(
+        &mut self,
+        name: &TierName,
+        error: &StepError,
+        before_loading: bool,
+    ) -> Result<(), RestoreError> {
+        let failure = error.to_failure();
+        if !is_the_copys_fault(error, before_loading) {
+            return Err(self.fail(failure));
+        }
+        self.given_up.push((name.clone(), failure));
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: Failure) -> RestoreError {
+        RestoreError {
+            failure,
+            given_up: std::mem::take(&mut self.given_up),
+        }
+    }
+
+    fn nothing_left(&mut self) -> RestoreError {
+        // When one copy was bad and the others are simply not there, the bad one is the news.
+        let worst = self
+            .given_up
+            .iter()
+            .position(|(_, failure)| failure.code != COPY_MISSING);
+        let failure = match worst {
+            Some(at) => {
+                let (tier, failure) = self.given_up.remove(at);
+                Failure {
+                    message: format!("the copy on `{tier}`: {}", failure.message),
+                    ..failure
+                }
+            }
+            None => no_copy(&self.order.point),
+        };
+        self.fail(failure)
+    }
 }
 
 fn prepare<'a>(

@@ -2,10 +2,111 @@
 //!
 //! Invariant: a repeat asks for nothing twice; an object that is readable, or being made so, is only looked at.
 
-use crate::{steps::error::StepError, stored};
+use crate::{
+    clock::Clock,
+    steps::error::{StepError, chain},
+    stored,
+    wiring::Wiring,
+};
 use jiff::{SignedDuration, Timestamp};
-use model::{Manifest, RecoveryPointId, ThawOrder, TierName};
+use model::{Disposition, Manifest, RecoveryPointId, ThawOrder, TierName, event::Failure};
 use providers::api::{Readiness, Tier};
+use std::{sync::Arc, time::Duration};
+
+/// Every code of this file, for the test that each has its page in `docs/errors/`.
+pub(crate) const CODES: &[&str] = &["mainstay::restore::archived", "mainstay::restore::thawing"];
+
+/// Gets a sentence about a wait that goes on.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What a restore does when only archived copies are left. A thaw is paid for, and takes hours.
+#[derive(Clone)]
+pub enum ThawPolicy {
+    /// Says that one is archived.
+    Refuse,
+    /// Asks the archive and ends; the same command goes on when the copy is readable.
+    Ask,
+    /// Asks the archive and waits. Cancellation leaves the thaw under way.
+    AskAndWait {
+        /// Pause between two looks.
+        poll: Duration,
+        /// Is told what is being waited for.
+        tell: Tell,
+    },
+}
+
+/// Why an archived copy cannot be restored now.
+pub(crate) enum NotThawed {
+    /// The copy or its tier is bad.
+    Failed(StepError),
+    /// It is not readable yet, or nobody may ask for it.
+    Waiting(Failure),
+}
+
+impl From<StepError> for NotThawed {
+    fn from(error: StepError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// How long a thaw typically takes on a tier.
+pub(crate) fn typical_seconds(wiring: &Wiring, tier: &TierName) -> u64 {
+    let wired = wiring.tiers.get(tier);
+    wired
+        .and_then(|wired| wired.tier.capabilities().thaw)
+        .map_or(0, |order| order.typical_seconds)
+}
+
+/// Makes a copy readable as far as the policy allows; `Ok` when it is.
+pub(crate) async fn for_restore(
+    tier: &dyn Tier,
+    manifest: &Manifest,
+    policy: &ThawPolicy,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), NotThawed> {
+    let (point, name) = (&manifest.id, tier.name());
+    let Some(order) = tier.capabilities().thaw else {
+        return Ok(());
+    };
+    if matches!(policy, ThawPolicy::Refuse) {
+        return Err(NotThawed::Waiting(Failure {
+            code: CODES[0].to_owned(),
+            message: format!(
+                "the copy of `{point}` on `{name}` is archived, and no tier has one that can be read at once"
+            ),
+            help: Some(format!(
+                "run the same command with `--thaw`: the archive then makes it readable, which typically takes {} and is paid for",
+                span(order.typical_seconds)
+            )),
+            disposition: Disposition::NeedsOperator,
+        }));
+    }
+    let Thaw::Waiting { asked, objects } = ask(tier, manifest, &order).await? else {
+        return Ok(());
+    };
+    let waiting = words(point, name, &order, asked, objects, clock.now());
+    let ThawPolicy::AskAndWait { poll, tell } = policy else {
+        return Err(NotThawed::Waiting(Failure {
+            code: CODES[1].to_owned(),
+            message: waiting,
+            help: Some("run the same command again then; nothing is asked for twice".to_owned()),
+            disposition: Disposition::Retry,
+        }));
+    };
+    tell(&waiting);
+    loop {
+        tokio::time::sleep(*poll).await;
+        match is_readable(tier, manifest).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // A wait of hours must survive a network that is away for a minute.
+            Err(error) if error.disposition() == Disposition::Retry => {
+                tell(&format!("could not ask `{name}`: {}", chain(&error)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
 
 /// How far a copy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -226,6 +226,7 @@ async fn a_disturbed_restore_leaves_no_target_or_a_whole_one() {
                 why: "a test".to_owned(),
                 run: format!("restore-{fault:?}-{n}"),
                 progress: Arc::new(|_| {}),
+                thaw: executor::ThawPolicy::Refuse,
             };
             world.faults.arm(n, fault);
             let result = restore(&order, &world.wiring, Some(&world.catalog), &world.clock()).await;

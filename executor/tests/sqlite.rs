@@ -111,6 +111,7 @@ async fn a_sqlite_database_goes_the_whole_way() {
         why: "somebody deleted the sugar".to_owned(),
         run: "restore-1".to_owned(),
         progress: Arc::new(|_| {}),
+        thaw: executor::ThawPolicy::Refuse,
     };
     let report = restore(&order, &world.wiring, Some(&world.catalog), &world.clock())
         .await
@@ -173,6 +174,7 @@ async fn a_restore_passes_over_a_bad_copy_to_a_good_one() {
         why: "a test".to_owned(),
         run: "restore-1".to_owned(),
         progress: Arc::new(move |bytes| *sink.lock().unwrap() = bytes),
+        thaw: executor::ThawPolicy::Refuse,
     };
     let clock = world.clock();
     let report = restore(&order, &world.wiring, Some(&world.catalog), &clock)

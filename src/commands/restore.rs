@@ -2,7 +2,7 @@
 
 use super::{planning, running};
 use crate::{
-    arguments::{Global, RestoreArguments},
+    arguments::{Global, RestoreArguments, ThawChoice},
     clock,
     exit::Exit,
     failure::{Failure, Result},
@@ -12,7 +12,7 @@ use crate::{
     settings, wiring,
 };
 use catalog::Catalog;
-use executor::{Clock, RestoreOrder, RestoreReport, restore};
+use executor::{Clock, RestoreOrder, RestoreReport, ThawPolicy, restore};
 use jiff::Timestamp;
 use model::{CopyState, DatabaseName, PointState, RecoveryPointId, TierName};
 use providers::api::{RestoreTarget, Selection};
@@ -21,6 +21,7 @@ use std::{
     fmt::Write as _,
     io::{BufRead as _, IsTerminal as _},
     sync::Arc,
+    time::Duration,
 };
 
 pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<Exit> {
@@ -90,6 +91,7 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
         why: arguments.reason.clone().unwrap_or_default(),
         run: running::run_name(now).replace("run-", "restore-"),
         progress: bar.progress(),
+        thaw: thaw(arguments.thaw),
     };
     let restored = tokio::select! {
         restored = restore(&order, &wiring, Some(&catalog), &clock) => restored,
@@ -295,4 +297,18 @@ fn as_json(report: &RestoreReport) -> serde_json::Value {
         "format": "mainstay.restore.v1", "recovery_point": report.point, "tier": report.tier, "target": report.target, "captured_at": report.captured_at,
         "age_seconds": report.age_seconds, "bytes": report.bytes, "phases": phases, "checks": checks, "passed": report.passed(), "given_up": given_up,
     })
+}
+
+/// An archive is looked at again after so long; it takes hours.
+const THAW_POLL: Duration = Duration::from_mins(1);
+
+fn thaw(choice: Option<ThawChoice>) -> ThawPolicy {
+    match choice {
+        None => ThawPolicy::Refuse,
+        Some(ThawChoice::Ask) => ThawPolicy::Ask,
+        Some(ThawChoice::Wait) => ThawPolicy::AskAndWait {
+            poll: THAW_POLL,
+            tell: Arc::new(|words| out::words(&format!("{words}\n"))),
+        },
+    }
 }
