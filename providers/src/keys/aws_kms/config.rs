@@ -22,6 +22,10 @@ pub struct AwsKmsConfig {
     /// Id, ARN, or alias (`alias/example-prod`) of the key. Recovery points remember the ARN of the key behind an alias.
     #[schemars(length(min = 1))]
     pub key_id: String,
+    /// Ids or ARNs of earlier keys, which may still open what they have wrapped; nothing new is wrapped with them. Needed when
+    /// another key is declared here or an alias moves to one, not when AWS renews the material of the same key.
+    #[serde(default)]
+    pub previous: Vec<String>,
     /// Further pairs for the encryption context, for IAM conditions and the audit log; not secret. They are needed again to
     /// open, so do not change them while recovery points are kept: declare another key instead.
     #[serde(default)]
@@ -53,15 +57,26 @@ pub fn check(table: &Value, _base: &Path) -> Vec<TableFinding> {
         message,
         help: Some(help.to_owned()),
     };
-    if let Some(id) = table.get("key-id").and_then(Value::as_str)
-        && (id.is_empty() || id.contains(char::is_whitespace))
-    {
+    let bad = |id: &str| id.is_empty() || id.contains(char::is_whitespace);
+    if table.get("key-id").and_then(Value::as_str).is_some_and(bad) {
         findings.push(error(
             "key::kms-key-id",
             vec!["key-id".to_owned()],
             "this is no id of a key".to_owned(),
             "write the key's id, its ARN, or an alias such as \"alias/example-prod\"",
         ));
+    }
+    let previous = table.get("previous").and_then(Value::as_array);
+    for id in previous.into_iter().flatten().filter_map(Value::as_str) {
+        // Where an alias led when something was wrapped is not remembered.
+        if bad(id) || id.starts_with("alias/") || id.contains(":alias/") {
+            findings.push(error(
+                "key::kms-previous",
+                vec!["previous".to_owned()],
+                format!("`{id}` is no id of an earlier key"),
+                "write the id or the ARN of the key; it stands in `keys.json` of what it has wrapped",
+            ));
+        }
     }
     let context = table.get("encryption-context").and_then(Value::as_object);
     for name in context.into_iter().flat_map(serde_json::Map::keys) {

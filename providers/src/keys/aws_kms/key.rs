@@ -95,6 +95,31 @@ impl AwsKmsKey {
         pairs
     }
 
+    /// Whether a recorded id is that of this key, or of a declared earlier one. The ring of an object lies where others may
+    /// write; a key that is not declared here must not decide what is restored.
+    async fn is_ours(&self, recorded: &str) -> Result<bool> {
+        let named = |id: &str| {
+            id == recorded
+                || recorded
+                    .split_once(":key/")
+                    .is_some_and(|(_, bare)| bare == id)
+        };
+        let id = &self.config.key_id;
+        if named(id) || self.config.previous.iter().any(|id| named(id)) {
+            return Ok(true);
+        }
+        let alias = id.starts_with("alias/") || id.contains(":alias/");
+        if !alias {
+            return Ok(false);
+        }
+        match self.observe().await {
+            Ok(facts) => Ok(facts.key_id == recorded),
+            // Who may open but not look leaves it to the service, and to whom it lets open.
+            Err(error) if error.code == "mainstay::key::denied" => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Refuses to wrap for a key that is switched off or going. Who may not ask goes on: the service itself is asked next.
     async fn check_usable(&self) -> Result<()> {
         let id = &self.config.key_id;
@@ -183,6 +208,14 @@ impl KeyProvider for AwsKmsKey {
             of_keys::cannot_open(&self.name, wrapped, "it is damaged")
                 .help("take `keys.json` of the same recovery point from another tier")
         };
+        if !self.is_ours(&wrapped.key_id).await? {
+            return Err(of_keys::cannot_open(
+                &self.name,
+                wrapped,
+                &format!("this key is `{}`", self.config.key_id),
+            )
+            .help("add the ARN of the earlier key to `previous` of this key in the policy"));
+        }
         let blob = from_base64(&wrapped.wrapped).ok_or_else(damaged)?;
         let answer = self
             .client()
