@@ -273,7 +273,11 @@ impl AwsFault {
             // What is neither time, network nor a bad request is what was to be done before sending: finding credentials.
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => Self::NoCredentials,
             SdkError::TimeoutError(_) => Self::Unreachable,
-            SdkError::ResponseError(_) => Self::Server,
+            // An answer in another form than the service's own comes from something on the way, or from a lesser service.
+            SdkError::ResponseError(answer) => match answer.raw().status().as_u16() {
+                200..400 => Self::Server,
+                status => Self::of_answer("", Some(status)),
+            },
             other => Self::of_answer(
                 other.code().unwrap_or_default(),
                 other.raw_response().map(|answer| answer.status().as_u16()),
@@ -313,7 +317,7 @@ impl AwsFault {
                 Some(429) => Self::Throttled,
                 Some(500..) => Self::Server,
                 Some(401) => Self::BadCredentials,
-                // Other people's stores answer like this without a code of theirs.
+                // So answer stores and proxies that have no codes.
                 Some(403) if other.is_empty() => Self::Denied,
                 _ => Self::Service(other.to_owned()),
             },

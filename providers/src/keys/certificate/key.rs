@@ -208,8 +208,8 @@ impl KeyProvider for CertificateKey {
                 "its private key is not declared here",
             )
             .help(format!(
-                "where the private key is: `jq -r '.objects[\"{}\"].recipients[] | select(.kind == \"certificate\").wrapped' keys.json | base64 -d | openssl cms -decrypt -inform DER -inkey recovery-key.pem -out data.key`; or add `private-key` to this key in the policy",
-                context.file
+                "where the private key is: `jq -r '.objects[\"{}\"].recipients[] | select(.name == \"{}\").wrapped' keys.json | base64 -d | openssl cms -decrypt -inform DER -inkey recovery-key.pem -out data.key`; or add `private-key` to this key in the policy",
+                context.file, wrapped.name
             )));
         };
         let message = from_base64(&wrapped.wrapped).ok_or(cms::CmsError::Form);
