@@ -11,3 +11,5 @@ mod encoding;
 mod errors;
 pub mod local;
 mod path;
+#[cfg(test)]
+mod tests;
