@@ -5,9 +5,12 @@
     reason = "a failed test panics; a test starts itself again"
 )]
 
+#[path = "support/fault_proxy.rs"]
+mod fault_proxy;
 #[path = "support/s3.rs"]
 mod s3;
 
+use fault_proxy::{Fault, FaultProxy, Rule};
 use s3::{BucketKind, Moto, Rgw, Store, is_gone};
 use std::{
     io::{BufRead, BufReader},
@@ -113,4 +116,57 @@ fn all_gone(stores: &[(PathBuf, u16)]) {
         assert!(Instant::now() < deadline, "{stores:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn signatures_survive_the_fault_proxy_and_faults_hit_the_chosen_request() {
+    let rgw = Rgw::shared();
+    let bucket = rgw.bucket("proxy", BucketKind::Plain);
+    let proxy = FaultProxy::start(rgw.port);
+    let put = |key: &str| {
+        let script = "\
+config = config.merge(Config(retries={'total_max_attempts': 1}))
+name, key, endpoint = args
+there = boto3.client('s3', endpoint_url=endpoint, region_name='us-east-1', aws_access_key_id='AK',
+                     aws_secret_access_key='SKSK', config=config)
+try:
+    there.put_object(Bucket=name, Key=key, Body=b'12345678' * 999)
+    print(len(there.get_object(Bucket=name, Key=key)['Body'].read()))
+except ClientError as error:
+    print(error.response['Error']['Code'])
+except Exception as error:
+    print(type(error).__name__)";
+        rgw.python(script, &[&bucket, key, &proxy.endpoint])
+    };
+    assert_eq!(put("a"), "7992");
+    assert_eq!(
+        proxy.requests(),
+        [format!("PUT /{bucket}/a"), format!("GET /{bucket}/a")]
+    );
+    for (fault, said) in [
+        (Fault::DropBefore, "ConnectionClosedError"),
+        (Fault::DropAfter, "ConnectionClosedError"),
+        (Fault::InternalError, "InternalError"),
+        (Fault::InternalErrorAfter, "InternalError"),
+        (Fault::SlowDown, "SlowDown"),
+        (Fault::Delay(Duration::from_millis(1)), "7992"),
+    ] {
+        let key = format!("{fault:?}").replace(['(', ')'], "-");
+        proxy.disturb(Rule::once(fault, 1).method("PUT").target("-"));
+        assert_eq!(put(&key), said, "{fault:?}");
+        assert_eq!(proxy.calm(), 1);
+        let stored = rgw.classes(&bucket, &key).len();
+        let expected = matches!(
+            fault,
+            Fault::DropAfter | Fault::InternalErrorAfter | Fault::Delay(_)
+        );
+        assert_eq!(stored, usize::from(expected), "{fault:?}");
+    }
+    proxy.disturb(Rule::once(Fault::TruncateResponse, 2));
+    assert!(put("cut").ends_with("Error"), "the end was missing");
+    proxy.disturb(Rule::once(Fault::FlipRequest, 1));
+    assert_eq!(put("flipped"), "XAmzContentSHA256Mismatch");
+    proxy.disturb(Rule::once(Fault::FlipRequest, 3));
+    put("undisturbed");
+    assert_eq!(proxy.calm(), 0, "a rule that never fired says so");
 }

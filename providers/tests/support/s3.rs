@@ -24,14 +24,14 @@
 )]
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     ops::Deref,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{
-        OnceLock,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -57,6 +57,21 @@ s3 = client('s3')
 args = sys.argv[1:]
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
+";
+
+/// After it, in the Python that stays: runs one script per line, words in hexadecimal, and answers the same way.
+const AGENT: &str = r"
+import io, contextlib, traceback
+for line in sys.stdin:
+    script, *words = [bytes.fromhex(word[1:]).decode() for word in line.split()]
+    out, scope = io.StringIO(), dict(globals(), args=words)
+    try:
+        with contextlib.redirect_stdout(out):
+            exec(script, scope)
+        answer = 'ok x' + out.getvalue().encode().hex()
+    except BaseException:
+        answer = 'failed x' + traceback.format_exc().encode().hex()
+    print(answer, flush=True)
 ";
 
 /// How a bucket is made.
@@ -86,6 +101,15 @@ pub struct Store {
     /// Folder with its log.
     pub folder: PathBuf,
     watchdog: Child,
+    agent: Mutex<Option<Agent>>,
+}
+
+/// A Python that has loaded boto3: to start one for every look takes longer than the looks.
+#[derive(Debug)]
+struct Agent {
+    // Its input ends with the value or the test process, and it with its input.
+    child: Child,
+    answers: BufReader<ChildStdout>,
 }
 
 /// A single-node Ceph gateway: real signatures, object lock, versions, conditional writes, storage classes as a word.
@@ -194,11 +218,6 @@ impl Moto {
         )
     }
 
-    /// Thaws take until [`Moto::thaws_end`] from now on: moto calls them done at once otherwise.
-    pub fn thaws_by_hand(&self) {
-        self.transition(r#"{"progression": "manual", "times": 1}"#);
-    }
-
     /// Thaws end when they have been looked at so many times.
     pub fn thaws_after_looks(&self, times: u32) {
         self.transition(&format!(r#"{{"progression": "manual", "times": {times}}}"#));
@@ -253,6 +272,7 @@ impl Store {
             region: "us-east-1".to_owned(),
             folder,
             watchdog,
+            agent: Mutex::new(None),
         }
     }
 
@@ -306,25 +326,44 @@ impl Store {
     /// Runs a script with `s3` (a boto3 client of this store), `client(service)`, `args`, `json`, `sha256` and
     /// `ClientError` at hand, and gives what it prints. A script that fails fails the test.
     pub fn python(&self, script: &str, args: &[&str]) -> String {
-        let output = self.python_command(script, args).output();
-        let output = output.unwrap_or_else(|error| {
+        let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = encode(script);
+        for word in args {
+            line = line + " " + &encode(word);
+        }
+        let agent = agent.get_or_insert_with(|| self.start_agent());
+        let stdin = agent.child.stdin.as_mut().expect("piped");
+        let mut answer = String::new();
+        let sent = stdin
+            .write_all((line + "\n").as_bytes())
+            .and_then(|()| stdin.flush());
+        let _ = sent.and_then(|()| agent.answers.read_line(&mut answer));
+        let text = answer.split_once(" x").map(|(_, hex)| decode(hex.trim()));
+        match text {
+            Some(text) if answer.starts_with("ok ") => text.trim_end().to_owned(),
+            text => panic!(
+                "a boto3 script failed (boto3 must be installed in `{}`; MAINSTAY_TEST_PYTHON names another Python):\n\
+                 {script}\n{}",
+                interpreter(),
+                text.unwrap_or_default()
+            ),
+        }
+    }
+
+    fn start_agent(&self) -> Agent {
+        let mut command = self.python_command(AGENT, &[]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| {
             panic!(
                 "`{}` cannot be started (MAINSTAY_TEST_PYTHON names another Python): {error}",
                 interpreter()
             )
         });
-        assert!(
-            output.status.success(),
-            "a boto3 script failed (boto3 must be installed in `{}`):\n{script}\n{}",
-            interpreter(),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned()
+        let answers = BufReader::new(child.stdout.take().expect("piped"));
+        Agent { child, answers }
     }
 
-    /// The same, not yet started.
+    /// The same in a Python of its own, not yet started.
     pub fn python_command(&self, script: &str, args: &[&str]) -> Command {
         let mut command = Command::new(interpreter());
         command
@@ -382,6 +421,13 @@ impl Store {
     }
 }
 
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
 impl Drop for Store {
     fn drop(&mut self) {
         drop(self.watchdog.stdin.take());
@@ -392,6 +438,17 @@ impl Drop for Store {
 /// The Python that has boto3 and moto.
 pub fn interpreter() -> String {
     std::env::var("MAINSTAY_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
+fn encode(word: &str) -> String {
+    let hex = word.bytes().map(|byte| format!("{byte:02x}"));
+    std::iter::once("x".to_owned()).chain(hex).collect()
+}
+
+fn decode(hex: &str) -> String {
+    let bytes =
+        (0..hex.len() / 2).filter_map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok());
+    String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
 }
 
 /// A port that was free a moment ago.
