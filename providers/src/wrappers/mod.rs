@@ -7,6 +7,7 @@ mod faulty_engine;
 #[cfg(feature = "faults")]
 mod faulty_tier;
 pub mod read_only;
+pub mod throttle;
 
 #[cfg(feature = "faults")]
 pub use faults::{Faults, When};
@@ -15,3 +16,4 @@ pub use faulty_engine::FaultyEngine;
 #[cfg(feature = "faults")]
 pub use faulty_tier::FaultyTier;
 pub use read_only::ReadOnlyTier;
+pub use throttle::ThrottledTier;
