@@ -84,6 +84,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Verify(arguments) => commands::verify::run(arguments, global).await,
         Command::Restore(arguments) => commands::restore::run(arguments, global).await,
         Command::Hold(command) => commands::hold::run(command, global).await,
+        Command::Key(command) => commands::key::run(command, global).await,
         Command::Tier(command) => commands::tier::run(command, global).await,
         Command::Catalog(command) => commands::catalog::run(command, global).await,
         Command::Completions { shell } => commands::completions::run(shell),

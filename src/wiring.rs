@@ -7,7 +7,7 @@ use policy_schema::{
     Policy,
     providers::{EngineKind, KeyKind, ProviderKinds, TierKind},
 };
-use providers::{api::KeyProvider, registry};
+use providers::{api::KeyProvider, registry, wrappers::ReadOnlyTier};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -110,6 +110,13 @@ pub(crate) fn tiers(policy: &Policy) -> Result<BTreeMap<model::TierName, TierWir
         );
     }
     Ok(tiers)
+}
+
+/// Makes tiers that cannot be changed, so that looking cannot write by mistake.
+pub(crate) fn read_only(tiers: &mut BTreeMap<model::TierName, TierWiring>) {
+    for wired in tiers.values_mut() {
+        wired.tier = Arc::new(ReadOnlyTier::new(wired.tier.clone()));
+    }
 }
 
 /// The keys of a policy; no IO yet.

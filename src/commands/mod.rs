@@ -9,6 +9,7 @@ pub(crate) mod fmt;
 pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod inventory;
+pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod plan;
 pub(crate) mod planning;

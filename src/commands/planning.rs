@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use model::{DatabaseName, Inventory, SeriesName};
 use planner::Options;
 use policy_schema::Policy;
-use providers::wrappers::ReadOnlyTier;
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 /// Reality as far as it could be seen.
 pub(crate) struct Looked {
@@ -31,9 +30,7 @@ pub(crate) async fn look(
 ) -> Result<Looked> {
     let catalog = session::catalog_if_any(global, path).await?;
     let mut tiers = wiring::tiers(policy)?;
-    for wired in tiers.values_mut() {
-        wired.tier = Arc::new(ReadOnlyTier::new(wired.tier.clone()));
-    }
+    wiring::read_only(&mut tiers);
     let refresh = if refresh {
         Refresh::Full
     } else {

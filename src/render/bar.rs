@@ -22,6 +22,25 @@ impl Bar {
         Self(bar)
     }
 
+    /// Starts one that counts pieces of work.
+    pub(crate) fn counting(what: &str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let style = ProgressStyle::with_template("  {msg} [{wide_bar}] {pos} of {len}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(ProgressBar::new(0).with_style(style).with_message(what.to_owned()))
+    }
+
+    /// What the work calls with the pieces done so far and all of them.
+    pub(crate) fn counter(&self) -> Arc<dyn Fn(u64, u64) + Send + Sync> {
+        let bar = self.0.clone();
+        Arc::new(move |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        })
+    }
+
     /// What the work calls with the bytes moved so far.
     pub(crate) fn progress(&self) -> providers::stream::Progress {
         let bar = self.0.clone();

@@ -7,6 +7,7 @@ pub(crate) mod bar;
 pub(crate) mod color;
 pub(crate) mod drift;
 pub(crate) mod findings;
+pub(crate) mod keys;
 pub(crate) mod out;
 pub(crate) mod plan_dot;
 pub(crate) mod plan_markdown;
