@@ -4,7 +4,8 @@ ratio of the wall times pair by pair (below 1.00: Mainstay is faster) and Mainst
 
 Both sides do the same work: a plain dump, zstd level 3 on all cores, SHA-256 of what is stored, and everything on disk
 (fsync / sync) at the end. Mainstay also hashes the plain bytes, writes a manifest and its catalog. What the pipeline has no
-counterpart for is off or not timed unless asked for: counting every row in the snapshot (--count-rows exact, Mainstay's
+counterpart for is off or not timed unless asked for (--encrypt puts `openssl enc -aes-256-ctr` into the pipeline, which does not
+even authenticate, and a local key into the policy): counting every row in the snapshot (--count-rows exact, Mainstay's
 default below 1 GiB a table) and the verification of the copy, a step of its own (--verify-too).
 
 Needs PostgreSQL's server programs and pgbench, zstd, and a release build; starts its own server in a temporary folder.
@@ -13,6 +14,13 @@ Needs PostgreSQL's server programs and pgbench, zstd, and a release build; start
 import argparse, glob, json, os, pwd, shutil, socket, statistics, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+KEY = """
+[key.bench]
+kind = "local"
+path = "bench.key"
+"""
 
 
 def newest_bin():
@@ -45,6 +53,7 @@ def main():
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--verify-too", action="store_true", help="time the read-back as well")
     arguments.add_argument("--count-rows", choices=["off", "estimate", "exact"], default="off")
+    arguments.add_argument("--encrypt", action="store_true", help="AES-256 on both sides")
     arguments = arguments.parse_args()
 
     subprocess.run(["cargo", "build", "--release", "--quiet", "--manifest-path", f"{ROOT}/Cargo.toml"], check=True)
@@ -70,9 +79,11 @@ def main():
 kind = "filesystem"
 path = "tier"
 min-free = "1%"
+{KEY if arguments.encrypt else ""}
 [database.bench]
 engine = "postgres"
 url = "{url}"
+{'encrypt-with = ["bench"]' if arguments.encrypt else ""}
 [[database.bench.series]]
 name = "s"
 schedule = "@yearly"
@@ -80,7 +91,10 @@ format = "plain"
 count-rows = "{arguments.count_rows}"
 keep.disk = {{ last = 100 }}
 """)
-        pipeline = (f"set -o pipefail; {bindir}/pg_dump {url} | zstd -q -T0 -3 | tee >(sha256sum > {work}/sum) > {work}/dump.zst; sync {work}/dump.zst")
+        if arguments.encrypt:
+            subprocess.run([mainstay, "key", "generate", "bench", "-p", f"{work}/mainstay.toml"], check=True, stdout=subprocess.DEVNULL)
+        encrypt = f"| openssl enc -aes-256-ctr -K {os.urandom(32).hex()} -iv {os.urandom(16).hex()} " if arguments.encrypt else ""
+        pipeline = (f"set -o pipefail; {bindir}/pg_dump {url} | zstd -q -T0 -3 {encrypt}| tee >(sha256sum > {work}/sum) > {work}/dump.zst; sync {work}/dump.zst")
         ours, theirs, memory, whole = [], [], [], []
         for round_number in range(arguments.rounds + 1):
             seconds, _ = run_measured(pipeline, shell=True)
