@@ -9,7 +9,7 @@ The database is random bytes in SQLite, so that compression does not shrink what
 Needs Ceph's radosgw (as the tests do), boto3, and a release build; starts its own gateway in a temporary folder.
 """
 
-import argparse, json, os, shutil, sqlite3, statistics, subprocess, sys, tempfile, time
+import argparse, os, shutil, signal, sqlite3, statistics, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "benches"))
@@ -30,8 +30,12 @@ def main():
     port = free_port()
     gateway = f"{work}/rgw"
     os.makedirs(gateway)
+    store = None
     try:
-        subprocess.run(["bash", f"{ROOT}/providers/tests/support/rgw-up.sh", gateway, str(port), str(free_port())], check=True, stdout=subprocess.DEVNULL)
+        store = subprocess.Popen(["bash", f"{ROOT}/providers/tests/support/rgw-up.sh", gateway, str(free_port()), str(port)],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+        if not any("ready" in line for line in iter(store.stdout.readline, "")):
+            sys.exit("the gateway did not start")
         access = dict(endpoint_url=f"http://127.0.0.1:{port}", aws_access_key_id="AK", aws_secret_access_key="SKSK", region_name="default")
         s3 = boto3.client("s3", **access)
         s3.create_bucket(Bucket="ours")
@@ -68,9 +72,8 @@ def main():
         print(f"ratio     median {statistics.median(ratios):.2f}  (min {min(ratios):.2f}, max {max(ratios):.2f})")
         print(f"peak memory of mainstay {max(memory) / 1024:.0f} MiB (upload and read-back of the copy)")
     finally:
-        for name in os.listdir(f"{gateway}/run") if os.path.isdir(f"{gateway}/run") else []:
-            if name.endswith(".pid"):
-                subprocess.run(["kill", "-9", open(f"{gateway}/run/{name}").read().strip()], stderr=subprocess.DEVNULL)
+        if store:
+            os.killpg(store.pid, signal.SIGKILL)
         shutil.rmtree(work, ignore_errors=True)
 
 
