@@ -411,7 +411,9 @@ pub(crate) enum HoldCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// List the keys, whether they can be used, and which recovery points are lost without them; exit 1 if such a key is in trouble
-    #[command(after_help = "Examples:\n  mainstay key list\n  mainstay key list --json | jq '.keys[] | select(.usable | not)'")]
+    #[command(
+        after_help = "Examples:\n  mainstay key list\n  mainstay key list --json | jq '.keys[] | select(.usable | not)'"
+    )]
     List,
     /// Make a key file, readable by its owner only; nothing is ever overwritten
     #[command(
@@ -438,7 +440,12 @@ pub(crate) struct KeyGenerate {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) keep_as: Option<PathBuf>,
     /// With --out: protect the file with the passphrase in this environment variable
-    #[arg(long, value_name = "NAME", requires = "out", conflicts_with = "passphrase_file")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "out",
+        conflicts_with = "passphrase_file"
+    )]
     pub(crate) passphrase_env: Option<String>,
     /// With --out: protect the file with the passphrase in this file
     #[arg(long, value_name = "FILE", requires = "out", value_hint = ValueHint::FilePath)]

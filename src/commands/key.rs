@@ -50,7 +50,10 @@ async fn list(global: &Global) -> Result<Exit> {
     } else {
         out::data(&render::report_text(&report))?;
     }
-    let trouble = report.keys.iter().any(|key| !key.only.is_empty() && !key.is_usable());
+    let trouble = report
+        .keys
+        .iter()
+        .any(|key| !key.only.is_empty() && !key.is_usable());
     Ok(if trouble {
         Exit::Failed
     } else if report.unread.is_empty() && report.unreachable.is_empty() {
@@ -176,7 +179,11 @@ async fn rotate_keys(arguments: &KeyRotate, global: &Global) -> Result<Exit> {
         planning::declared(&policy, name)?;
     }
     let asked = |name: &DatabaseName| {
-        arguments.database.is_empty() || arguments.database.iter().any(|asked| asked == name.as_str())
+        arguments.database.is_empty()
+            || arguments
+                .database
+                .iter()
+                .any(|asked| asked == name.as_str())
     };
     let wanted: BTreeMap<DatabaseName, Vec<KeyName>> = policy
         .databases

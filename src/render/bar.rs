@@ -29,7 +29,11 @@ impl Bar {
         }
         let style = ProgressStyle::with_template("  {msg} [{wide_bar}] {pos} of {len}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
-        Self(ProgressBar::new(0).with_style(style).with_message(what.to_owned()))
+        Self(
+            ProgressBar::new(0)
+                .with_style(style)
+                .with_message(what.to_owned()),
+        )
     }
 
     /// What the work calls with the pieces done so far and all of them.

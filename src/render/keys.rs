@@ -26,9 +26,18 @@ pub(crate) fn report_text(report: &KeyReport) -> String {
         if key.only.is_empty() || trouble.is_none() {
             continue;
         }
-        let shown: Vec<String> = key.only.iter().take(EXAMPLES).map(ToString::to_string).collect();
+        let shown: Vec<String> = key
+            .only
+            .iter()
+            .take(EXAMPLES)
+            .map(ToString::to_string)
+            .collect();
         let more = key.only.len().saturating_sub(EXAMPLES);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
         let _ = writeln!(
             text,
             "{} {}: {}. Without it nobody opens {}{more}",
@@ -73,7 +82,11 @@ fn row(key: &KeyUse) -> Vec<String> {
         name(key),
         key.kind.clone(),
         state,
-        format!("{} of {}", key.points.len(), copies(usize::try_from(key.copies).unwrap_or(usize::MAX))),
+        format!(
+            "{} of {}",
+            key.points.len(),
+            copies(usize::try_from(key.copies).unwrap_or(usize::MAX))
+        ),
         only,
         key.key_id.clone().unwrap_or_else(|| "unknown".to_owned()),
     ]
@@ -101,7 +114,11 @@ fn trouble(key: &KeyUse) -> Option<String> {
 }
 
 fn copies(number: usize) -> String {
-    if number == 1 { "1 copy".to_owned() } else { format!("{number} copies") }
+    if number == 1 {
+        "1 copy".to_owned()
+    } else {
+        format!("{number} copies")
+    }
 }
 
 /// The same for programs.
@@ -174,7 +191,12 @@ pub(crate) fn rotation_text(report: &RotateReport) -> String {
         );
     }
     for gap in &report.gaps {
-        let _ = writeln!(text, "{} not recorded: {}", color::paint(color::WARN, "!"), gap.message);
+        let _ = writeln!(
+            text,
+            "{} not recorded: {}",
+            color::paint(color::WARN, "!"),
+            gap.message
+        );
     }
     if report.is_complete() {
         text.push_str("Keys that are not recipients any more can be put away once `mainstay key list` shows that they open nothing alone.\n");
