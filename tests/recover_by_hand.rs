@@ -8,9 +8,11 @@
 
 mod support;
 
+use model::Digest;
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 use support::bank::postgres;
@@ -168,6 +170,101 @@ fn damage_is_seen_by_hand() {
     assert!(!output.status.success());
 }
 
+/// A folder with a `python3` that has `cryptography`, as `./check` found or made one.
+fn python(folder: &Path) -> PathBuf {
+    let bin = folder.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "which Python has the packages is said by ./check"
+    )]
+    if let Ok(python) = std::env::var("MAINSTAY_TEST_PYTHON") {
+        let program = bin.join("python3");
+        fs::write(&program, format!("#!/bin/sh\nexec '{python}' \"$@\"\n")).unwrap();
+        fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+    }
+    bin
+}
+
+/// A key file and a recovery certificate, whose private key is not where the policy could find it.
+fn make_keys(folder: &Path) {
+    let key = [0x5c_u8; 32];
+    let id = Digest::sha256_of(&[b"mainstay.key.v1", &key[..]].concat());
+    let text = format!(
+        "format = \"mainstay.key.v1\"\nid = \"{}\"\nkey = \"{}\"\n",
+        &id.hex()[..32],
+        "5c".repeat(32)
+    );
+    let file = folder.join("prod.key");
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+    fs::create_dir(folder.join("safe")).unwrap();
+    let output = command("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes"])
+        .args(["-subj", "/CN=recovery", "-days", "30"])
+        .args(["-keyout", "safe/recovery-key.pem", "-out", "recovery.pem"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+}
+
+const KEYS: &str = "[key.prod]\nkind = \"local\"\npath = \"prod.key\"\n[key.offline]\nkind = \"certificate\"\npath = \"recovery.pem\"\n";
+
+/// The three ways to open an encrypted point that need nothing but its tier and a key.
+const WAYS: [&str; 3] = [
+    "Encrypted: with a key file",
+    "Encrypted: with the recovery certificate",
+    "Encrypted: with bash and openssl alone",
+];
+
+#[test]
+fn an_encrypted_sqlite_database_comes_back_by_hand_in_every_way() {
+    let place = Place::new(&format!(
+        "{KEYS}[database.shop]\nengine = \"sqlite\"\npath = \"shop.db\"\nencrypt-with = [\"prod\", \"offline\"]\n\
+         [[database.shop.series]]\nname = \"daily\"\nschedule = \"0 2 * * *\"\nkeep.disk = {{ daily = 7 }}\n"
+    ));
+    make_keys(place.path());
+    support::shop::create(&place.path().join("shop.db"), 300);
+    let point = place.apply(&[]);
+    assert!(point.join("data.sqlite.zst.enc").exists());
+    let bin = python(place.path());
+    let kit = place.path().join("tier/recovery-kit");
+    let whole = |file: &Path| {
+        let shop = rusqlite::Connection::open(file).unwrap();
+        let mut rows = shop.prepare("select * from entries order by 1").unwrap();
+        let columns = rows.column_count();
+        let rows = rows.query_map([], |row| {
+            (0..columns)
+                .map(|column| row.get::<_, rusqlite::types::Value>(column))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        format!("{:?}", rows.unwrap().collect::<Vec<_>>())
+    };
+    let source = whole(&place.path().join("shop.db"));
+    for (number, way) in WAYS.into_iter().enumerate() {
+        let target = place.path().join(format!("by hand {number}.db"));
+        let opened = place.path().join(format!("opened {number}"));
+        let said = follow(
+            &["Check that nothing", "Encrypted: which keys", way, "SQLite"],
+            place.path(),
+            &[
+                ("POINT", point.to_str().unwrap()),
+                ("TARGET", target.to_str().unwrap()),
+                ("OPENED", opened.to_str().unwrap()),
+                ("KIT", kit.to_str().unwrap()),
+                ("KEY", "prod.key"),
+                ("RECIPIENT", "offline"),
+                ("PRIVATE_KEY", "safe/recovery-key.pem"),
+                ("BIN", bin.to_str().unwrap()),
+            ],
+        );
+        assert!(said.contains("data.sqlite.zst.enc: prod, local "), "{said}");
+        assert!(!said.contains("5c5c5c5c"), "{said}");
+        assert_eq!(whole(&target), source, "{way}");
+    }
+}
+
 /// A database with what a dump must carry: keys, an index, a view, a schema of its own, text that is not ASCII.
 const ORDERS: &str = "
     create schema sales;
@@ -178,25 +275,41 @@ const ORDERS: &str = "
     create index on public.orders (customer);
     create view sales.totals as select customer, sum(total) from public.orders group by customer;";
 
-fn postgres_format(format: &str, heading: &str) {
+fn postgres_format(format: &str, heading: &str, way: Option<&str>) {
     let server = postgres::shared();
     let source = server.create_database("by_hand");
     server.psql(&source, ORDERS);
+    let (keys, encrypt) = match way {
+        Some(_) => (KEYS, "encrypt-with = [\"prod\", \"offline\"]\n"),
+        None => ("", ""),
+    };
     let place = Place::new(&format!(
-        "[database.orders]\nengine = \"postgres\"\nurl = {{ env = \"ORDERS_URL\" }}\n[[database.orders.series]]\nname = \"daily\"\n\
+        "{keys}[database.orders]\nengine = \"postgres\"\nurl = {{ env = \"ORDERS_URL\" }}\n{encrypt}[[database.orders.series]]\nname = \"daily\"\n\
          schedule = \"0 2 * * *\"\nformat = \"{format}\"\nglobals = true\nkeep.disk = {{ daily = 7 }}\n"
     ));
+    if way.is_some() {
+        make_keys(place.path());
+    }
     let point = place.apply(&[("ORDERS_URL", &server.url(&source))]);
     let new = format!("{source}_back");
     let folder = place.path().join("unpacked");
     fs::create_dir(&folder).unwrap();
     let port = server.port.to_string();
-    let headings = [
+    let mut headings = vec![
         "Check that nothing",
         "PostgreSQL: the server's roles",
         heading,
         "PostgreSQL: was everything there",
     ];
+    if let Some(way) = way {
+        headings.insert(1, way);
+    }
+    let bin = format!(
+        "{}:{}",
+        python(place.path()).display(),
+        server.bin.display()
+    );
+    let kit = place.path().join("tier/recovery-kit");
     follow(
         &headings,
         place.path(),
@@ -207,7 +320,12 @@ fn postgres_format(format: &str, heading: &str) {
             ("PGHOST", server.folder.to_str().unwrap()),
             ("PGPORT", &port),
             ("PGUSER", "postgres"),
-            ("BIN", server.bin.to_str().unwrap()),
+            ("BIN", &bin),
+            ("OPENED", place.path().join("opened").to_str().unwrap()),
+            ("KIT", kit.to_str().unwrap()),
+            ("KEY", "prod.key"),
+            ("RECIPIENT", "offline"),
+            ("PRIVATE_KEY", "safe/recovery-key.pem"),
         ],
     );
     assert_eq!(server.dump(&new), server.dump(&source));
@@ -215,15 +333,26 @@ fn postgres_format(format: &str, heading: &str) {
 
 #[test]
 fn a_custom_dump_comes_back_by_hand() {
-    postgres_format("custom", "PostgreSQL: custom format");
+    postgres_format("custom", "PostgreSQL: custom format", None);
 }
 
 #[test]
 fn a_plain_dump_comes_back_by_hand() {
-    postgres_format("plain", "PostgreSQL: plain SQL");
+    postgres_format("plain", "PostgreSQL: plain SQL", None);
 }
 
 #[test]
 fn a_directory_dump_comes_back_by_hand() {
-    postgres_format("directory", "PostgreSQL: directory format");
+    postgres_format("directory", "PostgreSQL: directory format", None);
+}
+
+#[test]
+fn an_encrypted_dump_and_its_roles_come_back_by_hand_in_every_way() {
+    for (way, (format, heading)) in WAYS.into_iter().zip([
+        ("custom", "PostgreSQL: custom format"),
+        ("plain", "PostgreSQL: plain SQL"),
+        ("directory", "PostgreSQL: directory format"),
+    ]) {
+        postgres_format(format, heading, Some(way));
+    }
 }
