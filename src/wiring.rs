@@ -1,13 +1,17 @@
 //! From the policy's declarations to engines, tiers and keys that work: the one place where `providers` and `policy-schema` meet.
 
-use crate::failure::Result;
+use crate::{clock, failure::Result};
 use executor::{DatabaseWiring, TierWiring, Wiring};
 use model::{DatabaseName, KeyName, tier_facts::TierCapabilities};
 use policy_schema::{
     Policy,
     providers::{EngineKind, KeyKind, ProviderKinds, TierKind},
 };
-use providers::{api::KeyProvider, registry, wrappers::ReadOnlyTier};
+use providers::{
+    api::KeyProvider,
+    registry,
+    wrappers::{ReadOnlyTier, ThrottledTier},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -100,7 +104,16 @@ pub(crate) fn add_for_restore(
 pub(crate) fn tiers(policy: &Policy) -> Result<BTreeMap<model::TierName, TierWiring>> {
     let mut tiers = BTreeMap::new();
     for (name, declared) in &policy.tiers {
-        let tier = registry::tier(name, &declared.kind, &declared.table, &declared.base)?;
+        let mut tier = registry::tier(name, &declared.kind, &declared.table, &declared.base)?;
+        if let Some(limit) = &declared.bandwidth {
+            let zone = policy.timezone.clone();
+            tier = Arc::new(ThrottledTier::new(
+                tier,
+                limit.clone(),
+                Arc::new(clock::now),
+                zone,
+            ));
+        }
         tiers.insert(
             name.clone(),
             TierWiring {

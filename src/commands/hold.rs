@@ -1,16 +1,119 @@
 //! `hold add | release | list`: a person's order not to delete a recovery point.
 
+use super::running::RealClock;
 use crate::{
     arguments::{Global, HoldCommand},
     clock,
     exit::Exit,
     failure::{Failure, Result},
-    render::{out, plan_text::local, table::table},
+    policy,
+    render::{color, out, plan_text::local, table::table},
     session::{self, UnknownPoint},
-    settings,
+    settings, wiring,
 };
+use catalog::Catalog;
+use executor::{Clock, HoldReport, spread_hold};
 use jiff::tz::TimeZone;
-use serde_json::json;
+use model::RecoveryPointId;
+use serde_json::{Value, json};
+use std::{fmt::Write as _, sync::Arc};
+
+/// What became of the hold on the stores that can hold by themselves.
+enum Stores {
+    Asked(HoldReport),
+    /// The policy, which names the tiers, could not be read; the catalog's hold counts all the same.
+    NoPolicy(String),
+}
+
+/// Carries the hold, or its end, to the stores.
+async fn spread(
+    point: &RecoveryPointId,
+    held: bool,
+    who: &str,
+    global: &Global,
+    catalog: &Catalog,
+) -> Stores {
+    let wired = policy::load(global)
+        .and_then(|(path, policy)| wiring::wire(&policy, settings::scratch(global, &path)));
+    match wired {
+        Ok(wired) => {
+            let clock: Arc<dyn Clock> = Arc::new(RealClock);
+            Stores::Asked(spread_hold(point, held, who, &wired, catalog, &clock).await)
+        }
+        Err(failure) => Stores::NoPolicy(failure.message),
+    }
+}
+
+impl Stores {
+    fn text(&self, done: &str) -> String {
+        let warn = color::paint(color::WARN, "!");
+        let mut text = String::new();
+        match self {
+            Self::NoPolicy(why) => {
+                let _ = writeln!(
+                    text,
+                    "{warn} stores that can hold by themselves were not asked: {why}"
+                );
+            }
+            Self::Asked(report) => {
+                let names: Vec<&str> = report
+                    .copies
+                    .iter()
+                    .map(|copy| copy.tier.as_str())
+                    .collect();
+                if !names.is_empty() {
+                    let _ = writeln!(text, "{} {done}.", names.join(" and "));
+                }
+                for (tier, failure) in &report.not_done {
+                    let _ = writeln!(
+                        text,
+                        "{warn} {tier} was not reached, so only Mainstay's own hold counts there: {}; run the command again",
+                        failure.message
+                    );
+                }
+                for gap in &report.gaps {
+                    let _ = writeln!(text, "{warn} not recorded: {}", gap.message);
+                }
+            }
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::NoPolicy(why) => json!({"asked": false, "why": why}),
+            Self::Asked(report) => {
+                let held: Vec<Value> = report
+                    .copies
+                    .iter()
+                    .map(|copy| json!({"tier": copy.tier, "files": copy.files, "changed": copy.changed}))
+                    .collect();
+                let not_done: Vec<Value> = report
+                    .not_done
+                    .iter()
+                    .map(|(tier, failure)| json!({"tier": tier, "failure": failure}))
+                    .collect();
+                json!({"asked": true, "copies": held, "not_done": not_done})
+            }
+        }
+    }
+
+    fn had_work(&self) -> bool {
+        match self {
+            Self::Asked(report) => {
+                !report.not_done.is_empty() || report.copies.iter().any(|copy| copy.changed > 0)
+            }
+            Self::NoPolicy(_) => false,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Asked(report) if report.not_done.is_empty() => Exit::Done,
+            Self::Asked(_) | Self::NoPolicy(_) => Exit::PartlyFailed,
+        }
+    }
+}
 
 pub(crate) async fn run(command: HoldCommand, global: &Global) -> Result<Exit> {
     let policy = settings::policy_path(global)?;
@@ -41,25 +144,30 @@ pub(crate) async fn run(command: HoldCommand, global: &Global) -> Result<Exit> {
                 }
                 other => other?,
             };
+            let stores = spread(&point, true, &who, global, &catalog).await;
             let until = hold.until.map_or_else(
                 || "until released".to_owned(),
                 |until| format!("until {until}"),
             );
             if global.json {
                 out::json(
-                    &json!({"format": "mainstay.hold.v1", "recovery_point": hold.recovery_point, "who": hold.who, "why": hold.why, "until": hold.until, "at": hold.at}),
+                    &json!({"format": "mainstay.hold.v1", "recovery_point": hold.recovery_point, "who": hold.who, "why": hold.why, "until": hold.until, "at": hold.at, "stores": stores.json()}),
                 )?;
             } else {
                 out::data(&format!(
                     "{point} is held {until}: no plan deletes it on any tier.\n"
                 ))?;
+                out::data(&stores.text("hold it as well: nobody can delete it there"))?;
             }
+            return Ok(stores.exit());
         }
         HoldCommand::Release { point, why, who } => {
             let catalog = session::catalog_or_fail(global, &policy).await?;
             let who = who.unwrap_or_else(settings::who);
             let released = catalog.release_hold(&point, &who, &why, now).await?;
-            if released == 0 {
+            let stores = spread(&point, false, &who, global, &catalog).await;
+            // A store that could not be reached the last time is let go by a repeat.
+            if released == 0 && !stores.had_work() {
                 return Err(
                     Failure::new("mainstay::hold::none", format!("`{point}` is not held"))
                         .help("see what is held with `mainstay hold list`"),
@@ -67,13 +175,15 @@ pub(crate) async fn run(command: HoldCommand, global: &Global) -> Result<Exit> {
             }
             if global.json {
                 out::json(
-                    &json!({"format": "mainstay.hold.v1", "recovery_point": point, "released": released, "who": who, "why": why, "at": now}),
+                    &json!({"format": "mainstay.hold.v1", "recovery_point": point, "released": released, "who": who, "why": why, "at": now, "stores": stores.json()}),
                 )?;
             } else {
                 out::data(&format!(
                     "{point} is no longer held. Retention decides about it from the next plan on.\n"
                 ))?;
+                out::data(&stores.text("hold it no longer either"))?;
             }
+            return Ok(stores.exit());
         }
         HoldCommand::List => {
             let holds = match session::catalog_if_any(global, &policy).await? {

@@ -111,7 +111,10 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
                 failure.message
             );
         }
-        let failure = Failure::new(&error.failure.code, message);
+        let mut failure = Failure::new(&error.failure.code, message);
+        if ARCHIVED.contains(&error.failure.code.as_str()) {
+            failure = failure.exit(Exit::Blocked);
+        }
         match error.failure.help {
             Some(help) => failure.help(help),
             None => failure,
@@ -298,6 +301,9 @@ fn as_json(report: &RestoreReport) -> serde_json::Value {
         "age_seconds": report.age_seconds, "bytes": report.bytes, "phases": phases, "checks": checks, "passed": report.passed(), "given_up": given_up,
     })
 }
+
+/// Nothing is wrong with the copy; it cannot be read yet.
+const ARCHIVED: [&str; 2] = ["mainstay::restore::archived", "mainstay::restore::thawing"];
 
 /// An archive is looked at again after so long; it takes hours.
 const THAW_POLL: Duration = Duration::from_mins(1);
