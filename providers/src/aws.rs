@@ -23,7 +23,7 @@ use url::{Host, Url};
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a server may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Tries of one call, the first among them; between them the SDK waits longer each time, with jitter.
 const TRIES: u32 = 5;
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
@@ -191,9 +191,8 @@ fn check_endpoint(endpoint: &str) -> Option<TableFinding> {
             "write scheme and host, such as \"https://storage.example.com\"",
         )
     };
-    let url = match Url::parse(endpoint) {
-        Ok(url) => url,
-        Err(_) => return Some(bad("the endpoint is not a URL".to_owned())),
+    let Ok(url) = Url::parse(endpoint) else {
+        return Some(bad("the endpoint is not a URL".to_owned()));
     };
     if !url.username().is_empty() || url.password().is_some() {
         return Some(bad("the endpoint contains credentials".to_owned()));

@@ -30,7 +30,7 @@ use std::{
 use tokio::sync::Mutex;
 
 /// A key file may lie on a mount that hangs; deriving takes a second on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A key in a file, with the earlier ones under the same name.
 pub struct LocalKey {
@@ -121,10 +121,12 @@ impl LocalKey {
     async fn detail(&self) -> String {
         let mut detail = self.path().display().to_string();
         for path in &self.config.previous {
-            detail.push_str(&match Self::read(self.base.join(path)).await {
-                Ok(file) => format!("; also opens what {} has wrapped", file.id),
-                Err(error) => format!("; {error}"),
-            });
+            let found = match Self::read(self.base.join(path)).await {
+                Ok(file) => format!("also opens what {} has wrapped", file.id),
+                Err(error) => error.to_string(),
+            };
+            detail.push_str("; ");
+            detail.push_str(&found);
         }
         detail
     }
