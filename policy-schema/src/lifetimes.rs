@@ -59,7 +59,7 @@ impl Lifetimes {
                 } else {
                     one.each
                 };
-                let length = churn.or_else(|| self.lives(schedule, *one)?.0);
+                let length = churn.or_else(|| Some(self.lives(schedule, *one)?.0));
                 (self.firsts(schedule, each), Life { rule, length })
             })
             .collect();
@@ -83,7 +83,7 @@ impl Lifetimes {
         }
         let lives = keep.rules.iter().enumerate().map(|(rule, one)| Life {
             rule,
-            length: self.lives(schedule, *one).and_then(|(_, longest)| longest),
+            length: self.lives(schedule, *one).map(|(_, longest)| longest),
         });
         lives.reduce(longer)
     }
@@ -102,15 +102,11 @@ impl Lifetimes {
     }
 
     /// Shortest and longest life under one rule; `None` for ever.
-    #[expect(
-        clippy::type_complexity,
-        reason = "two lengths, each of which may have no end"
-    )]
     fn lives(
         &mut self,
         schedule: &Schedule,
         rule: KeepRule,
-    ) -> Option<(Option<SignedDuration>, Option<SignedDuration>)> {
+    ) -> Option<(SignedDuration, SignedDuration)> {
         let points = self.firsts(schedule, rule.each);
         let lengths: Vec<SignedDuration> = match rule.count {
             KeepCount::All => return None,
@@ -135,7 +131,7 @@ impl Lifetimes {
                 .collect(),
         };
         let (shortest, longest) = (lengths.iter().min()?, lengths.iter().max()?);
-        Some((Some(*shortest), Some(*longest)))
+        Some((*shortest, *longest))
     }
 
     /// The first slot of each unit.

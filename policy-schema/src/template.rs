@@ -98,14 +98,32 @@ kind = "filesystem"
 path = "backups-second"
 min-free = "10%"
 
+# A place elsewhere, in case the building burns. To use it, take the `#` away from its lines and from those below that name it.
+# [tier.offsite]
+# kind = "s3"
+# bucket = "example-backups"                 # must exist; credentials are found as the AWS tools find them
+# region = "eu-central-1"
+
+# Whatever leaves the machine should be encrypted, for two keys that are kept apart: losing one then loses nothing.
+# Make the first with `mainstay key generate`, and keep the private key of the second in a safe (docs/policy.md, Keys).
+# [key.main]
+# kind = "local"
+# path = "keys/main.key"
+#
+# [key.offline]
+# kind = "certificate"
+# path = "keys/offline.pem"
+
 [database.{database}]
-{source}objective = {{ rpo = "25h", rto = "4h" }}      # promised largest loss, promised longest restore
+{source}# encrypt-with = ["main", "offline"]
+objective = {{ rpo = "25h", rto = "4h" }}      # promised largest loss, promised longest restore
 
 [[database.{database}.series]]
 name = "daily"
 {method}schedule = "0 2 * * *"                       # cron: minute, hour, day of month, month, day of week
 keep.local = {{ daily = 7, weekly = 4 }}       # the first tier is the primary
 keep.second = {{ daily = 7, weekly = 4, monthly = 12 }}
+# keep.offsite = {{ daily = 7, monthly = 12 }}
 verify = "full-read"                         # checksum, full-read or restore
 "#
     )

@@ -327,6 +327,30 @@ fn first_policies_are_valid_and_hold_no_password() {
 }
 
 #[test]
+fn the_commented_lines_of_a_first_policy_are_valid_too() {
+    let first = init_template("postgres://db.example/shop").text;
+    let offered = |line: &str| {
+        let code = line.strip_prefix("# ").unwrap_or("");
+        code.starts_with('[') || code.contains(" = ") && !code.contains("export")
+    };
+    let lines: Vec<&str> = first
+        .lines()
+        .map(|line| if offered(line) { &line[2..] } else { line })
+        .filter(|line| !line.starts_with("format ="))
+        .collect();
+    let loaded = load_texts(&[("mainstay.toml", &lines.join("\n"))]);
+    assert_eq!(show(&loaded), "");
+    let policy = loaded.policy.unwrap();
+    assert_eq!((policy.keys.len(), policy.tiers.len()), (2, 3));
+    assert!(
+        policy
+            .databases
+            .values()
+            .all(|database| database.encrypt_with.len() == 2)
+    );
+}
+
+#[test]
 fn every_code_is_listed_once_and_has_its_page() {
     let listed: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
     assert!(listed.is_sorted() && listed.windows(2).all(|pair| pair[0] != pair[1]));

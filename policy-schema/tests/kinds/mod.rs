@@ -143,6 +143,7 @@ pub fn kinds() -> ProviderKinds {
             "type": "object",
             "properties": {
                 "bucket": {"type": "string"},
+                "region": {"type": "string"},
                 "storage-class": {"type": "string", "enum": ["standard", "standard-ia", "glacier", "deep-archive"]},
                 "object-lock": {
                     "type": "object",
