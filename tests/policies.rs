@@ -93,7 +93,7 @@ impl World {
             let id = step["recovery_point"].as_str().unwrap();
             let tier = &step["tier"];
             let copy = json!({"tier": tier, "state": "present", "bytes": 1000, "stored_at": now.to_string(),
-                              "verified": null, "locked_until": null, "held": false});
+                              "verified": null, "locked_until": step["lock"]["until"], "held": false});
             match step["action"].as_str().unwrap() {
                 "backup" => {
                     let point = json!({"id": id, "database": step["database"], "series": step["series"], "method": step["method"],
@@ -110,6 +110,12 @@ impl World {
                         .find(|copy| &copy["tier"] == tier)
                         .unwrap();
                     copy["verified"] = json!({"level": step["level"], "at": now.to_string()});
+                }
+                "lock" => {
+                    let copies = self.copies(id).iter_mut();
+                    for copy in copies.filter(|copy| &copy["tier"] == tier) {
+                        copy["locked_until"] = step["lock"]["until"].clone();
+                    }
                 }
                 "prune" => {
                     self.copies(id).retain(|copy| &copy["tier"] != tier);
