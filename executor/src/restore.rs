@@ -14,7 +14,7 @@ use crate::{
         self,
         error::{StepError, catalog_failure},
     },
-    stored::{self, ManifestThere},
+    stored::{self, ManifestThere, SizeTrouble},
     thawing::{self, NotThawed, ThawPolicy},
     verification,
     wiring::{DatabaseWiring, Wiring},
@@ -333,18 +333,20 @@ async fn look(
         tier: name.clone(),
         why,
     };
+    let damaged = |why: String| StepError::Damaged {
+        point: order.point.clone(),
+        tier: name.clone(),
+        why,
+    };
     gate::look(tier, catalog).await?;
     match stored::read_manifest(tier, &order.point).await? {
         ManifestThere::Valid(manifest, _) => match stored::check_sizes(tier, &manifest).await? {
             None => Ok(*manifest),
-            Some(trouble) => Err(missing(trouble.text().to_owned())),
+            Some(SizeTrouble::Missing(why)) => Err(missing(why)),
+            Some(SizeTrouble::Differs(why)) => Err(damaged(why)),
         },
         ManifestThere::Absent => Err(missing("its manifest is not there".to_owned())),
-        ManifestThere::Unreadable(why) => Err(StepError::Damaged {
-            point: order.point.clone(),
-            tier: name.clone(),
-            why,
-        }),
+        ManifestThere::Unreadable(why) => Err(damaged(why)),
     }
 }
 

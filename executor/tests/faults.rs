@@ -17,6 +17,7 @@ use std::sync::Arc;
 use support::{
     World,
     faults::Fault,
+    keys::encrypted,
     plans::{After, backup, daily, plan, point, prune, repair, upload, verify},
     sound::{assert_settled, visible},
     tier, words,
@@ -124,6 +125,45 @@ async fn a_disturbed_backup_converges() {
         plan: |world| plan(world.clock().now(), vec![backup(21, "nas")]),
         nas: &[21],
         disk: &[],
+        captures: 1,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disturbed_encrypted_backup_and_its_upload_converge() {
+    disturb(Scenario {
+        before: |_| Vec::new(),
+        damage: nothing,
+        plan: |world| {
+            let backup = encrypted(backup(21, "nas"), &["prod", "offline"]);
+            let upload = upload(21, "nas", "disk").after(&[&backup]);
+            plan(world.clock().now(), vec![backup, upload])
+        },
+        nas: &[21],
+        disk: &[21],
+        captures: 1,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disturbed_repair_of_a_key_ring_converges() {
+    disturb(Scenario {
+        before: |world| {
+            let backup = encrypted(backup(21, "nas"), &["prod", "offline"]);
+            let upload = upload(21, "nas", "disk").after(&[&backup]);
+            vec![plan(world.clock().now(), vec![backup, upload])]
+        },
+        damage: |world| std::fs::remove_file(world.path("disk", &point(21), "keys.json")).unwrap(),
+        plan: |world| {
+            world.clock.advance(SignedDuration::from_secs(1));
+            let find = verify(21, "nas", VerifyLevel::FullRead);
+            let repair = repair(21, "nas", "disk").after(&[&find]);
+            plan(world.clock().now(), vec![find, repair])
+        },
+        nas: &[21],
+        disk: &[21],
         captures: 1,
     })
     .await;

@@ -6,12 +6,14 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use catalog::{CallHook, CatalogError};
-use model::{Disposition, LockOrder, TierName, tier_facts::Capabilities};
+use model::{Disposition, KeyName, LockOrder, TierName, WrappedKey, tier_facts::Capabilities};
 use providers::api::{
     Capture, CaptureObject, CaptureRequest, CaptureSummary, Check, ControlTag, Engine, Expected,
-    NewObject, ObjectInfo, ObjectKey, ObjectReader, ObjectWriter, ProviderError, ReadRequest,
-    RestoreRequest, Restored, Result, SourceFacts, Tier, TierState,
+    KeyContext, KeyFacts, KeyProvider, NewObject, ObjectInfo, ObjectKey, ObjectReader,
+    ObjectWriter, ProviderError, ReadRequest, RestoreRequest, Restored, Result, SourceFacts, Tier,
+    TierState,
 };
+use providers::seal::DataKey;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -267,5 +269,38 @@ impl Capture for FaultyCapture {
     }
     async fn finish(self: Box<Self>) -> Result<CaptureSummary> {
         self.faults.around(self.inner.finish()).await
+    }
+}
+
+#[derive(Debug)]
+pub struct FaultyKey {
+    inner: Arc<dyn KeyProvider>,
+    faults: Faults,
+}
+
+impl FaultyKey {
+    pub fn new(inner: Arc<dyn KeyProvider>, faults: Faults) -> Self {
+        Self { inner, faults }
+    }
+}
+
+#[async_trait]
+impl KeyProvider for FaultyKey {
+    fn name(&self) -> &KeyName {
+        self.inner.name()
+    }
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+    async fn observe(&self) -> Result<KeyFacts> {
+        self.faults.around(self.inner.observe()).await
+    }
+    async fn wrap(&self, data_key: &DataKey, context: &KeyContext) -> Result<WrappedKey> {
+        self.faults.around(self.inner.wrap(data_key, context)).await
+    }
+    async fn unwrap(&self, wrapped: &WrappedKey, context: &KeyContext) -> Result<DataKey> {
+        self.faults
+            .around(self.inner.unwrap(wrapped, context))
+            .await
     }
 }

@@ -11,8 +11,10 @@
 
 pub mod engine;
 pub mod faults;
+pub mod keys;
 pub mod plans;
 pub mod sound;
+pub mod store;
 
 use catalog::Catalog;
 use engine::TextEngine;
@@ -114,8 +116,12 @@ impl World {
                 concurrency: 1,
             },
         )]);
+        let keys = ["prod", "offline"].map(|name| {
+            let made = keys::local_key(folder.path(), name, &faults);
+            (keys::key(name), made)
+        });
         let wiring = Wiring {
-            keys: BTreeMap::new(),
+            keys: keys.into(),
             databases,
             tiers,
             scratch: folder.path().join("scratch"),
@@ -132,6 +138,13 @@ impl World {
             folder: Arc::new(folder),
             runs: AtomicU64::new(0),
         }
+    }
+
+    /// A world of its own whose keys are those of another.
+    pub async fn new_with_keys_of(other: &Self) -> Self {
+        let mut world = Self::new().await;
+        world.wiring.keys = other.wiring.keys.clone();
+        world
     }
 
     /// Another machine with the same tiers, and a catalog of its own.

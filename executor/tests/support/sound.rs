@@ -27,6 +27,11 @@ pub async fn visible(world: &World, name: &str) -> BTreeSet<RecoveryPointId> {
                 path.display()
             );
         }
+        if manifest.is_encrypted() {
+            let ring = std::fs::read(path.with_file_name("keys.json")).unwrap();
+            let ring = model::KeyRing::parse(&ring).unwrap();
+            ring.belongs_to(&manifest).unwrap();
+        }
         assert!(points.insert(manifest.id), "doubled");
     }
     points
@@ -56,6 +61,7 @@ pub fn stray(folder: &Path) -> Vec<String> {
             ) || folder.ends_with("recovery-kit")
                 || manifest.as_ref().is_some_and(|manifest| {
                     name == "manifest.json"
+                        || (name == "keys.json" && manifest.is_encrypted())
                         || manifest.objects.iter().any(|object| object.file == name)
                 });
             if !named {
