@@ -136,7 +136,7 @@ async fn a_disturbed_encrypted_backup_and_its_upload_converge() {
         before: |_| Vec::new(),
         damage: nothing,
         plan: |world| {
-            let backup = encrypted(backup(21, "nas"), &["prod", "offline"]);
+            let backup = encrypted(backup(21, "nas"), &["prod"]);
             let upload = upload(21, "nas", "disk").after(&[&backup]);
             plan(world.clock().now(), vec![backup, upload])
         },
@@ -151,7 +151,7 @@ async fn a_disturbed_encrypted_backup_and_its_upload_converge() {
 async fn a_disturbed_repair_of_a_key_ring_converges() {
     disturb(Scenario {
         before: |world| {
-            let backup = encrypted(backup(21, "nas"), &["prod", "offline"]);
+            let backup = encrypted(backup(21, "nas"), &["prod"]);
             let upload = upload(21, "nas", "disk").after(&[&backup]);
             vec![plan(world.clock().now(), vec![backup, upload])]
         },

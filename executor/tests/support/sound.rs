@@ -28,7 +28,10 @@ pub async fn visible(world: &World, name: &str) -> BTreeSet<RecoveryPointId> {
             );
         }
         if manifest.is_encrypted() {
-            let ring = std::fs::read(path.with_file_name("keys.json")).unwrap();
+            // Without its keys nobody can read it; a catalog that calls it present is caught by `assert_settled`.
+            let Ok(ring) = std::fs::read(path.with_file_name("keys.json")) else {
+                continue;
+            };
             let ring = model::KeyRing::parse(&ring).unwrap();
             ring.belongs_to(&manifest).unwrap();
         }

@@ -123,6 +123,7 @@ impl Tier for Store {
             .inner
             .write_control(key, content, expected, None)
             .await?;
+        assert!(lock.is_none_or(|lock| lock.mode == LockMode::Compliance));
         // A new version: what protects the old one says nothing about it.
         self.protect(
             key.as_str(),
