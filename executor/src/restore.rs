@@ -25,7 +25,8 @@ use model::{
     ByteCount, DatabaseName, Manifest, RecoveryPointId, TierName, VerifyLevel, event::Failure,
 };
 use providers::{
-    api::{Check, RestoreRequest, RestoreTarget, Selection},
+    api::{Check, RestoreRequest, RestoreTarget, Selection, Tier},
+    seal::Sealing,
     stream::Progress,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
@@ -182,6 +183,8 @@ impl Search<'_> {
 
     async fn thaw(&self, name: &TierName, manifest: &Manifest) -> Result<(), NotThawed> {
         let tier = &**steps::tier(self.wiring, name)?;
+        // A thaw takes hours and money; what nobody can open afterwards is not worth it.
+        open_keys(self.order, self.wiring, tier, manifest).await?;
         thawing::for_restore(tier, manifest, &self.order.thaw, self.clock).await
     }
 
@@ -360,13 +363,8 @@ async fn load(
 ) -> Result<(providers::api::Restored, Option<u64>), StepError> {
     let tier = &**steps::tier(wiring, name)?;
     let opening = Instant::now();
-    let (openings, keys_ms) = match verification::ring_of(&order.point, tier, manifest).await? {
-        Some(ring) => {
-            let openings = KeyChain::new(&wiring.keys).open(&ring).await?;
-            (openings, Some(milliseconds(opening)))
-        }
-        None => (BTreeMap::new(), None),
-    };
+    let openings = open_keys(order, wiring, tier, manifest).await?;
+    let keys_ms = manifest.is_encrypted().then(|| milliseconds(opening));
     let folder = scratch.fresh().map_err(StepError::Scratch)?;
     let meter = Meter::new(Arc::clone(&order.progress));
     let (objects, _) =
@@ -390,6 +388,19 @@ async fn load(
         .await?;
     scratch.discard(&folder);
     Ok((restored, keys_ms))
+}
+
+/// What opens each encrypted object of a copy.
+async fn open_keys(
+    order: &RestoreOrder,
+    wiring: &Wiring,
+    tier: &dyn Tier,
+    manifest: &Manifest,
+) -> Result<BTreeMap<String, Sealing>, StepError> {
+    match verification::ring_of(&order.point, tier, manifest).await? {
+        Some(ring) => Ok(KeyChain::new(&wiring.keys).open(&ring).await?),
+        None => Ok(BTreeMap::new()),
+    }
 }
 
 fn is_the_copys_fault(error: &StepError, before_loading: bool) -> bool {

@@ -61,6 +61,7 @@ async fn restore_as(
         from: from.map(tier),
         target: RestoreTarget::Named(name.to_owned()),
         replace: false,
+        thaw: executor::ThawPolicy::Refuse,
         selection: Selection::default(),
         who: "tester".to_owned(),
         why: "a test".to_owned(),

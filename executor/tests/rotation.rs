@@ -119,6 +119,7 @@ async fn restores(world: &World, day: i64, from: &str) -> Result<(), String> {
         from: Some(tier(from)),
         target: RestoreTarget::Named(target),
         replace: true,
+        thaw: executor::ThawPolicy::Refuse,
         selection: Selection::default(),
         who: "tester".to_owned(),
         why: "a test".to_owned(),
