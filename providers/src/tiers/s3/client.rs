@@ -203,7 +203,7 @@ pub(super) fn random_token() -> Result<String> {
             "the system gives no random numbers",
         )
     })?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(random)))
 }
 
 /// Remembers the `Date` of the last answer.

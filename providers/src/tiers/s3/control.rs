@@ -81,7 +81,7 @@ pub(super) async fn write(
     Ok(control_tag(tag, stored.version.as_deref()))
 }
 
-/// An ETag and, on a bucket with versions, the version.
+/// An `ETag` and, on a bucket with versions, the version.
 fn control_tag(tag: &str, version: Option<&str>) -> ControlTag {
     match version.filter(|&version| version != "null") {
         Some(version) => ControlTag(format!("{tag} {version}")),

@@ -41,24 +41,33 @@ pub(super) async fn extend(store: &Store, key: &ObjectKey, order: &LockOrder) ->
         .mode(mode)
         .retain_until_date(to_store(end))
         .build();
-    let set = store
+    let done = store
         .client
         .put_object_retention()
         .bucket(store.bucket())
         .key(store.full(key.as_str()))
-        .set_version_id(head.version_id)
+        .set_version_id(head.version_id.clone())
         .retention(retention)
         .send()
         .await;
-    set.map_err(|error| errors::failed(&format!("lock `{key}`"), &error))?;
-    let head = look(store, key).await?;
-    match until(&head) {
-        Some(there) if suffices(&head, order) => Ok(there),
+    done.map_err(|error| {
+        let failed = errors::failed(&format!("lock `{key}`"), &error);
+        if compliance && head.object_lock_mode() == Some(&ObjectLockMode::Governance) {
+            failed.help("what is locked in governance mode stays so, except for who may bypass it; only new copies get a compliance lock")
+        } else {
+            failed
+        }
+    })?;
+    let after = look(store, key).await?;
+    match until(&after) {
+        Some(there) if suffices(&after, order) => Ok(there),
         there => Err(errors::not_honoured(
             key.as_str(),
             &format!(
                 "its lock is `{}` until {}, and should be until {}",
-                head.object_lock_mode().map_or("none", |mode| mode.as_str()),
+                after
+                    .object_lock_mode()
+                    .map_or("none", |mode| mode.as_str()),
                 there.map_or("never".to_owned(), |there| there.to_string()),
                 order.until
             ),
@@ -68,8 +77,8 @@ pub(super) async fn extend(store: &Store, key: &ObjectKey, order: &LockOrder) ->
 
 /// Sets or lifts a legal hold on the newest version.
 pub(super) async fn hold(store: &Store, key: &ObjectKey, held: bool) -> Result<()> {
-    let head = look(store, key).await?;
-    if protection_of(&head).legal_hold == held {
+    let there = look(store, key).await?;
+    if protection_of(&there).legal_hold == held {
         return Ok(());
     }
     let status = if held {
@@ -82,7 +91,7 @@ pub(super) async fn hold(store: &Store, key: &ObjectKey, held: bool) -> Result<(
         .put_object_legal_hold()
         .bucket(store.bucket())
         .key(store.full(key.as_str()))
-        .set_version_id(head.version_id)
+        .set_version_id(there.version_id)
         .legal_hold(ObjectLockLegalHold::builder().status(status).build())
         .send()
         .await;

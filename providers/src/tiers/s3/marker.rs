@@ -33,6 +33,10 @@ pub(super) struct StoreFacts {
     pub(super) conditional_complete: bool,
     /// CRC-64/NVME is kept, and a wrong one is refused.
     pub(super) checksums: bool,
+    /// A wrong `Content-MD5` is refused. Then, as with CRC-64/NVME, the signature need not cover the bytes too.
+    pub(super) md5: bool,
+    /// `If-Match` wants an `ETag` without its quotes.
+    pub(super) bare_tags: bool,
     /// What lies in an archive class can be read at once all the same.
     pub(super) archive_is_readable: bool,
 }

@@ -35,6 +35,8 @@ mod put;
 mod read_back;
 mod reader;
 mod server_side;
+#[cfg(test)]
+mod tests;
 mod tier;
 mod upload;
 mod writer;

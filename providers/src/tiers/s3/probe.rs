@@ -4,7 +4,7 @@
 //! deletable. What was made is removed again, by version; what a default retention of the bucket keeps is said.
 
 use super::{
-    checksum::encode_crc,
+    checksum::{content_md5, encode_crc},
     client::{How, Store, byte_count, random_token},
     config::Class,
     errors,
@@ -16,6 +16,7 @@ use super::{
 use crate::api::{ObjectClass, ProbeResult, Result};
 use aws_sdk_s3::{
     operation::{
+        complete_multipart_upload::CompleteMultipartUploadError,
         head_object::HeadObjectOutput,
         put_object::{PutObjectError, PutObjectOutput, builders::PutObjectFluentBuilder},
     },
@@ -23,7 +24,7 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
 use jiff::{SignedDuration, Timestamp};
-use model::LockOrder;
+use model::{LockOrder, tier_facts::LockMode};
 use std::time::Duration;
 
 /// Below the tier's prefix; the leading dot keeps it out of listings.
@@ -67,7 +68,7 @@ impl Probe {
         self.storage_class().await?;
         self.encryption().await?;
         self.lock().await?;
-        self.versions().await;
+        self.versions();
         Ok(())
     }
 
@@ -161,11 +162,17 @@ impl Probe {
         let mut found = refuses(wrong, "replacing what somebody else has changed");
         if found.is_ok() {
             let tag = first.e_tag.unwrap_or_default();
+            let bare = tag.trim_matches('"').to_owned();
+            // Ceph compares the text, and keeps it without quotes.
             if let Err(error) = self.send(&key, self.put(&key, &how).if_match(tag)).await {
-                found = Err(format!(
-                    "replacing what is unchanged is refused too: {}",
-                    errors::said(&error)
-                ));
+                let bare = self.send(&key, self.put(&key, &how).if_match(bare)).await;
+                self.facts.bare_tags = bare.is_ok();
+                if bare.is_err() {
+                    found = Err(format!(
+                        "replacing what is unchanged is refused too: {}",
+                        errors::said(&error)
+                    ));
+                }
             }
         }
         let needed = !self.store.config.exclusive;
@@ -173,18 +180,20 @@ impl Probe {
         Ok(())
     }
 
-    async fn conditional_completion(&mut self) -> Result<()> {
-        let key = self.key("complete");
-        self.must_put(&key).await?;
+    /// Makes an object by an upload of one part.
+    async fn upload(
+        &mut self,
+        key: &str,
+        how: &How,
+        create_only: bool,
+    ) -> Result<Result<(), Failed<CompleteMultipartUploadError>>> {
         let store = self.store.clone();
-        let (bucket, full) = (store.bucket(), store.full(&key));
+        let (bucket, full) = (store.bucket(), store.full(key));
         let fail = "try a multipart upload";
-        let upload = store
-            .client
-            .create_multipart_upload()
-            .bucket(bucket)
-            .key(&full);
-        let upload = upload.send().await;
+        let locked = how.lock.map(|_| ChecksumAlgorithm::Crc32);
+        let upload = store.client.create_multipart_upload().bucket(bucket);
+        let upload = upload.key(&full).set_checksum_algorithm(locked.clone());
+        let upload = dressed!(upload, &store, how).send().await;
         let upload = upload.map_err(|error| errors::failed(fail, &error))?;
         let id = upload.upload_id.unwrap_or_default();
         let part = store
@@ -194,6 +203,7 @@ impl Probe {
             .key(&full)
             .upload_id(&id)
             .part_number(1)
+            .set_checksum_algorithm(locked)
             .body(ByteStream::from_static(CONTENT));
         let part = part
             .send()
@@ -201,7 +211,8 @@ impl Probe {
             .map_err(|error| errors::failed(fail, &error))?;
         let part = CompletedPart::builder()
             .part_number(1)
-            .set_e_tag(part.e_tag);
+            .set_e_tag(part.e_tag)
+            .set_checksum_crc32(part.checksum_crc32);
         let parts = CompletedMultipartUpload::builder().parts(part.build());
         let completed = store
             .client
@@ -210,15 +221,27 @@ impl Probe {
             .key(&full)
             .upload_id(&id)
             .multipart_upload(parts.build())
-            .if_none_match("*")
+            .set_if_none_match(create_only.then(|| "*".to_owned()))
             .send()
             .await;
-        if let Ok(made) = &completed {
-            self.made.push((key.clone(), made.version_id.clone()));
-        } else {
-            // What it leaves is found by the next clean-up.
-            let _ = super::leftovers::abort(&store, &key, &id).await;
-        }
+        Ok(match completed {
+            Ok(made) => {
+                self.made.push((key.to_owned(), made.version_id));
+                Ok(())
+            }
+            Err(error) => {
+                // What it leaves is found by the next clean-up.
+                let _ = super::leftovers::abort(&store, key, &id).await;
+                Err(error)
+            }
+        })
+    }
+
+    async fn conditional_completion(&mut self) -> Result<()> {
+        let key = self.key("complete");
+        self.must_put(&key).await?;
+        let how = self.plain()?;
+        let completed = self.upload(&key, &how, true).await?;
         let found = match completed {
             Err(error) if errors::is_precondition(&error) => {
                 Ok("an upload under a key that exists is refused when it is completed".to_owned())
@@ -227,7 +250,7 @@ impl Probe {
                 "a conditional completion fails; Mainstay looks right before instead ({})",
                 errors::said(&error)
             )),
-            Ok(_) => Err(
+            Ok(()) => Err(
                 "the condition is ignored when an upload is completed; Mainstay looks right before instead"
                     .to_owned(),
             ),
@@ -256,15 +279,19 @@ impl Probe {
             }
             Err(_) => false,
         };
-        let found = match (kept, refused) {
-            (true, true) => Ok("CRC-64/NVME is kept, and a wrong one is refused".to_owned()),
-            (true, false) => Err(
-                "CRC-64/NVME is kept, but a wrong one is accepted: it proves nothing".to_owned(),
-            ),
-            (false, _) => Err(
-                "CRC-64/NVME is not kept: archived copies cannot be checked without reading them"
-                    .to_owned(),
-            ),
+        let key = self.key("md5");
+        let wrong = self
+            .put(&key, &how)
+            .content_md5(content_md5(b"something else"));
+        let wrong = self.send(&key, wrong).await.is_err();
+        let md5 = content_md5(CONTENT);
+        let right = self.send(&key, self.put(&key, &how).content_md5(md5)).await;
+        self.facts.md5 = wrong && right.is_ok();
+        let found = match (kept, refused, self.facts.md5) {
+            (true, true, _) => Ok("CRC-64/NVME is kept, and a wrong one is refused".to_owned()),
+            (true, false, _) => Err("CRC-64/NVME is kept, but a wrong one is accepted: it proves nothing".to_owned()),
+            (false, _, true) => Err("CRC-64/NVME is not kept, so archived copies cannot be checked without reading them; damage on the way is refused (MD5)".to_owned()),
+            (false, _, false) => Err("no checksum is kept or checked".to_owned()),
         };
         self.facts.checksums = self.report("checksums", false, found);
         Ok(())
@@ -333,7 +360,37 @@ impl Probe {
             Some(until) => self.locked(LockOrder { mode, until }).await?,
             None => Err("the store tells no time, so no lock can be tried".to_owned()),
         };
-        self.report("object lock", true, found);
+        if self.report("object lock", true, found) {
+            self.lock_of_uploads(mode).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether an upload can be locked when it is started, and not only once it is there.
+    async fn lock_of_uploads(&mut self, mode: LockMode) -> Result<()> {
+        let Some(until) = self.lock_end() else {
+            return Ok(());
+        };
+        let key = self.key("lock-upload");
+        let how = How {
+            lock: Some(LockOrder { mode, until }),
+            ..self.plain()?
+        };
+        let found = match self.upload(&key, &how, false).await {
+            Err(error) => return Err(error),
+            Ok(Err(error)) => Err(format!("it is refused: {}", errors::said(&error))),
+            Ok(Ok(())) => match read_back::lock(&self.look(&key).await?, &how) {
+                None => {
+                    tokio::time::sleep(Duration::from_secs(u64::from(LOCK_SECONDS) + 1)).await;
+                    Ok("an upload is locked from the moment at which it is complete".to_owned())
+                }
+                Some(_) => Err(
+                    "the lock of an upload is ignored; Mainstay sets it right after the completion"
+                        .to_owned(),
+                ),
+            },
+        };
+        self.report("object lock of uploads", false, found);
         Ok(())
     }
 
@@ -373,19 +430,16 @@ impl Probe {
         })
     }
 
-    async fn versions(&mut self) {
-        let request = self.store.client.get_bucket_versioning();
-        let found = match request.bucket(self.store.bucket()).send().await {
-            Ok(found) => match found.status() {
-                Some(status) if status.as_str() == "Enabled" => {
-                    Ok("the bucket keeps versions; Mainstay deletes all of an object".to_owned())
-                }
-                _ => Err(
-                    "the bucket keeps no versions: what others overwrite or delete is gone"
-                        .to_owned(),
-                ),
-            },
-            Err(error) => Err(format!("cannot be asked: {}", errors::said(&error))),
+    /// Seen from the answers: some stores answer the question itself in a form of their own.
+    fn versions(&mut self) {
+        let kept = |version: &Option<String>| version.as_deref().is_some_and(|id| id != "null");
+        let found = if self.made.iter().any(|(_, version)| kept(version)) {
+            Ok("the bucket keeps versions; Mainstay deletes all of an object".to_owned())
+        } else {
+            Err(
+                "the bucket keeps no versions: what somebody else overwrites or deletes is gone"
+                    .to_owned(),
+            )
         };
         self.report("versions", false, found);
     }

@@ -1,24 +1,32 @@
 //! Writing one object in one request, if what is there is what the writer expects.
 
 use super::{
-    client::{How, Store, patience},
+    checksum::content_md5,
+    client::{How, Store, patience, to_store},
     config::{Class, SseKind},
     errors,
 };
 use crate::api::Result;
 use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput,
-    primitives::ByteStream,
+    primitives::{ByteStream, DateTime},
     types::{ChecksumAlgorithm, ObjectLockMode, ServerSideEncryption, StorageClass},
 };
 use bytes::Bytes;
 use model::tier_facts::LockMode;
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Name of the metadata that carries the writer's token.
 pub(super) const TOKEN: &str = "mainstay-writer";
 /// How often a store may ask to try a conditional write again.
 const CONFLICTS: u32 = 6;
+
+/// One of these is held from a look to the write that relies on it; keys share them by their hash.
+static TURNS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
 
 /// What must be there before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,40 +45,41 @@ pub(super) struct Stored {
 /// Adds class, encryption, lock and token to a request that makes an object.
 macro_rules! dressed {
     ($request:expr, $store:expr, $how:expr) => {{
-        let (class, sse, key, mode, until) = $crate::tiers::s3::put::dress($store, $how);
+        let dress = $crate::tiers::s3::put::Dress::of($store, $how);
         $request
-            .set_storage_class(class)
-            .set_server_side_encryption(sse)
-            .set_ssekms_key_id(key)
-            .set_object_lock_mode(mode)
-            .set_object_lock_retain_until_date(until)
+            .set_storage_class(dress.class)
+            .set_server_side_encryption(dress.encryption)
+            .set_ssekms_key_id(dress.key_id)
+            .set_object_lock_mode(dress.lock_mode)
+            .set_object_lock_retain_until_date(dress.locked_until)
             .metadata($crate::tiers::s3::put::TOKEN, $how.token.as_str())
     }};
 }
 pub(super) use dressed;
 
 /// The values that [`dressed`] sets.
-pub(super) fn dress(
-    store: &Store,
-    how: &How,
-) -> (
-    Option<StorageClass>,
-    Option<ServerSideEncryption>,
-    Option<String>,
-    Option<ObjectLockMode>,
-    Option<aws_sdk_s3::primitives::DateTime>,
-) {
-    let sse = store.config.server_side_encryption.as_ref();
-    (
-        (how.class != Class::Standard).then(|| how.class.in_protocol()),
-        sse.map(|sse| match sse.kind {
-            SseKind::S3 => ServerSideEncryption::Aes256,
-            SseKind::Kms => ServerSideEncryption::AwsKms,
-        }),
-        sse.and_then(|sse| sse.key_id.clone()),
-        how.lock.map(|order| lock_mode(order.mode)),
-        how.lock.map(|order| super::client::to_store(order.until)),
-    )
+pub(super) struct Dress {
+    pub(super) class: Option<StorageClass>,
+    pub(super) encryption: Option<ServerSideEncryption>,
+    pub(super) key_id: Option<String>,
+    pub(super) lock_mode: Option<ObjectLockMode>,
+    pub(super) locked_until: Option<DateTime>,
+}
+
+impl Dress {
+    pub(super) fn of(store: &Store, how: &How) -> Self {
+        let encryption = store.config.server_side_encryption.as_ref();
+        Self {
+            class: (how.class != Class::Standard).then(|| how.class.in_protocol()),
+            encryption: encryption.map(|declared| match declared.kind {
+                SseKind::S3 => ServerSideEncryption::Aes256,
+                SseKind::Kms => ServerSideEncryption::AwsKms,
+            }),
+            key_id: encryption.and_then(|declared| declared.key_id.clone()),
+            lock_mode: how.lock.map(|order| lock_mode(order.mode)),
+            locked_until: how.lock.map(|order| to_store(order.until)),
+        }
+    }
 }
 
 pub(super) fn lock_mode(mode: LockMode) -> ObjectLockMode {
@@ -81,13 +90,23 @@ pub(super) fn lock_mode(mode: LockMode) -> ObjectLockMode {
 }
 
 impl Store {
-    /// Which checksum a request that carries bytes names. A store that locks objects wants one in any case.
+    /// Which checksum of an object the store keeps. A store that locks objects wants one of each request, or MD5.
     pub(super) fn checksum(&self, how: &How) -> Option<ChecksumAlgorithm> {
         match (self.facts.checksums, how.lock) {
             (true, _) => Some(ChecksumAlgorithm::Crc64Nvme),
-            (false, Some(_)) => Some(ChecksumAlgorithm::Crc32),
-            (false, None) => None,
+            (false, Some(_)) if !self.facts.md5 => Some(ChecksumAlgorithm::Crc32),
+            (false, _) => None,
         }
+    }
+
+    /// The `Content-MD5` of a request, for stores that check nothing better.
+    pub(super) fn md5(&self, body: &[u8]) -> Option<String> {
+        (self.facts.md5 && !self.facts.checksums).then(|| content_md5(body))
+    }
+
+    /// Whether the signature must cover the bytes, because no checksum does. It is by far the slowest way.
+    pub(super) fn signs_bytes(&self) -> bool {
+        !self.facts.md5 && !self.facts.checksums
     }
 
     /// Writes an object. `None`: the condition does not hold, and nothing was written.
@@ -102,6 +121,8 @@ impl Store {
             Condition::Absent => self.facts.conditional_create,
             Condition::Tag(_) => self.facts.conditional_replace,
         };
+        // Where the store does not compare everything, writers of this process at least take turns.
+        let _turn = self.turn(key).await;
         if !store_compares {
             if !self.config.exclusive {
                 return Err(errors::no_conditional_writes(key));
@@ -126,16 +147,20 @@ impl Store {
                 .bucket(self.bucket())
                 .key(self.full(key))
                 .set_checksum_algorithm(self.checksum(how))
+                .set_content_md5(self.md5(&body))
                 .body(ByteStream::from(body.clone()));
             request = dressed!(request, self, how);
             request = match condition {
                 _ if !store_compares => request,
                 Condition::Absent => request.if_none_match("*"),
-                Condition::Tag(tag) => request.if_match(tag),
+                Condition::Tag(tag) => request.if_match(self.tag(tag)),
             };
-            let request = request
+            let mut request = request
                 .customize()
                 .config_override(patience(body.len() as u64));
+            if !self.signs_bytes() {
+                request = request.disable_payload_signing();
+            }
             return match request.send().await {
                 Ok(stored) => Ok(Some(Stored {
                     tag: stored.e_tag,
@@ -155,6 +180,30 @@ impl Store {
                 }
                 Err(error) => Err(errors::failed(&what, &error)),
             };
+        }
+    }
+
+    /// An `ETag` as this store wants it in `If-Match`.
+    fn tag<'a>(&self, tag: &'a str) -> &'a str {
+        if self.facts.bare_tags {
+            tag.trim_matches('"')
+        } else {
+            tag
+        }
+    }
+
+    /// Waits for the turn to look and write at a key; only where the store leaves the comparing to us.
+    pub(super) async fn turn(&self, key: &str) -> Option<MutexGuard<'static, ()>> {
+        let facts = &self.facts;
+        if facts.conditional_create && facts.conditional_replace && facts.conditional_complete {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        (self.bucket(), self.full(key)).hash(&mut hasher);
+        let place = usize::try_from(hasher.finish() % TURNS.len() as u64).unwrap_or(0);
+        match TURNS.get(place) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
         }
     }
 

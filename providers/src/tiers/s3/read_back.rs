@@ -1,16 +1,20 @@
 //! Looks after every write whether the store did what the policy demands. Stores silently ignore what they do not know.
 //!
 //! What was not honoured is an error, and the object is removed again by its version: a copy in the wrong class costs money, one
-//! without its lock can be deleted, and both would be reported as they were declared.
+//! without its lock can be deleted, and both would be reported as they were declared. Only a missing lock is first asked for again:
+//! several stores ignore it when a multipart upload is made (Ceph and moto do), and set it on an object that is there.
 
 use super::{
     client::{How, Store, byte_count, from_store, info},
     config::{Class, SseKind},
-    errors,
+    errors, locks,
     put::{Stored, is_own},
 };
 use crate::api::{ObjectInfo, ObjectKey, ProviderError, Result};
-use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ServerSideEncryption};
+use aws_sdk_s3::{
+    operation::head_object::HeadObjectOutput,
+    types::{ObjectLockMode, ServerSideEncryption},
+};
 use model::tier_facts::LockMode;
 
 /// Looks at an object just written; the object when everything is as demanded.
@@ -22,17 +26,31 @@ pub(super) async fn confirm(
     crc64nvme: Option<&str>,
     stored: &Stored,
 ) -> Result<ObjectInfo> {
+    let mut head = written(store, key, how).await?;
+    if let Some(order) = &how.lock
+        && lock(&head, how).is_some()
+    {
+        // What this says is judged below, by what is there then.
+        let _ = locks::extend(store, key, order).await;
+        head = written(store, key, how).await?;
+    }
+    match difference(store, &head, how, bytes, crc64nvme) {
+        None => Ok(info(key.clone(), &head)),
+        Some(what) => Err(remove(store, key, &what, stored).await),
+    }
+}
+
+/// The object that this writer has just made.
+async fn written(store: &Store, key: &ObjectKey, how: &How) -> Result<HeadObjectOutput> {
     let Some(head) = store.head(key.as_str()).await? else {
         return Err(errors::io(format!(
             "`{key}` was written, but is not there: somebody else may have deleted it"
         )));
     };
-    if !is_own(&head, how) {
-        return Err(errors::exists(key.as_str()));
-    }
-    match difference(store, &head, how, bytes, crc64nvme) {
-        None => Ok(info(key.clone(), &head)),
-        Some(what) => Err(remove(store, key, &what, stored).await),
+    if is_own(&head, how) {
+        Ok(head)
+    } else {
+        Err(errors::exists(key.as_str()))
     }
 }
 
@@ -111,7 +129,7 @@ pub(super) fn encryption(store: &Store, head: &HeadObjectOutput) -> Option<Strin
 /// A lock that is weaker than the demanded one.
 pub(super) fn lock(head: &HeadObjectOutput, how: &How) -> Option<String> {
     let order = how.lock?;
-    let mode = head.object_lock_mode().map(|mode| mode.as_str());
+    let mode = head.object_lock_mode().map(ObjectLockMode::as_str);
     let strong = match order.mode {
         LockMode::Governance => matches!(mode, Some("GOVERNANCE" | "COMPLIANCE")),
         LockMode::Compliance => mode == Some("COMPLIANCE"),

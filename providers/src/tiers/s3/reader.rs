@@ -52,7 +52,7 @@ pub(super) async fn open(store: Store, key: &ObjectKey, offset: u64) -> Result<S
     };
     let (body, version) = match reading.get().await? {
         Some(found) => {
-            reading.end = offset + super::client::byte_count(found.content_length).0;
+            reading.end = offset + length(key, found.content_length)?;
             reading.tag = found.e_tag;
             (found.body, found.version_id)
         }
@@ -143,7 +143,7 @@ impl Reading {
                     let Some(rest) = self.get().await? else {
                         return Err(self.interrupted(None));
                     };
-                    let left = super::client::byte_count(rest.content_length).0;
+                    let left = length(&self.key, rest.content_length)?;
                     if left != self.end - self.position {
                         return Err(errors::io(format!(
                             "`{}` has another length than before",
@@ -173,6 +173,12 @@ impl Reading {
             _ => error,
         }
     }
+}
+
+/// An answer without a length could end anywhere, and nobody would notice.
+fn length(key: &ObjectKey, announced: Option<i64>) -> Result<u64> {
+    let announced = announced.and_then(|bytes| u64::try_from(bytes).ok());
+    announced.ok_or_else(|| errors::io(format!("the store does not say how long `{key}` is")))
 }
 
 #[async_trait]

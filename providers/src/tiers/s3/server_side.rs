@@ -13,6 +13,7 @@ use super::{
 use crate::api::{NewObject, ObjectInfo, ObjectKey, PlaceInStore, Result};
 use aws_sdk_s3::types::{ChecksumAlgorithm, MetadataDirective};
 use model::StoredObject;
+use std::fmt::Write;
 
 /// Largest object of one `CopyObject` (Amazon S3 API Reference).
 const LARGEST_WHOLE: u64 = 5 << 30;
@@ -54,6 +55,10 @@ pub(super) async fn copy(
 }
 
 async fn whole(store: &Store, source: &str, key: &ObjectKey, how: &How) -> Result<Stored> {
+    let _turn = store.turn(key.as_str()).await;
+    if store.head(key.as_str()).await?.is_some() {
+        return Err(errors::exists(key.as_str()));
+    }
     let request = store
         .client
         .copy_object()
@@ -103,7 +108,8 @@ fn encoded(key: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            // Writing to a text cannot fail.
+            let _ = write!(text, "%{byte:02X}");
         }
     }
     text

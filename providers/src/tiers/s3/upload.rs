@@ -51,13 +51,13 @@ impl Upload {
             .set_checksum_type(store.facts.checksums.then_some(ChecksumType::FullObject));
         let request = dressed!(request, store, how);
         let what = format!("start the upload of `{key}`");
-        let (id, owned) = leftovers::own(store, async {
+        let start = Box::pin(async {
             let made = request.send().await;
             let made = made.map_err(|error| errors::failed(&what, &error))?;
             made.upload_id
                 .ok_or_else(|| errors::io(format!("cannot {what}: the store named no upload")))
-        })
-        .await?;
+        });
+        let (id, owned) = leftovers::own(store, start).await?;
         Ok(Self {
             store: store.clone(),
             key: key.clone(),
@@ -80,7 +80,7 @@ impl Upload {
         }
         let number = i32::try_from(self.started).unwrap_or(i32::MAX);
         let checksum = self.store.checksum(how);
-        let request = self
+        let mut request = self
             .store
             .client
             .upload_part()
@@ -89,9 +89,13 @@ impl Upload {
             .upload_id(&self.id)
             .part_number(number)
             .set_checksum_algorithm(checksum)
+            .set_content_md5(self.store.md5(&part))
             .body(ByteStream::from(part.clone()))
             .customize()
             .config_override(patience(part.len() as u64));
+        if !self.store.signs_bytes() {
+            request = request.disable_payload_signing();
+        }
         let what = format!("write part {number} of `{}`", self.key);
         self.on_their_way.spawn(async move {
             let sent = request.send().await;
@@ -168,6 +172,7 @@ impl Upload {
         self.done.sort_by_key(CompletedPart::part_number);
         let store = self.store.clone();
         let key = self.key.clone();
+        let _turn = store.turn(key.as_str()).await;
         if !store.facts.conditional_complete && store.head(key.as_str()).await?.is_some() {
             self.abort().await?;
             return Err(errors::exists(key.as_str()));
