@@ -176,9 +176,7 @@ async fn check_storage(
     tier: &dyn Tier,
     step: &Step,
 ) -> Result<Option<Reason>, StepError> {
-    if !tier.capabilities().object_lock {
-        return Ok(None);
-    }
+    // Also of a tier that declares no locks: a bucket may have a default of its own.
     let all = protections(tier, &step.recovery_point).await?;
     if let Some((key, _)) = all.iter().find(|(_, protection)| protection.legal_hold) {
         return Ok(Some(Reason::new(
