@@ -60,6 +60,9 @@ fn add(world: &mut World, name: &str, store: &Store, bucket: &str, more: serde_j
     world.wiring.tiers.insert(tier(name), wired);
 }
 
+/// Moto counts looks from the moment at which an object is stored, and shows a thaw as done until so many were made; the
+/// writing and the asking make more than this.
+const FEW: u32 = 3;
 /// More looks than any test makes.
 const NEVER: u32 = 1_000_000;
 
@@ -413,8 +416,7 @@ fn lose(world: &World, day: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_archived_copy_is_asked_for_once_and_used_when_it_is_readable() {
     let store = Moto::start();
-    // Moto counts looks from the moment at which an object is stored.
-    store.thaws_after_looks(NEVER);
+    store.thaws_after_looks(FEW);
     let world = archived(&store, &[21]).await;
     let copy = || upload(21, "glacier", "disk");
     let id = "orders/daily/20261121T020000Z";
@@ -434,6 +436,7 @@ async fn an_archived_copy_is_asked_for_once_and_used_when_it_is_readable() {
     ];
     for _ in 0..2 {
         assert_eq!(run(&world, thawing()).await, waiting);
+        store.thaws_after_looks(NEVER);
     }
     let reasons = world
         .apply(&plan(world.clock().now(), vec![thaw(21, "glacier")]))
@@ -476,8 +479,8 @@ async fn restored(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_thaws_only_what_it_must_and_only_when_told() {
-    let store = Moto::start();
-    store.thaws_after_looks(NEVER);
+    let store = Arc::new(Moto::start());
+    store.thaws_after_looks(FEW);
     let world = archived(&store, &[21]).await;
     // Better verified or not: what can be read at once comes first.
     let easy = restored(&world, None, ThawPolicy::Ask, "easy")
@@ -494,6 +497,7 @@ async fn a_restore_thaws_only_what_it_must_and_only_when_told() {
         .await
         .unwrap_err();
     assert_eq!(asked.failure.code, "mainstay::restore::thawing");
+    store.thaws_after_looks(NEVER);
     assert!(
         asked
             .failure
@@ -514,12 +518,16 @@ async fn a_restore_thaws_only_what_it_must_and_only_when_told() {
         again.failure.message
     );
     assert_eq!(world.engine.restored("no"), None, "no half target");
-    store.thaws_after_looks(3);
+    let archive = Arc::clone(&store);
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&told);
     let wait = ThawPolicy::AskAndWait {
         poll: Duration::from_millis(20),
-        tell: Arc::new(move |words| sink.lock().unwrap().push(words.to_owned())),
+        tell: Arc::new(move |words| {
+            sink.lock().unwrap().push(words.to_owned());
+            // Hours later.
+            archive.thaws_after_looks(1);
+        }),
     };
     let report = restored(&world, None, wait, "at-last").await.unwrap();
     assert!(report.passed());

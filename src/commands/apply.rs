@@ -50,7 +50,18 @@ pub(crate) async fn run(arguments: ApplyArguments, global: &Global) -> Result<Ex
         return Ok(exit);
     }
     // What was made may have taken the place of older points: after this round the plan is empty.
-    round(&arguments, &path, &policy, global, Round::FollowUp).await
+    match round(&arguments, &path, &policy, global, Round::FollowUp).await {
+        // Everything that was asked for is done; a run that came in between deletes what is superfluous, or the next one does.
+        Err(failure) if failure.is(Exit::Locked) => {
+            if !global.json {
+                out::words(
+                    "Another run has begun meanwhile, so older recovery points that are superfluous now stay for the next apply.\n",
+                );
+            }
+            Ok(Exit::Done)
+        }
+        other => other,
+    }
 }
 
 /// Which time this command plans.
