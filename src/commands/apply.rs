@@ -52,7 +52,7 @@ pub(crate) async fn run(arguments: ApplyArguments, global: &Global) -> Result<Ex
     // What was made may have taken the place of older points: after this round the plan is empty.
     match round(&arguments, &path, &policy, global, Round::FollowUp).await {
         // Everything that was asked for is done; a run that came in between deletes what is superfluous, or the next one does.
-        Err(failure) if failure.is(Exit::Locked) => {
+        Err(failure) if failure.exit == Exit::Locked => {
             if !global.json {
                 out::words(
                     "Another run has begun meanwhile, so older recovery points that are superfluous now stay for the next apply.\n",
