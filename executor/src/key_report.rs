@@ -292,21 +292,18 @@ fn position(keys: &mut Vec<KeyUse>, recipient: &model::WrappedKey) -> usize {
             same_kind(key) && key.key_id.is_none() && key.declared.iter().any(named)
         })
     };
-    let at = match by_id.or_else(by_name) {
-        Some(at) => at,
-        None => {
-            keys.push(KeyUse {
-                kind: recipient.kind.clone(),
-                key_id: Some(recipient.key_id.clone()),
-                declared: Vec::new(),
-                names: BTreeSet::new(),
-                copies: 0,
-                points: BTreeSet::new(),
-                only: BTreeSet::new(),
-            });
-            keys.len() - 1
-        }
-    };
+    let at = by_id.or_else(by_name).unwrap_or(keys.len());
+    if at == keys.len() {
+        keys.push(KeyUse {
+            kind: recipient.kind.clone(),
+            key_id: Some(recipient.key_id.clone()),
+            declared: Vec::new(),
+            names: BTreeSet::new(),
+            copies: 0,
+            points: BTreeSet::new(),
+            only: BTreeSet::new(),
+        });
+    }
     keys[at].names.insert(recipient.name.clone());
     at
 }

@@ -36,9 +36,9 @@ pub(crate) enum Tried {
     /// It gave this data key.
     Opened(DataKey),
     /// Nothing was tried, because no key for it is here.
-    NotTried(String),
+    Untested(String),
     /// The key is here and did not open it.
-    Failed {
+    Refused {
         /// Why.
         why: String,
         /// It is the very key that the entry names, and it says that the entry is not its: the entry is wrong.
@@ -175,13 +175,13 @@ impl KeyChain {
             if let Ok(facts) = &facts
                 && let Some(why) = cannot_be_tried(facts)
             {
-                last = Some(Tried::NotTried(why));
+                last = Some(Tried::Untested(why));
                 continue;
             }
             match key.unwrap(recipient, &context).await {
                 Ok(opened) => return Tried::Opened(opened),
                 Err(error) => {
-                    last = Some(Tried::Failed {
+                    last = Some(Tried::Refused {
                         why: chain(&error),
                         wrong_entry: is_that_key && error.code == CANNOT_OPEN,
                         disposition: error.disposition,
@@ -190,7 +190,7 @@ impl KeyChain {
             }
         }
         last.unwrap_or_else(|| {
-            Tried::NotTried("no key of that kind and id or name is declared".to_owned())
+            Tried::Untested("no key of that kind and id or name is declared".to_owned())
         })
     }
 
@@ -237,7 +237,7 @@ fn none_opens(
         .map(|(recipient, tried)| {
             let why = match tried {
                 Tried::Opened(_) => "it opened",
-                Tried::NotTried(why) | Tried::Failed { why, .. } => why,
+                Tried::Untested(why) | Tried::Refused { why, .. } => why,
             };
             let WrappedKey {
                 name, kind, key_id, ..
@@ -248,7 +248,7 @@ fn none_opens(
     let may_pass = failed.iter().any(|(_, tried)| {
         matches!(
             tried,
-            Tried::Failed {
+            Tried::Refused {
                 disposition: Disposition::Retry,
                 ..
             }
@@ -328,7 +328,7 @@ pub(crate) async fn open_with_all(
                         key.get_or_insert((name, opened));
                     }
                 },
-                Tried::Failed {
+                Tried::Refused {
                     why,
                     wrong_entry: true,
                     ..
@@ -338,7 +338,7 @@ pub(crate) async fn open_with_all(
                     )));
                 }
                 tried => {
-                    if let Tried::NotTried(why) | Tried::Failed { why, .. } = &tried {
+                    if let Tried::Untested(why) | Tried::Refused { why, .. } = &tried {
                         trouble.insert(name, why.clone());
                     }
                     agree.insert(name, false);
@@ -357,7 +357,8 @@ pub(crate) async fn open_with_all(
     }
     found.agree = agree
         .into_iter()
-        .filter_map(|(name, all)| all.then(|| name.to_string()))
+        .filter(|(_, all)| *all)
+        .map(|(name, _)| name.to_string())
         .collect();
     found.not_tried = trouble
         .into_iter()

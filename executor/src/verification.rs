@@ -114,7 +114,7 @@ pub(crate) async fn verify(copy: CopyToVerify<'_>) -> Result<Passed, StepError> 
                 });
             };
             let opened = open_ring(&copy, ring.as_ref()).await?;
-            passed.checks = opened.agree.into_iter().map(key_check).collect();
+            passed.checks = opened.agree.iter().map(|name| key_check(name)).collect();
             passed.not_tried = opened.not_tried;
             let checks = read_with_engine(&copy, &manifest, &opened.sealings, database).await?;
             passed.checks.extend(checks);
@@ -134,7 +134,7 @@ pub(crate) async fn verify(copy: CopyToVerify<'_>) -> Result<Passed, StepError> 
     Ok(passed)
 }
 
-fn key_check(name: String) -> Check {
+fn key_check(name: &str) -> Check {
     Check {
         what: format!("the key `{name}` opens the copy"),
         passed: true,

@@ -179,8 +179,8 @@ async fn no_key_and_no_plain_byte_is_stored_recorded_or_said() {
     for name in ["prod", "offline"] {
         let text = std::fs::read_to_string(world.key_path(name)).unwrap();
         // The longest word of the file is its key.
-        let word = text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=_-".contains(c));
-        let longest = word.max_by_key(|word| word.len()).unwrap();
+        let parts = text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=_-".contains(c));
+        let longest = parts.max_by_key(|word| word.len()).unwrap();
         assert!(longest.len() >= 40, "{text}");
         secrets.push(longest.as_bytes().to_vec());
     }
@@ -227,7 +227,7 @@ fn ring_path(world: &World) -> PathBuf {
 /// What happens to the ring on `disk`; the others are self-consistent files that a tool could have written.
 const TABLE: [Damage; 7] = [
     ("gone", |world| {
-        std::fs::remove_file(ring_path(world)).unwrap()
+        std::fs::remove_file(ring_path(world)).unwrap();
     }),
     ("truncated", |world| {
         let bytes = std::fs::read(ring_path(world)).unwrap();

@@ -235,9 +235,10 @@ async fn store(
         Compression::Gzip => ".gz",
         Compression::None => "",
     };
-    let encrypt_for = match object.readable {
-        true => &[],
-        false => at.step.encrypt_for.as_slice(),
+    let encrypt_for = if object.readable {
+        &[]
+    } else {
+        at.step.encrypt_for.as_slice()
     };
     let sealed = if encrypt_for.is_empty() { "" } else { ".enc" };
     let file = format!("{}{ending}{sealed}", object.file_stem);

@@ -56,7 +56,9 @@ impl Store {
 }
 
 fn is_data(key: &ObjectKey) -> bool {
-    !key.as_str().ends_with(".json")
+    std::path::Path::new(key.as_str())
+        .extension()
+        .is_none_or(|ending| ending != "json")
 }
 
 #[async_trait]
