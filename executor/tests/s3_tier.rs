@@ -45,7 +45,7 @@ fn add(world: &mut World, name: &str, store: &Store, bucket: &str, more: serde_j
         "endpoint": store.endpoint,
         "credentials": {"access-key-id": {"file": "id"}, "secret-access-key": {"file": "secret"}},
     });
-    // The gateway cannot replace on a condition, so it is used only by a declaration that nobody else writes there.
+    // The gateway ignores conditions in buckets with locks, so it is used by a declaration that nobody else writes there.
     if store.access_key == "AK" {
         table["exclusive"] = true.into();
     }
