@@ -111,10 +111,10 @@ impl Offsite {
     }
 
     fn newest(&self) -> String {
-        self.expect(0, &["list", "--json"]).json()["recovery_points"][0]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        let json = self.expect(0, &["inventory", "--json"]).json();
+        let points = json["recovery_points"].as_array().unwrap();
+        let ids = points.iter().map(|point| point["id"].as_str().unwrap());
+        ids.max().unwrap().to_owned()
     }
 }
 

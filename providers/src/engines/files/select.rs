@@ -45,6 +45,12 @@ pub(super) struct Selected {
 
 /// Looks for everything that `config` names.
 pub(super) fn select(config: &FilesDatabase, base: &Path) -> Result<Selected> {
+    // A policy in the working folder has an empty one.
+    let base = if base.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        base
+    };
     let base = std::path::absolute(base)
         .map_err(|error| errors::file("find the policy's folder", error))?;
     let exclude: Vec<GlobMatcher> = config
