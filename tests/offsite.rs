@@ -161,7 +161,12 @@ keep.nas = {{ last = 4 }}
 keep.offsite = {{ yearly = 4 }}
 keep.archive = {{ yearly = 7 }}
 "#,
-        bucket_tier("offsite", rgw, &near, "storage-class = \"standard-ia\"\nexclusive = true"),
+        bucket_tier(
+            "offsite",
+            rgw,
+            &near,
+            "storage-class = \"standard-ia\"\nexclusive = true"
+        ),
         bucket_tier(
             "archive",
             &moto,
