@@ -24,6 +24,8 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// Most bytes that one stream takes before it is another's turn.
 const PIECE: u64 = 64 << 10;
+/// Nanoseconds in a second.
+const NANOS: u128 = 1_000_000_000;
 /// How long a wait lasts before the limit is looked up again: a window of the day may have begun.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -65,6 +67,8 @@ struct Pace {
 #[derive(Debug, Default)]
 struct Saved {
     bytes: u64,
+    /// A part of a byte, in billionths.
+    rest: u64,
     at: Option<Instant>,
 }
 
@@ -99,7 +103,7 @@ impl Pace {
                 return;
             }
             let wait = Duration::from_nanos(
-                u64::try_from(u128::from(missing) * 1_000_000_000 / u128::from(limit))
+                u64::try_from(u128::from(missing) * NANOS / u128::from(limit))
                     .unwrap_or(u64::MAX)
                     .saturating_add(1),
             );
@@ -117,19 +121,13 @@ impl Saved {
             self.at = Some(now);
             return;
         };
-        let second = 1_000_000_000_u128;
         let nanos = now.saturating_duration_since(at).as_nanos();
-        let earned = nanos * u128::from(limit) / second;
-        let full = u128::from(self.bytes) + earned >= u128::from(limit);
-        if full {
-            (self.bytes, self.at) = (limit, Some(now));
-        } else if earned > 0 {
-            // The rest of a division stays as time, so that small steps lose nothing.
-            let spent = (earned * second).div_ceil(u128::from(limit));
-            let spent = Duration::from_nanos(u64::try_from(spent).unwrap_or(u64::MAX));
-            self.bytes += u64::try_from(earned).unwrap_or(u64::MAX);
-            self.at = Some(at + spent);
-        }
+        let earned = nanos * u128::from(limit) + u128::from(self.rest);
+        // Small steps lose nothing: what is no whole byte stays for the next look.
+        let whole = u64::try_from(earned / NANOS).unwrap_or(u64::MAX);
+        self.rest = u64::try_from(earned % NANOS).unwrap_or(0);
+        self.bytes = self.bytes.saturating_add(whole).min(limit);
+        self.at = Some(now);
     }
 }
 
