@@ -1,9 +1,5 @@
 //! Archived objects on moto, which refuses to read them until they are thawed, as Glacier does.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a failed test panics; tests start servers and programs of their own"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 #[path = "support/fault_proxy.rs"]
 mod fault_proxy;

@@ -1,10 +1,6 @@
 //! What the user fears of a network: half a backup that looks whole, a success that is none, uploads that nobody sees and
 //! somebody pays for. The n-th request of every call is disturbed in every way, for n = 1, 2, 3 … until a call is undisturbed.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a failed test panics; tests start servers and programs of their own"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 #[path = "support/fault_proxy.rs"]
 mod fault_proxy;

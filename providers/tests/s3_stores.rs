@@ -1,9 +1,5 @@
 //! The stores that the other tests lean on: they start, answer boto3, and leave nothing behind however a test ends.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a failed test panics; a test starts itself again"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 #[path = "support/fault_proxy.rs"]
 mod fault_proxy;

@@ -475,9 +475,12 @@ fn read_body(from: &mut impl BufRead, head: &Head, until_end: bool) -> Result<Ve
     }
     match head.get("content-length").map(str::parse::<u64>) {
         Some(Ok(length)) => {
-            if from.take(length).read_to_end(&mut body)? as u64 != length {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
+            let read = from.take(length).read_to_end(&mut body)? as u64;
+            return if read == length {
+                Ok(body)
+            } else {
+                Err(ErrorKind::UnexpectedEof.into())
+            };
         }
         Some(Err(_)) => return Err(ErrorKind::InvalidData.into()),
         None if until_end => {

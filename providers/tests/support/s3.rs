@@ -169,11 +169,11 @@ impl Rgw {
                 .arg(&script)
                 .arg(&store.folder)
                 .args([monitor.to_string(), gateway.to_string()]);
-            let mut child = store.spawn(command, Stdio::piped());
+            let mut child = store.spawn(&command, Stdio::piped());
             let mut line = String::new();
             let stdout = child.stdout.take().expect("piped");
             let _ = BufReader::new(stdout).read_line(&mut line);
-            store.reap(child);
+            Store::reap(child);
             if line == "ready\n" {
                 return Self(store);
             }
@@ -200,11 +200,11 @@ impl Moto {
             command
                 .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])
                 .arg(store.port.to_string());
-            let mut child = store.spawn(command, Stdio::null());
-            let deadline = Instant::now() + Duration::from_secs(60);
+            let mut child = store.spawn(&command, Stdio::null());
+            let deadline = Instant::now() + Duration::from_mins(1);
             while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
                 if TcpStream::connect(("127.0.0.1", store.port)).is_ok() {
-                    store.reap(child);
+                    Store::reap(child);
                     return Self(store);
                 }
                 std::thread::sleep(Duration::from_millis(50));
@@ -278,7 +278,7 @@ impl Store {
 
     /// Starts the store in a process group of its own, which the shell writes down before it becomes the store: a test
     /// process that dies in between leaves nothing.
-    fn spawn(&self, command: Command, stdout: Stdio) -> Child {
+    fn spawn(&self, command: &Command, stdout: Stdio) -> Child {
         let log = std::fs::File::create(self.folder.join("log.txt")).expect("writable");
         Command::new("/bin/sh")
             .arg("-c")
@@ -295,7 +295,7 @@ impl Store {
     }
 
     /// Waits for the end of a child without holding up anybody, so that none stays as a zombie.
-    fn reap(&self, mut child: Child) {
+    fn reap(mut child: Child) {
         std::thread::spawn(move || child.wait());
     }
 
