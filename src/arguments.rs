@@ -410,7 +410,7 @@ pub(crate) enum HoldCommand {
 /// `key`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// List the keys, whether they can be used, and which recovery points are lost without them; exit 1 if such a key is in trouble
+    /// List the keys, whether they can be used, and which recovery points are lost without them; exit 1 if a key that opens something cannot be used
     #[command(
         after_help = "Examples:\n  mainstay key list\n  mainstay key list --json | jq '.keys[] | select(.usable | not)'"
     )]

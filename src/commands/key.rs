@@ -50,10 +50,7 @@ async fn list(global: &Global) -> Result<Exit> {
     } else {
         out::data(&render::report_text(&report))?;
     }
-    let trouble = report
-        .keys
-        .iter()
-        .any(|key| !key.only.is_empty() && !key.is_usable());
+    let trouble = report.keys.iter().any(render::is_in_trouble);
     Ok(if trouble {
         Exit::Failed
     } else if report.unread.is_empty() && report.unreachable.is_empty() {

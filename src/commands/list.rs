@@ -89,6 +89,29 @@ fn copy_words(point: &RecoveryPoint, copy: &Copy) -> String {
     format!("{} ({verified}{held})", copy.tier)
 }
 
+/// Whether and for whom the objects of a point are encrypted.
+fn encryption(manifest: &model::Manifest) -> String {
+    if !manifest.is_encrypted() {
+        return "no, stored as it is".to_owned();
+    }
+    let readable: Vec<&str> = manifest
+        .objects
+        .iter()
+        .filter(|object| object.encryption.is_none())
+        .map(|object| object.file.as_str())
+        .collect();
+    let readable = if readable.is_empty() {
+        String::new()
+    } else {
+        format!("; {} is stored readable on purpose", readable.join(", "))
+    };
+    // Rotations since then stand in `keys.json` beside each copy, and in `key list`.
+    format!(
+        "AES-256, when it was made for {}{readable}",
+        manifest.recipients.join(", ")
+    )
+}
+
 /// `info`.
 pub(crate) async fn info(what: &str, global: &Global) -> Result<Exit> {
     let policy = settings::policy_path(global)?;
@@ -156,6 +179,7 @@ pub(crate) async fn info(what: &str, global: &Global) -> Result<Exit> {
                 color::paint(color::DIM, &object.sha256)
             );
         }
+        let _ = writeln!(text, "  encrypted   {}", encryption(manifest));
         for (key, value) in &manifest.source {
             let _ = writeln!(text, "  {key:<11} {value}");
         }

@@ -21,9 +21,15 @@ pub(crate) fn report_text(report: &KeyReport) -> String {
             &rows,
         ));
     }
-    for key in &report.keys {
-        let trouble = trouble(key);
-        if key.only.is_empty() || trouble.is_none() {
+    for key in report.keys.iter().filter(|key| is_in_trouble(key)) {
+        let trouble = trouble(key).unwrap_or_default();
+        if key.only.is_empty() {
+            let _ = writeln!(
+                text,
+                "{} {}: {trouble}. What it opens is opened by another key too, as far as the key rings tell",
+                color::paint(color::WARN, "!"),
+                name(key)
+            );
             continue;
         }
         let shown: Vec<String> = key
@@ -43,7 +49,7 @@ pub(crate) fn report_text(report: &KeyReport) -> String {
             "{} {}: {}. Without it nobody opens {}{more}",
             color::paint(color::REMOVE, "!"),
             name(key),
-            trouble.unwrap_or_default(),
+            trouble,
             shown.join(", ")
         );
     }
@@ -67,6 +73,16 @@ pub(crate) fn report_text(report: &KeyReport) -> String {
     text
 }
 
+/// A key that something is encrypted for, and that cannot be used: declared and bad, or not declared and without a substitute.
+pub(crate) fn is_in_trouble(key: &KeyUse) -> bool {
+    let matters = if key.declared.is_empty() {
+        !key.only.is_empty()
+    } else {
+        !key.points.is_empty()
+    };
+    matters && !key.is_usable()
+}
+
 fn row(key: &KeyUse) -> Vec<String> {
     let state = match trouble(key) {
         None => color::paint(color::ADD, "usable"),
@@ -83,8 +99,8 @@ fn row(key: &KeyUse) -> Vec<String> {
         key.kind.clone(),
         state,
         format!(
-            "{} of {}",
-            key.points.len(),
+            "{} in {}",
+            points(key.points.len()),
             copies(usize::try_from(key.copies).unwrap_or(usize::MAX))
         ),
         only,
@@ -110,6 +126,14 @@ fn trouble(key: &KeyUse) -> Option<String> {
     match key.declared.first() {
         Some(look) => look.trouble(),
         None => Some("not declared".to_owned()),
+    }
+}
+
+fn points(number: usize) -> String {
+    if number == 1 {
+        "1 point".to_owned()
+    } else {
+        format!("{number} points")
     }
 }
 

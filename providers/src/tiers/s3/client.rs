@@ -6,6 +6,7 @@ use super::{
     config::{Class, S3Config},
     errors,
     marker::StoreFacts,
+    sums::Sums,
 };
 use crate::api::{ObjectClass, ObjectInfo, ObjectKey, ProviderError, Result};
 use aws_sdk_s3::{
@@ -40,6 +41,7 @@ pub(super) struct Store {
     pub(super) config: Arc<S3Config>,
     pub(super) prefix: Arc<str>,
     pub(super) facts: StoreFacts,
+    pub(super) sums: Sums,
     clock: StoreClock,
 }
 
@@ -69,6 +71,7 @@ impl Store {
             prefix: config.key_prefix().into(),
             config,
             facts: StoreFacts::default(),
+            sums: Sums::default(),
             clock,
         })
     }

@@ -35,6 +35,7 @@ mod put;
 mod read_back;
 mod reader;
 mod server_side;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod tier;

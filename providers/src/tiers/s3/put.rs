@@ -162,10 +162,15 @@ impl Store {
                 request = request.disable_payload_signing();
             }
             return match request.send().await {
-                Ok(stored) => Ok(Some(Stored {
-                    tag: stored.e_tag,
-                    version: stored.version_id,
-                })),
+                Ok(stored) => {
+                    if !self.facts.checksums {
+                        self.sums.whole(key, &body, stored.e_tag());
+                    }
+                    Ok(Some(Stored {
+                        tag: stored.e_tag,
+                        version: stored.version_id,
+                    }))
+                }
                 // A request that was sent again because its answer was lost meets its own object.
                 Err(error) if errors::is_precondition(&error) => self.own(key, how).await,
                 Err(error) if errors::is_conflict(&error) && conflicts < CONFLICTS => {

@@ -8,6 +8,7 @@ use super::{
     leftovers::Owned,
     parts,
     put::{Stored, dressed},
+    sums::{self, Sum},
     writer::given_up,
 };
 use crate::api::{ObjectKey, Result};
@@ -35,6 +36,8 @@ pub(super) struct Upload {
     id: String,
     started: u32,
     done: Vec<CompletedPart>,
+    /// MD5 of each part that was sent, in order; not for parts that the store took from itself.
+    sums: Vec<Sum>,
     on_their_way: JoinSet<Result<CompletedPart>>,
     /// `None`: completed or aborted.
     owned: Option<Owned>,
@@ -64,6 +67,7 @@ impl Upload {
             id,
             started: 0,
             done: Vec::new(),
+            sums: Vec::new(),
             on_their_way: JoinSet::new(),
             owned: Some(owned),
         })
@@ -80,6 +84,9 @@ impl Upload {
         }
         let number = i32::try_from(self.started).unwrap_or(i32::MAX);
         let checksum = self.store.checksum(how);
+        if !self.store.facts.checksums {
+            self.sums.push(sums::sum(&part));
+        }
         let mut request = self
             .store
             .client
@@ -200,6 +207,9 @@ impl Upload {
             let error = match request.send().await {
                 Ok(made) => {
                     self.owned = None;
+                    if self.sums.len() == self.done.len() {
+                        store.sums.parts(key.as_str(), &self.sums, made.e_tag());
+                    }
                     return Ok(Stored {
                         tag: made.e_tag,
                         version: made.version_id,
