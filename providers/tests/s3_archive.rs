@@ -1,5 +1,8 @@
 //! Archived objects on moto, which refuses to read them until they are thawed, as Glacier does.
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests ask the clock and start programs of their own"
+)]
 
 #[path = "support/fault_proxy.rs"]
 mod fault_proxy;

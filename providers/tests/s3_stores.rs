@@ -1,5 +1,8 @@
 //! The stores that the other tests lean on: they start, answer boto3, and leave nothing behind however a test ends.
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests ask the clock and start programs of their own"
+)]
 
 #[path = "support/fault_proxy.rs"]
 mod fault_proxy;
