@@ -4,18 +4,22 @@
 //! Invariant: the same bytes on every tier; what differs between copies (where, since when, verified) is not in here.
 
 use crate::{
+    canonical,
     names::{DatabaseName, MethodName, SeriesName},
     recovery_point_id::RecoveryPointId,
     units::{ByteCount, Digest},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Value of [`Manifest::format`].
 pub const FORMAT: &str = "mainstay.manifest.v1";
 /// Name of the manifest in a recovery point's folder.
 pub const FILE_NAME: &str = "manifest.json";
+/// The field of the stored form that is the digest of all others.
+const DIGEST: &str = "digest";
 
 /// Everything one must know to check and restore a recovery point without Mainstay's catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,10 +143,25 @@ impl Manifest {
         self.objects.iter().find(|object| object.role == "data")
     }
 
-    /// Reads a manifest and checks what serde cannot: format, that the id agrees with its parts, and that file names stay in the folder.
+    /// Reads a manifest and checks what serde cannot: its digest, format, that the id agrees with its parts, and that file names
+    /// stay in the folder. A manifest without a digest, as older versions wrote it, must hold nothing unknown.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let manifest: Self =
-            serde_json::from_slice(bytes).map_err(|error| ManifestError(error.to_string()))?;
+        let unreadable = |error: serde_json::Error| ManifestError(error.to_string());
+        let mut value: Value = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let digest = value.as_object_mut().and_then(|map| map.remove(DIGEST));
+        let manifest = Self::deserialize(&value).map_err(unreadable)?;
+        let as_written = match digest {
+            Some(digest) => {
+                let found = canonical::digest(&canonical::sorted(&value)).map_err(unreadable)?;
+                digest.as_str() == Some(found.to_string().as_str())
+            }
+            None => serde_json::to_value(&manifest).map_err(unreadable)? == value,
+        };
+        if !as_written {
+            return Err(ManifestError(
+                "its content is not what its digest was taken of".to_owned(),
+            ));
+        }
         if manifest.format != FORMAT {
             return Err(ManifestError(format!(
                 "its format is `{}`, this program reads `{FORMAT}`",
@@ -176,9 +195,15 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The bytes stored on a tier: indented JSON, for people with `less` in an emergency.
+    /// The bytes stored on a tier: indented JSON, for people with `less` in an emergency, with the SHA-256 of its canonical form as
+    /// its last field, so that a changed bit is noticed also where nobody remembers the manifest.
     pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
+        let mut value = serde_json::to_value(self)?;
+        let digest = canonical::digest(&canonical::sorted(&value))?.to_string();
+        if let Some(map) = value.as_object_mut() {
+            map.insert(DIGEST.to_owned(), Value::String(digest));
+        }
+        let mut bytes = serde_json::to_vec_pretty(&value)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
