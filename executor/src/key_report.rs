@@ -98,13 +98,13 @@ pub struct KeyReport {
 }
 
 /// Looks at the declared keys only: cheap enough for every run.
-pub async fn look_at_keys(wiring: &Wiring) -> Vec<KeyLook> {
+pub async fn look_at_keys(keys: &BTreeMap<KeyName, Arc<dyn KeyProvider>>) -> Vec<KeyLook> {
     let mut looking = JoinSet::new();
-    for key in wiring.keys.values() {
+    for key in keys.values() {
         let key = Arc::clone(key);
         looking.spawn(async move { look_at(&*key).await });
     }
-    let mut looks = Vec::with_capacity(wiring.keys.len());
+    let mut looks = Vec::with_capacity(keys.len());
     while let Some(joined) = looking.join_next().await {
         match joined.map_err(tokio::task::JoinError::try_into_panic) {
             Ok(look) => looks.push(look),
@@ -144,7 +144,7 @@ pub async fn key_report(
                 .inventory
         }
     };
-    let looks = look_at_keys(wiring).await;
+    let looks = look_at_keys(&wiring.keys).await;
     let copies = key_copies::find(&inventory, wiring, catalog, |_, _| true).await;
     let mut report = KeyReport::default();
     for (tier, (failure, points)) in copies.away {

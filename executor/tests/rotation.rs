@@ -543,7 +543,7 @@ async fn a_light_look_asks_only_the_declared_keys() {
         works: false,
     };
     world.wiring.keys.insert(key("prod"), Arc::new(disabled));
-    let looks = look_at_keys(&world.wiring).await;
+    let looks = look_at_keys(&world.wiring.keys).await;
     let told: Vec<(String, Option<String>)> = looks
         .iter()
         .map(|look| (look.name.to_string(), look.trouble()))

@@ -45,6 +45,7 @@ pub(crate) async fn run(arguments: ApplyArguments, global: &Global) -> Result<Ex
     }
 
     let (path, policy) = policy::load(global)?;
+    planning::warn_about_keys(&planning::keys_in_trouble(&policy).await?);
     let exit = round(&arguments, &path, &policy, global, Round::First).await?;
     if exit != Exit::Done {
         return Ok(exit);

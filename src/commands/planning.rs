@@ -3,14 +3,15 @@
 use crate::{
     arguments::{Global, PlanSource},
     failure::{Failure, Result},
+    render::{color, out},
     session, wiring,
 };
-use executor::{Drift, Refresh, observe};
+use executor::{Drift, Refresh, look_at_keys, observe};
 use jiff::Timestamp;
-use model::{DatabaseName, Inventory, SeriesName};
+use model::{DatabaseName, Inventory, KeyName, SeriesName};
 use planner::Options;
 use policy_schema::Policy;
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// Reality as far as it could be seen.
 pub(crate) struct Looked {
@@ -44,6 +45,30 @@ pub(crate) async fn look(
         inventory: observed.inventory,
         drift: observed.drift,
     })
+}
+
+/// Keys that something shall be encrypted for and that cannot be used now, with what is wrong. Nothing is changed, and no tier asked.
+pub(crate) async fn keys_in_trouble(policy: &Policy) -> Result<BTreeMap<KeyName, String>> {
+    let mut keys = wiring::keys(policy)?;
+    keys.retain(|name, _| {
+        let mut databases = policy.databases.values();
+        databases.any(|database| database.encrypt_with.contains(name))
+    });
+    let looks = look_at_keys(&keys).await;
+    Ok(looks
+        .into_iter()
+        .filter_map(|look| Some((look.name.clone(), look.trouble()?)))
+        .collect())
+}
+
+/// Says so, once, before work that needs them.
+pub(crate) fn warn_about_keys(trouble: &BTreeMap<KeyName, String>) {
+    for (key, why) in trouble {
+        out::words(&format!(
+            "{} key {key}: {why}; `mainstay key list` shows what only it opens\n",
+            color::paint(color::WARN, "!")
+        ));
+    }
 }
 
 /// The planner's options from the command line.

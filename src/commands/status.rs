@@ -1,4 +1,4 @@
-//! `status`: does each database keep its promise now? Exit 6 when one does not.
+//! `status`: does each database keep its promise now, and can its keys be used? Exit 6 when one does not.
 
 use super::planning;
 use crate::{
@@ -16,15 +16,18 @@ pub(crate) async fn run(global: &Global) -> Result<Exit> {
     let now = clock::now();
     let looked = planning::look(global, &path, &policy, now, false).await?;
     let databases = planner::status(&policy, &looked.inventory, now);
+    let keys = planning::keys_in_trouble(&policy).await?;
     if global.json {
         out::json(
-            &json!({"format": "mainstay.status.v1", "evaluated_at": now, "databases": databases}),
+            &json!({"format": "mainstay.status.v1", "evaluated_at": now, "databases": databases, "keys_in_trouble": keys}),
         )?;
     } else {
+        planning::warn_about_keys(&keys);
         out::data(&status::status(&databases, &policy.timezone, now))?;
     }
     Ok(
-        if databases.iter().any(|database| database.verdict.fails()) {
+        // Without its keys a database is neither backed up any more nor, perhaps, restored.
+        if !keys.is_empty() || databases.iter().any(|database| database.verdict.fails()) {
             Exit::ObjectiveViolated
         } else {
             Exit::Done
