@@ -371,6 +371,7 @@ keep.offsite = {{ last = 4 }}
     fs::remove_file(fresh.site.shop()).unwrap();
     write_private(&fresh.site.path().join("prod.key"), &saved);
 
+    fresh.expect(0, &["validate", "--strict"]);
     fresh
         .expect(0, &["catalog", "rebuild", "--tier", "offsite"])
         .says("3 recovery point(s)");
