@@ -2,6 +2,7 @@
 
 use crate::render::{color, table::table};
 use executor::{KeyReport, KeyUse, RotateReport};
+use jiff::Timestamp;
 use model::event::Failure;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -85,7 +86,11 @@ pub(crate) fn is_in_trouble(key: &KeyUse) -> bool {
 
 fn row(key: &KeyUse) -> Vec<String> {
     let state = match trouble(key) {
-        None => color::paint(color::ADD, "usable"),
+        None => {
+            let ends =
+                valid_until(key).map(|at| format!(", valid until {}", at.strftime("%Y-%m-%d")));
+            color::paint(color::ADD, &format!("usable{}", ends.unwrap_or_default()))
+        }
         Some(why) if key.declared.is_empty() => color::paint(color::WARN, &why),
         Some(why) => color::paint(color::REMOVE, &why),
     };
@@ -116,6 +121,12 @@ fn name(key: &KeyUse) -> String {
         key.declared.iter().map(|look| look.name.as_str()).collect()
     };
     names.join(", ")
+}
+
+/// When its certificate ends; it can be opened all the same then.
+fn valid_until(key: &KeyUse) -> Option<Timestamp> {
+    let mut looks = key.declared.iter();
+    looks.find_map(|look| look.facts.as_ref().ok()?.valid_until)
 }
 
 /// What is wrong with it; `None`: nothing.
@@ -152,7 +163,7 @@ pub(crate) fn report_json(report: &KeyReport) -> Value {
         .iter()
         .map(|key| {
             let declared: Vec<&str> = key.declared.iter().map(|look| look.name.as_str()).collect();
-            let valid_until = key.declared.iter().find_map(|look| look.facts.as_ref().ok()?.valid_until);
+            let valid_until = valid_until(key);
             json!({
                 "declared_as": declared, "used_as": key.names, "kind": key.kind, "key_id": key.key_id, "usable": key.is_usable(),
                 "trouble": trouble(key), "valid_until": valid_until, "copies": key.copies, "opens": key.points, "only_it_opens": key.only,
