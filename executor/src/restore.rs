@@ -75,6 +75,8 @@ pub struct RestoreReport {
     pub phases: Vec<(String, u64)>,
     /// Every check that was made in the target.
     pub checks: Vec<Check>,
+    /// What a person must know of it, such as what was left out on purpose.
+    pub notes: Vec<String>,
     /// Copies that were tried before and given up, and why.
     pub given_up: Vec<(TierName, Failure)>,
     /// What was done but could not be recorded in the catalog.
@@ -224,6 +226,7 @@ impl Search<'_> {
             bytes: manifest.bytes(),
             phases,
             checks: restored.checks,
+            notes: restored.notes,
             given_up: std::mem::take(&mut self.given_up),
             gaps: Vec::new(),
         };

@@ -269,6 +269,9 @@ fn text(report: &RestoreReport, zone: &jiff::tz::TimeZone) -> String {
             check.detail
         );
     }
+    for note in &report.notes {
+        let _ = writeln!(text, "  {} {note}", color::paint(color::WARN, "!"));
+    }
     for gap in &report.gaps {
         let _ = writeln!(
             text,
@@ -298,7 +301,7 @@ fn as_json(report: &RestoreReport) -> serde_json::Value {
         .collect();
     json!({
         "format": "mainstay.restore.v1", "recovery_point": report.point, "tier": report.tier, "target": report.target, "captured_at": report.captured_at,
-        "age_seconds": report.age_seconds, "bytes": report.bytes, "phases": phases, "checks": checks, "passed": report.passed(), "given_up": given_up,
+        "age_seconds": report.age_seconds, "bytes": report.bytes, "phases": phases, "checks": checks, "passed": report.passed(), "notes": report.notes, "given_up": given_up,
     })
 }
 

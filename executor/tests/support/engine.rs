@@ -167,6 +167,7 @@ impl Engine for TextEngine {
             target,
             phases: vec![("load".to_owned(), 1), ("checks".to_owned(), 1)],
             checks,
+            notes: Vec::new(),
         })
     }
 

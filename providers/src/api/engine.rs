@@ -172,6 +172,8 @@ pub struct Restored {
     pub phases: Vec<(String, u64)>,
     /// Every check that was made.
     pub checks: Vec<Check>,
+    /// What a person must know of it, such as what was left out on purpose.
+    pub notes: Vec<String>,
 }
 
 /// One check with its result.

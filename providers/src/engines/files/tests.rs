@@ -191,15 +191,11 @@ async fn a_folder_comes_back_with_its_links_modes_and_times() {
     );
     // The link to the outside is not there, and a person is told.
     assert!(inside(&to, &home, "conf/out").symlink_metadata().is_err());
-    let told = restored
-        .checks
-        .iter()
-        .find(|check| check.what.contains("left out"))
-        .unwrap();
+    assert_eq!(restored.notes.len(), 1);
     assert!(
-        told.detail.contains("conf/out -> /etc/hostname"),
-        "{}",
-        told.detail
+        restored.notes[0].contains("conf/out -> /etc/hostname"),
+        "{:?}",
+        restored.notes
     );
     let left: Vec<_> = fs::read_dir(home.path())
         .unwrap()

@@ -179,6 +179,7 @@ fn scratch(mut request: RestoreRequest, mut phases: Phases, stop: &Stop) -> Resu
         target: "a scratch file, removed again".to_owned(),
         phases: phases.done,
         checks: checks?,
+        notes: Vec::new(),
     })
 }
 
@@ -207,6 +208,7 @@ fn whole(
         target: target.path.display().to_string(),
         phases: phases.done,
         checks,
+        notes: Vec::new(),
     })
 }
 

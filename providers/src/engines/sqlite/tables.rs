@@ -94,6 +94,7 @@ fn from_full(
         target: format!("{} in {}", list.join(", "), target.path.display()),
         phases: phases.done,
         checks,
+        notes: Vec::new(),
     })
 }
 

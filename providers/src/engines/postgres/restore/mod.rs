@@ -265,6 +265,7 @@ fn restored(target: String, phases: Phases, checks: Vec<Check>) -> Restored {
         target,
         phases: phases.done,
         checks,
+        notes: Vec::new(),
     }
 }
 
