@@ -150,6 +150,29 @@ fn a_refresh_does_not_take_an_unmounted_tier_for_an_empty_one() {
 }
 
 #[test]
+fn a_copy_that_cannot_be_reached_is_never_called_bad() {
+    for instead in ALL {
+        let site = saturated();
+        unmount(&site, "nas", instead);
+        let ended = site.expect(9, &["verify", "shop"]);
+        ended.says("good").says("unread").says("nas");
+        assert!(!ended.stdout.contains("BAD"), "{}", ended.stdout);
+        let ended = site.expect(9, &["verify", "shop", "--json"]);
+        let judged: Vec<(bool, bool)> = ended
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .map(|report: serde_json::Value| {
+                let flag = |name: &str| report[name].as_bool().unwrap();
+                (flag("passed"), flag("judged"))
+            })
+            .collect();
+        assert_eq!(judged, [(true, true), (false, false)]);
+        mount(&site, "nas", instead);
+    }
+}
+
+#[test]
 fn a_tier_lost_between_plan_and_apply_fails_its_steps_alone() {
     let template = saturated();
     for instead in ALL {

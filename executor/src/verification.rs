@@ -234,7 +234,10 @@ fn cannot_attest(copy: &CopyToVerify<'_>, object: &StoredObject, why: &str) -> P
         ),
     )
     .help(format!(
-        "`mainstay verify {} --tier {} --level checksum` thaws the copy, which takes hours and costs money, and reads it",
+        "`mainstay restore {} --point {} --from {} --to TARGET --thaw` asks the archive to make it readable, which takes hours and costs money; then `mainstay verify {} --tier {} --level checksum` reads it",
+        copy.point.database(),
+        copy.point,
+        copy.tier.name(),
         copy.point,
         copy.tier.name()
     ))

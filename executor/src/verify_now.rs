@@ -60,6 +60,8 @@ pub struct VerifyReport {
     pub checks: Vec<Check>,
     /// What a passed verification could not look at, and why.
     pub not_tried: Vec<String>,
+    /// Whether anything was learnt about the copy: a tier that is away, an archive or a missing key says nothing about it.
+    pub judged: bool,
     /// Stored bytes that were read by a passed verification.
     pub bytes: ByteCount,
     /// Wall time.
@@ -97,6 +99,7 @@ pub async fn verify_now(
         failure: None,
         checks: Vec::new(),
         not_tried: Vec::new(),
+        judged: true,
         bytes: ByteCount(0),
         milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         gaps,
@@ -108,7 +111,10 @@ pub async fn verify_now(
             report.not_tried = passed.not_tried;
             report.bytes = passed.bytes;
         }
-        Err(error) => report.failure = Some(error.to_failure()),
+        Err(error) => {
+            report.judged = verification::verdict(&error).is_some();
+            report.failure = Some(error.to_failure());
+        }
     }
     report
 }

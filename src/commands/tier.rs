@@ -11,7 +11,7 @@ use crate::{
 use model::TierName;
 use providers::api::{ProbeResult, ProviderError};
 use serde_json::json;
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, error::Error as _, fmt::Write as _};
 
 type Probed = BTreeMap<TierName, Result<Vec<ProbeResult>, ProviderError>>;
 
@@ -70,14 +70,26 @@ fn text(probed: &Probed) -> String {
             Err(error) => {
                 let _ = writeln!(
                     text,
-                    "{name}: {} {error}",
-                    color::paint(color::REMOVE, "could not be probed:")
+                    "{name}: {} {}",
+                    color::paint(color::REMOVE, "could not be probed:"),
+                    whole(error)
                 );
                 if let Some(help) = &error.help {
                     let _ = writeln!(text, "  {help}");
                 }
             }
         }
+    }
+    text
+}
+
+/// The error with what the store said.
+fn whole(error: &ProviderError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        let _ = write!(text, ": {found}");
+        cause = found.source();
     }
     text
 }
@@ -103,7 +115,7 @@ fn as_json(probed: &Probed) -> serde_json::Value {
                         .collect();
                     json!({"results": results})
                 }
-                Err(error) => json!({"error": {"code": error.code, "message": error.message, "help": error.help}}),
+                Err(error) => json!({"error": {"code": error.code, "message": whole(error), "help": error.help}}),
             };
             (name.to_string(), value)
         })

@@ -140,11 +140,14 @@ fn show(report: &VerifyReport, global: &Global) -> Result<()> {
             .collect();
         return out::json(&json!({
             "format": "mainstay.verification.v1", "recovery_point": report.point, "tier": report.tier, "level": report.level,
-            "passed": report.passed(), "failure": report.failure, "checks": checks, "bytes": report.bytes, "milliseconds": report.milliseconds,
+            "passed": report.passed(), "judged": report.judged, "failure": report.failure, "checks": checks, "bytes": report.bytes, "milliseconds": report.milliseconds,
         }));
     }
     let mark = if report.passed() {
         color::paint(color::ADD, "good  ")
+    } else if !report.judged {
+        // Not a word about the copy: nobody shall throw away what could only not be reached.
+        color::paint(color::WARN, "unread")
     } else {
         color::paint(color::REMOVE, "BAD   ")
     };

@@ -11,7 +11,7 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use model::Disposition;
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 /// A failed call, as the SDK tells.
 pub(super) type Failed<E> = SdkError<E, HttpResponse>;
@@ -144,6 +144,24 @@ fn unreachable(message: String) -> ProviderError {
         Disposition::NeedsOperator,
         message,
     )
+}
+
+/// Something answered, and it is no object store.
+pub(super) fn no_store(key: &str) -> ProviderError {
+    unreachable(format!(
+        "cannot read `{key}`: what answered is no object store (it gives no `ETag`)"
+    ))
+    .help("check `endpoint` of the tier, and whether a proxy or a login page answers in the store's place")
+}
+
+/// The marker, a few hundred bytes, did not come in time.
+pub(super) fn no_answer(place: &str, patience: Duration) -> ProviderError {
+    ProviderError::new(
+        "mainstay::tier::unreachable",
+        Disposition::Retry,
+        format!("{place} did not answer within {} s", patience.as_secs()),
+    )
+    .help("check the network and `endpoint` of the tier, then run it again")
 }
 
 /// A look at the tier as such failed: whatever the reason, it is not there for us.

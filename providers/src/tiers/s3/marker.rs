@@ -4,9 +4,13 @@ use super::{client::Store, control, errors, put::Condition};
 use crate::api::{ObjectClass, ObjectKey, Result};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Name of the marker below the prefix. The leading dot keeps it out of listings.
 const NAME: &str = ".mainstay-tier.json";
+/// Every command looks at the marker first, `status` and a restore from another tier too: a store that is silent must not stop
+/// them for the minutes that a transfer is given.
+const PATIENCE: Duration = Duration::from_secs(30);
 const FORMAT: &str = "mainstay.tier.v1";
 
 #[derive(Serialize, Deserialize)]
@@ -44,7 +48,9 @@ pub(super) struct StoreFacts {
 /// The identity in the marker and what stands beside it; `None` without a marker.
 pub(super) async fn read(store: &Store) -> Result<Option<(String, StoreFacts)>> {
     let place = store.place();
-    let found = control::read(store, &key()?).await;
+    let key = key()?;
+    let found = tokio::time::timeout(PATIENCE, control::read(store, &key)).await;
+    let found = found.map_err(|_| errors::no_answer(&place, PATIENCE))?;
     let Some((text, _)) = found.map_err(errors::not_there)? else {
         return Ok(None);
     };

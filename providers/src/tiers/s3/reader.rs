@@ -97,6 +97,8 @@ impl Reading {
                     self.position
                 )))
             }
+            // A proxy or a login page answers 200 too: taken for the object it would look like damage.
+            Ok(found) if found.e_tag.is_none() => Err(errors::no_store(key.as_str())),
             Ok(found) => Ok(Some(found)),
             Err(error) if errors::is_not_found(&error) => Err(errors::not_found(key.as_str())),
             Err(error) if errors::status_of(&error) == 416 => Ok(None),
