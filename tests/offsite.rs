@@ -5,15 +5,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-#[path = "../providers/tests/support/postgres.rs"]
-mod postgres;
 #[path = "../providers/tests/support/s3.rs"]
 mod s3;
 mod support;
 
 use s3::{BucketKind, Moto, Rgw, Store};
 use std::{collections::BTreeMap, fs, path::Path};
-use support::{Site, program::Ended, program::command, shop};
+use support::{Site, bank::postgres, program::Ended, program::command, shop};
 
 /// A tier in a bucket; credentials come from the environment.
 fn bucket_tier(name: &str, store: &Store, bucket: &str, more: &str) -> String {

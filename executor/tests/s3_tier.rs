@@ -34,7 +34,7 @@ use support::{
 };
 
 /// Declares a tier in a bucket of a store.
-fn add(world: &mut World, name: &str, store: &Store, bucket: &str, more: serde_json::Value) {
+fn add(world: &mut World, name: &str, store: &Store, bucket: &str, more: &serde_json::Value) {
     let folder = world.folder.path();
     std::fs::write(folder.join("id"), &store.access_key).unwrap();
     std::fs::write(folder.join("secret"), &store.secret_key).unwrap();
@@ -163,7 +163,7 @@ async fn a_locked_copy_is_not_pruned_and_nothing_of_it_goes() {
     let store = Rgw::shared();
     let bucket = store.bucket("locked", BucketKind::Lock);
     let mut world = World::new().await;
-    add(&mut world, "vault", store, &bucket, locked_tier());
+    add(&mut world, "vault", store, &bucket, &locked_tier());
     let until = tomorrow(store, 1);
     backed_up(&world, "vault", &[20, 21], Some(order(until))).await;
     let second = until.as_second();
@@ -224,7 +224,7 @@ async fn a_lock_step_locks_every_file_and_never_shortens() {
     let store = Rgw::shared();
     let bucket = store.bucket("prolonged", BucketKind::Lock);
     let mut world = World::new().await;
-    add(&mut world, "vault", store, &bucket, serde_json::json!({}));
+    add(&mut world, "vault", store, &bucket, &serde_json::json!({}));
     backed_up(&world, "vault", &[21], None).await;
     assert_eq!(locked_until(&world, 21, "vault").await, None);
     let (short, long) = (tomorrow(store, 1), tomorrow(store, 3));
@@ -253,7 +253,7 @@ async fn a_legal_hold_is_set_found_after_a_rebuild_and_lifted() {
     let store = Rgw::shared();
     let bucket = store.bucket("held", BucketKind::Lock);
     let mut world = World::new().await;
-    add(&mut world, "vault", store, &bucket, locked_tier());
+    add(&mut world, "vault", store, &bucket, &locked_tier());
     let until = tomorrow(store, 2);
     backed_up(&world, "vault", &[20, 21], None).await;
     run(&world, vec![lock(21, "vault", until)]).await;
@@ -311,14 +311,14 @@ async fn a_tier_that_cannot_be_asked_for_a_hold_is_named() {
     let store = Rgw::shared();
     let bucket = store.bucket("hold-away", BucketKind::Lock);
     let mut world = World::new().await;
-    add(&mut world, "vault", store, &bucket, locked_tier());
+    add(&mut world, "vault", store, &bucket, &locked_tier());
     backed_up(&world, "vault", &[21], None).await;
     add(
         &mut world,
         "vault",
         store,
         "there-is-no-such-bucket",
-        locked_tier(),
+        &locked_tier(),
     );
     let report = spread_hold(
         &point(21),
@@ -340,7 +340,7 @@ async fn two_machines_never_prune_one_bucket_at_the_same_time() {
         let store = &**Moto::shared();
         let bucket = store.bucket("leased", BucketKind::Versioned);
         let mut first = World::new().await;
-        add(&mut first, "bucket", store, &bucket, serde_json::json!({}));
+        add(&mut first, "bucket", store, &bucket, &serde_json::json!({}));
         backed_up(&first, "bucket", &[19, 20, 21], None).await;
         let second = first.other_machine().await;
         rebuild(
@@ -397,7 +397,7 @@ async fn archived(store: &Store, days: &[i64]) -> World {
     let bucket = store.bucket("frozen", BucketKind::Plain);
     let mut world = World::new().await;
     let table = serde_json::json!({"storage-class": "deep-archive", "retrieval": "bulk"});
-    add(&mut world, "glacier", store, &bucket, table);
+    add(&mut world, "glacier", store, &bucket, &table);
     backed_up(&world, "nas", days, None).await;
     for day in days {
         let copy = upload(*day, "nas", "glacier");
@@ -409,6 +409,10 @@ async fn archived(store: &Store, days: &[i64]) -> World {
     world
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that somebody deletes the copy is what is tested"
+)]
 fn lose(world: &World, day: i64) {
     std::fs::remove_dir_all(world.folder.path().join("nas").join(point(day).folder())).unwrap();
 }
@@ -581,9 +585,9 @@ async fn what_two_tiers_share_a_store_for_is_copied_inside_it() {
             store.bucket("far", BucketKind::Plain),
         );
         let mut world = World::new().await;
-        add(&mut world, "near", store, &near, serde_json::json!({}));
+        add(&mut world, "near", store, &near, &serde_json::json!({}));
         let cold = serde_json::json!({"storage-class": "standard-ia"});
-        add(&mut world, "far", store, &far, cold);
+        add(&mut world, "far", store, &far, &cold);
         backed_up(&world, "near", &[21], None).await;
         let copy = upload(21, "near", "far");
         let check = verify(21, "far", VerifyLevel::FullRead).after(&[&copy]);
@@ -609,7 +613,7 @@ async fn an_unreachable_tier_is_named_by_a_rebuild() {
         "away",
         store,
         "there-is-no-such-bucket",
-        serde_json::json!({}),
+        &serde_json::json!({}),
     );
     let fresh = world.other_machine().await;
     let rebuilt = rebuild(

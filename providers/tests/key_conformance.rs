@@ -115,9 +115,8 @@ impl Case {
         secret: &DataKey,
         why: &str,
     ) -> ProviderError {
-        let error = match key.unwrap(wrapped, context).await {
-            Err(error) => error,
-            Ok(_) => panic!("{} opened {why}", key.kind()),
+        let Err(error) = key.unwrap(wrapped, context).await else {
+            panic!("{} opened {why}", key.kind())
         };
         let words = all_words(&error);
         assert!(!shows(&words, secret.expose()), "{words}");

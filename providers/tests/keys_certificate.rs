@@ -14,7 +14,7 @@ use providers::{
     seal::DataKey,
 };
 use serde_json::{Value, json};
-use std::{fs, path::Path, sync::Arc};
+use std::{fmt::Write as _, fs, path::Path, sync::Arc};
 
 const EC: &[&str] = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
 /// As RFC 8017 recommends OAEP: one hash throughout.
@@ -294,7 +294,7 @@ async fn what_cannot_be_used_is_named_when_looking_and_when_wrapping() {
         let key = key(folder.path(), &json!({ "path": path }));
         let state = key.observe().await.unwrap().state;
         let error = key.wrap(&data_key(), &orders()).await.unwrap_err();
-        said.push_str(&format!("{path}: {state:?}\n  {}: {error}\n", error.code));
+        writeln!(said, "{path}: {state:?}\n  {}: {error}", error.code).unwrap();
     }
     let folder = folder.path().display().to_string();
     insta::assert_snapshot!(said.replace(&folder, "<folder>"));
@@ -348,7 +348,7 @@ async fn a_private_key_that_does_not_fit_is_told_apart() {
             "{private}"
         );
         assert!(!all_words(&error).contains("a secret"));
-        said.push_str(&format!("{private}: {}: {error}\n", error.code));
+        writeln!(said, "{private}: {}: {error}", error.code).unwrap();
     }
     let folder = folder.path().display().to_string();
     insta::assert_snapshot!(said.replace(&folder, "<folder>"));

@@ -16,6 +16,7 @@ use providers::{
 };
 use serde_json::json;
 use std::{
+    fmt::Write as _,
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::Path,
@@ -139,15 +140,15 @@ async fn what_lies_in_the_place_of_a_key_file_is_named_without_what_it_holds() {
             !words.contains(&hex[..12]) && !words.contains(&hex[52..]),
             "{words}"
         );
-        said.push_str(&format!("{case}: {}: {error}\n", error.code));
+        writeln!(said, "{case}: {}: {error}", error.code).unwrap();
     }
     fs::remove_file(&path).unwrap();
     let error = key.wrap(&data_key(), &orders()).await.unwrap_err();
-    said.push_str(&format!("gone: {}: {error}\n", error.code));
+    writeln!(said, "gone: {}: {error}", error.code).unwrap();
     assert_eq!(key.observe().await.unwrap().state, KeyState::Missing);
     fs::create_dir(&path).unwrap();
     let error = key.wrap(&data_key(), &orders()).await.unwrap_err();
-    said.push_str(&format!("a folder: {}: {error}\n", error.code));
+    writeln!(said, "a folder: {}: {error}", error.code).unwrap();
     let folder = folder.path().display().to_string();
     insta::assert_snapshot!(said.replace(&folder, "<folder>"));
 }

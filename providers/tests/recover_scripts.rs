@@ -33,15 +33,14 @@ const PASSPHRASE: &str = "correct horse $(battery) \"staple\" č";
 
 fn aes_gcm(key: &[u8], associated_data: &str, plain: &[u8]) -> Vec<u8> {
     let nonce = [0x5a; 12];
-    let sealer = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
     let mut sealed = plain.to_vec();
-    sealer
-        .seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(associated_data.as_bytes()),
-            &mut sealed,
-        )
-        .unwrap();
+    key.seal_in_place_append_tag(
+        Nonce::assume_unique_for_key(nonce),
+        Aad::from(associated_data.as_bytes()),
+        &mut sealed,
+    )
+    .unwrap();
     [&nonce[..], &sealed].concat()
 }
 
@@ -162,7 +161,7 @@ impl Kit {
     /// Runs a script on the point, in its folder.
     fn run(&self, script: &str, arguments: &[&str], input: &str) -> Output {
         let python = std::env::var("MAINSTAY_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let program = if script.ends_with(".py") {
+        let program = if Path::new(script).extension().is_some_and(|end| end == "py") {
             &python
         } else {
             "bash"

@@ -106,7 +106,7 @@ async fn round(
         out::data(&plan_text::plan(
             &plan,
             &policy.timezone,
-            &wiring::off_machine(&policy),
+            &wiring::off_machine(policy),
         ))?;
     }
     if !plan.steps.is_empty() && !run.auto_approve {

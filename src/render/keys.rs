@@ -97,7 +97,7 @@ fn row(key: &KeyUse) -> Vec<String> {
     let only = if key.only.is_empty() {
         "-".to_owned()
     } else {
-        color::paint(color::WARN, &key.only.len().to_string())
+        color::paint(color::WARN, key.only.len().to_string())
     };
     vec![
         name(key),

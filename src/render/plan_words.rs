@@ -67,7 +67,11 @@ impl<'a> Words<'a> {
         if self.is_plain(step) {
             words.push("PLAIN, not encrypted".to_owned());
         } else if !step.encrypt_for.is_empty() {
-            let keys: Vec<&str> = step.encrypt_for.iter().map(|key| key.as_str()).collect();
+            let keys: Vec<&str> = step
+                .encrypt_for
+                .iter()
+                .map(model::KeyName::as_str)
+                .collect();
             words.push(format!("encrypted for {}", keys.join(", ")));
         }
         if let Some(lock) = step.lock.filter(|_| stores(step)) {

@@ -13,6 +13,7 @@ use model::{KeyName, RecoveryPointId};
 use serde_json::{Value, json};
 use std::{
     error::Error,
+    fmt::Write as _,
     fs,
     path::Path,
     process::{Command, Output},
@@ -41,7 +42,7 @@ pub(crate) fn all_words(error: &ProviderError) -> String {
     let mut words = format!("{error}\n{error:?}\n{:?}", error.help);
     let mut next: Option<&dyn Error> = error.source();
     while let Some(cause) = next {
-        words.push_str(&format!("\n{cause}\n{cause:?}"));
+        write!(words, "\n{cause}\n{cause:?}").unwrap();
         next = cause.source();
     }
     words
@@ -49,7 +50,10 @@ pub(crate) fn all_words(error: &ProviderError) -> String {
 
 /// Whether words show bytes, in any of the usual ways or in part.
 pub(crate) fn shows(words: &str, secret: &[u8]) -> bool {
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hex = String::new();
+    for byte in secret {
+        write!(hex, "{byte:02x}").unwrap();
+    }
     let list = format!("{secret:?}");
     let base64 = base64ct::Base64::encode_string(secret);
     let lower = words.to_lowercase();

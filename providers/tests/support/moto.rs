@@ -50,7 +50,7 @@ impl Moto {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut port)
             .unwrap();
-        let port: u16 = port.trim().parse().expect("moto said no port");
+        let port: u16 = port.trim().parse().unwrap();
         Self {
             child,
             endpoint: format!("http://127.0.0.1:{port}"),
