@@ -181,7 +181,8 @@ fn codes() -> BTreeMap<String, BTreeSet<PathBuf>> {
             let is_code = match segments.as_slice() {
                 ["mainstay", area, name] => word(area) && word(name),
                 [
-                    "policy" | "postgres" | "sqlite" | "filesystem" | "aws" | "key" | "s3",
+                    "policy" | "postgres" | "sqlite" | "files" | "filesystem" | "aws" | "key"
+                    | "s3",
                     name,
                 ] => word(name),
                 _ => false,
