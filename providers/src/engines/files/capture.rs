@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     fs::{File, Metadata},
     io::{self, PipeReader, PipeWriter, Read},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread::JoinHandle,
 };
@@ -258,8 +258,11 @@ fn write_file<W: io::Write>(
 ) -> Result<Option<bool>> {
     let fail = |error| archive(path, error);
     for _ in 0..LOOKS {
-        let mut file = File::open(path).map_err(fail)?;
+        let mut file = open(path)?;
         let before = file.metadata().map_err(fail)?;
+        if !before.is_file() {
+            return Err(errors::changed(path));
+        }
         let mut header = header(&before);
         header.set_size(before.len());
         if before.len() > SMALL {
@@ -301,6 +304,20 @@ fn archive(path: &Path, error: io::Error) -> ProviderError {
     errors::file(&format!("read `{}`", path.display()), error)
 }
 
+/// Opens what was a file when it was selected. A link that has taken its place since might lead to what nobody wants in this
+/// archive, and a pipe would keep the capture waiting for ever.
+fn open(path: &Path) -> Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(|error| match rustix::io::Errno::from_io_error(&error) {
+            Some(rustix::io::Errno::LOOP) => errors::changed(path),
+            _ => archive(path, error),
+        })
+}
+
 /// Size, time and identity: what changes when somebody writes.
 fn same(before: &Metadata, after: &Metadata) -> bool {
     let of = |metadata: &Metadata| {
@@ -338,5 +355,34 @@ impl Read for Exactly<'_> {
         }
         self.left -= count as u64;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_taken_the_place_of_a_file_is_neither_followed_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "secret").unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        for path in [link, pipe] {
+            let mut tar = tar::Builder::new(Vec::new());
+            let error = write_file(&mut tar, Path::new("x"), &path, None).unwrap_err();
+            assert_eq!(error.code, "mainstay::files::changed", "{}", path.display());
+            assert_eq!(tar.get_ref().len(), 0);
+        }
     }
 }

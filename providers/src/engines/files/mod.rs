@@ -7,7 +7,7 @@
 //! What it does not promise: that several files are of the same instant. Each file is: one that changes while it is read is
 //! read again, and fails the capture if it goes on changing.
 //!
-//! Files: `config` keys, `select` what belongs to it, `capture`, `redact` the readable copy, `read_through`, `restore`, `tree`
+//! Files: `config` keys, `select` what belongs to it, `capture`, `redact` and `suspect` the readable copy, `read_through`, `restore`, `tree`
 //! writing below a folder without ever leaving it, `errors`.
 
 mod capture;
@@ -17,6 +17,7 @@ mod read_through;
 mod redact;
 mod restore;
 mod select;
+mod suspect;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -4,36 +4,40 @@
 //! Comments go, because secrets stand in comments. Files are written anew from what was parsed, so nothing that was not judged
 //! can be in them.
 
-use super::config;
+use super::{config, suspect};
 use crate::api::{ProviderError, Result};
 use globset::GlobMatcher;
 use model::Disposition;
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlEmitter, YamlOwned};
-use std::{fmt::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
 /// What stands for a secret.
 const HIDDEN: &str = "***";
 /// Names that always mean a secret, whatever the policy says.
-const ALWAYS: [&str; 14] = [
-    "*password*",
-    "*passwd*",
-    "*passphrase*",
+const ALWAYS: [&str; 16] = [
+    "*pass*",
+    "*pwd*",
     "*secret*",
     "*token*",
+    "*key",
     "*api?key*",
-    "*apikey*",
     "*private?key*",
-    "*privatekey*",
-    "*credential*",
     "*access?key*",
+    "*credential*",
     "*auth*",
     "*dsn*",
     "*salt*",
+    "*cookie*",
+    "*webhook*",
+    "*signature*",
+    "*connection?string*",
 ];
-/// Words before `=` inside a value that mean a secret, as in `host=db password=x`.
-const WORDS: [&str; 5] = ["password=", "passwd=", "pwd=", "secret=", "token="];
+/// Keys that say what the value beside them is: `{ name: DB_PASSWORD, value: … }`.
+const NAMING: [&str; 6] = ["name", "key", "var", "variable", "field", "option"];
 /// More aliases may unfold to more than memory holds.
 const MOST_ALIASES: usize = 50;
+/// Shorter secrets stand in other words by chance.
+const TELLING: usize = 6;
 
 /// Replaces secrets.
 pub(super) struct Redactor {
@@ -67,88 +71,204 @@ impl Redactor {
             .extension()
             .and_then(|e| e.to_str())
             .unwrap_or("");
-        if file == ".env" || file.starts_with(".env.") || ending == "env" {
-            return self.env(text);
+        let mut judge = Judge {
+            fields: &self.fields,
+            path: Vec::new(),
+            hidden: BTreeSet::new(),
+        };
+        let shown = if file == ".env" || file.starts_with(".env.") || ending == "env" {
+            judge.env(text)
+        } else {
+            match ending {
+                "json" => judge.json(text),
+                "toml" => judge.toml(text),
+                "yaml" | "yml" => judge.yaml(text),
+                _ => None,
+            }
+        }?;
+        // What is hidden in one place may stand in another under a harmless name, by an anchor or by copying.
+        let again = judge.hidden.iter().any(|secret| shown.contains(secret));
+        (!again).then_some(shown)
+    }
+}
+
+/// Judges one file.
+struct Judge<'a> {
+    fields: &'a [GlobMatcher],
+    /// Keys that lead to what is judged.
+    path: Vec<String>,
+    /// What was hidden because of its name.
+    hidden: BTreeSet<String>,
+}
+
+impl Judge<'_> {
+    fn matches(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.is_match(name))
+    }
+
+    /// Whether what the path leads to is a secret.
+    fn is_secret(&self) -> bool {
+        let last = self.path.last().map_or("", String::as_str);
+        self.matches(last) || self.matches(&self.path.join("."))
+    }
+
+    /// A value as it can be shown.
+    fn shown(&self, text: &str) -> String {
+        suspect::without_secrets(text, HIDDEN, |name| self.matches(name))
+    }
+
+    /// Goes one key down; `None` when the key itself cannot be shown.
+    fn enter(&mut self, key: &str) -> Option<()> {
+        if self.shown(key) != key {
+            return None;
         }
-        match ending {
-            "json" => self.json(text),
-            "toml" => self.toml(text),
-            "yaml" | "yml" => self.yaml(text),
-            _ => None,
+        self.path.push(key.to_owned());
+        Some(())
+    }
+
+    /// Remembers what was hidden.
+    fn hide(&mut self, text: &str) {
+        let text = text.trim();
+        if text.len() >= TELLING && text != HIDDEN {
+            self.hidden.insert(text.to_owned());
         }
     }
 
-    fn is_secret(&self, path: &[String]) -> bool {
-        let whole = path.join(".");
-        let last = path.last().map_or("", String::as_str);
-        self.fields
-            .iter()
-            .any(|field| field.is_match(last) || field.is_match(&whole))
+    /// Whether a value that stands under `key` says that the values beside it are secret.
+    fn names_secret(&self, key: &str, value: Option<&str>) -> bool {
+        let naming = NAMING.iter().any(|naming| key.eq_ignore_ascii_case(naming));
+        naming && value.is_some_and(|value| suspect::is_name(value) && self.matches(value))
     }
 
-    fn json(&self, text: &str) -> Option<String> {
+    /// Whether an item of a list says that the next one is secret: `["--password", "x"]`.
+    fn is_secret_flag(&self, item: &str) -> bool {
+        item.starts_with('-')
+            && suspect::is_name(item)
+            && self.matches(item.trim_start_matches('-'))
+    }
+
+    fn json(&mut self, text: &str) -> Option<String> {
         let mut value: serde_json::Value = serde_json::from_str(text).ok()?;
-        self.walk_json(&mut value, &mut Vec::new(), false);
+        self.walk_json(&mut value)?;
         let mut shown = serde_json::to_string_pretty(&value).ok()?;
         shown.push('\n');
         Some(shown)
     }
 
-    fn walk_json(&self, value: &mut serde_json::Value, path: &mut Vec<String>, hidden: bool) {
+    fn walk_json(&mut self, value: &mut serde_json::Value) -> Option<()> {
         use serde_json::Value;
         match value {
             Value::Object(map) => {
+                let all = map
+                    .iter()
+                    .any(|(key, value)| self.names_secret(key, value.as_str()));
                 for (key, value) in map {
-                    path.push(key.clone());
-                    let hidden = hidden || self.is_secret(path);
-                    self.walk_json(value, path, hidden);
-                    path.pop();
+                    self.enter(key)?;
+                    let named = all && self.names_secret(key, value.as_str());
+                    if !named && (all || self.is_secret()) {
+                        self.hide_json(value);
+                    } else {
+                        self.walk_json(value)?;
+                    }
+                    self.path.pop();
                 }
             }
             Value::Array(items) => {
+                let mut flag = false;
                 for item in items {
-                    self.walk_json(item, path, hidden);
+                    let next = item.as_str().is_some_and(|item| self.is_secret_flag(item));
+                    if flag {
+                        self.hide_json(item);
+                    } else {
+                        self.walk_json(item)?;
+                    }
+                    flag = next;
                 }
             }
-            Value::Null => {}
-            Value::String(text) if !hidden => *text = without_secrets(text),
-            Value::Bool(_) | Value::Number(_) if !hidden => {}
-            Value::String(_) | Value::Bool(_) | Value::Number(_) => *value = HIDDEN.into(),
+            Value::String(text) => *text = self.shown(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+        Some(())
     }
 
-    fn toml(&self, text: &str) -> Option<String> {
-        let mut table: toml::Table = text.parse().ok()?;
-        for (key, value) in &mut table {
-            let mut path = vec![key.clone()];
-            let hidden = self.is_secret(&path);
-            self.walk_toml(value, &mut path, hidden);
+    /// Keys below a secret may be secret too, so the whole value goes.
+    fn hide_json(&mut self, value: &mut serde_json::Value) {
+        use serde_json::Value;
+        match value {
+            Value::Null => return,
+            Value::Object(map) => {
+                for (key, value) in map {
+                    self.hide(key);
+                    self.hide_json(value);
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_json(item)),
+            Value::String(text) => self.hide(text),
+            Value::Number(number) => self.hide(&number.to_string()),
+            Value::Bool(_) => {}
         }
+        *value = HIDDEN.into();
+    }
+
+    fn toml(&mut self, text: &str) -> Option<String> {
+        let mut table: toml::Value = toml::Value::Table(text.parse().ok()?);
+        self.walk_toml(&mut table)?;
         toml::to_string_pretty(&table).ok()
     }
 
-    fn walk_toml(&self, value: &mut toml::Value, path: &mut Vec<String>, hidden: bool) {
+    fn walk_toml(&mut self, value: &mut toml::Value) -> Option<()> {
+        use toml::Value;
         match value {
-            toml::Value::Table(table) => {
+            Value::Table(table) => {
+                let all = table
+                    .iter()
+                    .any(|(key, value)| self.names_secret(key, value.as_str()));
                 for (key, value) in table {
-                    path.push(key.clone());
-                    let hidden = hidden || self.is_secret(path);
-                    self.walk_toml(value, path, hidden);
-                    path.pop();
+                    self.enter(key)?;
+                    let named = all && self.names_secret(key, value.as_str());
+                    if !named && (all || self.is_secret()) {
+                        self.hide_toml(value);
+                    } else {
+                        self.walk_toml(value)?;
+                    }
+                    self.path.pop();
                 }
             }
-            toml::Value::Array(items) => {
+            Value::Array(items) => {
+                let mut flag = false;
                 for item in items {
-                    self.walk_toml(item, path, hidden);
+                    let next = item.as_str().is_some_and(|item| self.is_secret_flag(item));
+                    if flag {
+                        self.hide_toml(item);
+                    } else {
+                        self.walk_toml(item)?;
+                    }
+                    flag = next;
                 }
             }
-            toml::Value::String(text) if !hidden => *text = without_secrets(text),
-            other if hidden => *other = HIDDEN.into(),
+            Value::String(text) => *text = self.shown(text),
             _ => {}
         }
+        Some(())
     }
 
-    fn yaml(&self, text: &str) -> Option<String> {
+    fn hide_toml(&mut self, value: &mut toml::Value) {
+        use toml::Value;
+        match value {
+            Value::Table(table) => {
+                for (key, value) in table {
+                    self.hide(key);
+                    self.hide_toml(value);
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_toml(item)),
+            Value::String(text) => self.hide(text),
+            ref other => self.hide(&other.to_string()),
+        }
+        *value = HIDDEN.into();
+    }
+
+    fn yaml(&mut self, text: &str) -> Option<String> {
         let aliases = text.split(|c: char| c.is_whitespace() || "[]{},:-".contains(c));
         if aliases.filter(|word| word.starts_with('*')).count() > MOST_ALIASES {
             return None;
@@ -156,7 +276,7 @@ impl Redactor {
         let documents = YamlOwned::load_from_str(text).ok()?;
         let mut shown = String::new();
         for mut document in documents {
-            self.walk_yaml(&mut document, &mut Vec::new(), false)?;
+            self.walk_yaml(&mut document)?;
             // The emitter starts each document with `---`.
             YamlEmitter::new(&mut shown)
                 .dump(&(&document).into())
@@ -167,41 +287,72 @@ impl Redactor {
     }
 
     /// `None` when there is structure that cannot be judged.
-    fn walk_yaml(&self, value: &mut YamlOwned, path: &mut Vec<String>, hidden: bool) -> Option<()> {
+    fn walk_yaml(&mut self, value: &mut YamlOwned) -> Option<()> {
         match value {
             YamlOwned::Mapping(map) => {
+                let all = map.iter().any(|(key, value)| {
+                    key.as_str()
+                        .is_some_and(|key| self.names_secret(key, value.as_str()))
+                });
                 for (key, value) in map.iter_mut() {
-                    path.push(
-                        key.as_str()
-                            .map(str::to_owned)
-                            .or_else(|| key.as_integer().map(|number| number.to_string()))?,
-                    );
-                    let hidden = hidden || self.is_secret(path);
-                    self.walk_yaml(value, path, hidden)?;
-                    path.pop();
+                    let key = key
+                        .as_str()
+                        .map(str::to_owned)
+                        .or_else(|| key.as_integer().map(|number| number.to_string()))?;
+                    self.enter(&key)?;
+                    let named = all && self.names_secret(&key, value.as_str());
+                    if !named && (all || self.is_secret()) {
+                        self.hide_yaml(value)?;
+                    } else {
+                        self.walk_yaml(value)?;
+                    }
+                    self.path.pop();
                 }
             }
             YamlOwned::Sequence(items) => {
+                let mut flag = false;
                 for item in items {
-                    self.walk_yaml(item, path, hidden)?;
+                    let next = item.as_str().is_some_and(|item| self.is_secret_flag(item));
+                    if flag {
+                        self.hide_yaml(item)?;
+                    } else {
+                        self.walk_yaml(item)?;
+                    }
+                    flag = next;
                 }
             }
-            YamlOwned::Value(ScalarOwned::Null) => {}
-            YamlOwned::Value(ScalarOwned::String(text)) if !hidden => {
-                *text = without_secrets(text);
-            }
-            YamlOwned::Value(scalar) => {
-                if hidden {
-                    *scalar = ScalarOwned::String(HIDDEN.to_owned());
-                }
-            }
+            YamlOwned::Value(ScalarOwned::String(text)) => *text = self.shown(text),
+            YamlOwned::Value(_) => {}
             // Tags may carry meaning of their own (vaults, binary data).
             _ => return None,
         }
         Some(())
     }
 
-    fn env(&self, text: &str) -> Option<String> {
+    fn hide_yaml(&mut self, value: &mut YamlOwned) -> Option<()> {
+        match value {
+            YamlOwned::Value(ScalarOwned::Null) => return Some(()),
+            YamlOwned::Mapping(map) => {
+                for (key, value) in map.iter_mut() {
+                    self.hide(key.as_str().unwrap_or_default());
+                    self.hide_yaml(value)?;
+                }
+            }
+            YamlOwned::Sequence(items) => {
+                for item in items {
+                    self.hide_yaml(item)?;
+                }
+            }
+            YamlOwned::Value(ScalarOwned::String(text)) => self.hide(text),
+            YamlOwned::Value(ScalarOwned::Integer(number)) => self.hide(&number.to_string()),
+            YamlOwned::Value(_) => {}
+            _ => return None,
+        }
+        *value = YamlOwned::Value(ScalarOwned::String(HIDDEN.to_owned()));
+        Some(())
+    }
+
+    fn env(&mut self, text: &str) -> Option<String> {
         let mut shown = String::new();
         for line in text.lines() {
             let line = line.trim();
@@ -211,48 +362,19 @@ impl Redactor {
             let line = line.strip_prefix("export ").unwrap_or(line);
             let (key, value) = line.split_once('=')?;
             let key = key.trim();
-            let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-            if key.is_empty() || !key.chars().all(is_name) {
+            if !suspect::is_name(key) {
                 return None;
             }
-            let value = value.trim();
-            // A value over several lines is judged by nobody here.
-            let open = ['"', '\''].iter().any(|quote| {
-                value.starts_with(*quote) && (value.len() == 1 || !value.ends_with(*quote))
-            });
-            if open || value.ends_with('\\') {
-                return None;
-            }
-            let value = if self.is_secret(&[key.to_owned()]) {
+            let value = suspect::env_value(value.trim())?;
+            let value = if self.matches(key) {
+                self.hide(value.trim_matches(['"', '\'']));
                 HIDDEN.to_owned()
             } else {
-                without_secrets(value)
+                self.shown(value)
             };
             let _ = writeln!(shown, "{key}={value}");
         }
         Some(shown)
-    }
-}
-
-/// A value that is no secret by its name, without what is one by its looks: keys in PEM, passwords in URLs and DSNs.
-fn without_secrets(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    if text.contains("-----BEGIN") || WORDS.iter().any(|word| lower.contains(word)) {
-        return HIDDEN.to_owned();
-    }
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
-    };
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once('@') {
-        Some((user, _)) if user.contains(':') => {
-            let name = user.split(':').next().unwrap_or_default();
-            // A password may hold a slash: everything up to the last `@` of the value goes.
-            let behind = rest.rsplit('@').next().unwrap_or_default();
-            format!("{scheme}://{name}:{HIDDEN}@{behind}")
-        }
-        None if rest.contains('@') => HIDDEN.to_owned(),
-        _ => text.to_owned(),
     }
 }
 
@@ -297,18 +419,50 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_only_look_like_it_are_replaced() {
-        for (text, want) in [
-            ("plain", "plain"),
-            ("https://host/path?x=1", "https://host/path?x=1"),
-            ("postgres://me@host/db", "postgres://me@host/db"),
-            ("postgres://me:pw@host/db", "postgres://me:***@host/db"),
-            ("amqp://me:p@w@host", "amqp://me:***@host"),
-            ("redis://me:p/w@host", "***"),
-            ("Server=x;Pwd=y", "***"),
-            ("-----BEGIN RSA PRIVATE KEY-----\nx", "***"),
+    fn no_secret_gets_through_under_another_name() {
+        for (name, text) in [
+            ("a.yaml", "env:\n- name: DB_PASSWORD\n  value: LEAKED\n"),
+            (
+                "a.yaml",
+                "environment:\n- API_KEY=LEAKED\n- AWS_SECRET_ACCESS_KEY=LEAKED\n",
+            ),
+            (
+                "a.yaml",
+                "data:\n  app.yaml: |\n    db:\n      password: LEAKED\n",
+            ),
+            (
+                "a.yaml",
+                "args: [\"--password\", \"LEAKED\", \"--token LEAKED\"]\n",
+            ),
+            ("a.yaml", "x: &a LEAKED\npassword: *a\n"),
+            ("a.yaml", "base: &b {password: LEAKED}\nm: {<<: *b, z: 1}\n"),
+            ("a.yaml", "tokens:\n  LEAKED: alice\n"),
+            ("a.yaml", "\"password=LEAKED\": 1\n"),
+            (
+                "a.yaml",
+                "db_pass: LEAKED\nMYSQL_PWD: LEAKED\nAPP_KEY: LEAKED\n",
+            ),
+            ("a.yaml", "json: '{\"password\":\"LEAKED\"}'\n"),
+            (
+                "a.json",
+                "{\"env\": [{\"Name\": \"X_TOKEN\", \"Value\": {\"LEAKED\": 1}}], \"a\": [\"--pwd\", \"LEAKED\"]}",
+            ),
+            (
+                "a.toml",
+                "tokens = { LEAKED = 1 }\nargs = ['--secret', 'LEAKED']\n[[env]]\nname = 'A_KEY'\nvalue = 'LEAKED'\n",
+            ),
+            (
+                "a.env",
+                "FOO=bar # password LEAKED\nexport OPTS=--password=LEAKED\nDB_PASS='LEAKED'\n",
+            ),
+            ("a.env", "DB_PASS=LEAKED\nCOPY=LEAKED\n"),
+            ("a.env", "X=a\"b\ny=LEAKED\"\n"),
         ] {
-            assert_eq!(without_secrets(text), want, "{text}");
+            let shown = shown(name, text).unwrap_or_default();
+            assert!(!shown.contains("LEAKED"), "{text}\nwas shown as\n{shown}");
         }
+        let harmless =
+            "kind: Deployment\nreplicas: 3\nname: web\nimage: registry:5000/app@sha256:00\n";
+        assert!(shown("a.yaml", harmless).unwrap().contains("registry:5000"));
     }
 }

@@ -116,21 +116,26 @@ impl Selected {
             .map_err(|error| {
                 errors::file(&format!("look at `{}`", entry.path().display()), error)
             })?;
-            self.put(entry.path(), &metadata);
+            // A link that is named itself was followed; what is read later is what it leads to now.
+            let place = if entry.depth() == 0 && entry.path_is_symlink() {
+                entry.path().canonicalize().map_err(|error| {
+                    errors::file(&format!("look at `{}`", entry.path().display()), error)
+                })?
+            } else {
+                entry.path().to_owned()
+            };
+            self.put(entry.path(), place, &metadata);
             there = true;
         }
         Ok(there)
     }
 
-    fn put(&mut self, path: &Path, metadata: &Metadata) {
+    fn put(&mut self, path: &Path, place: PathBuf, metadata: &Metadata) {
         let Some(kind) = kind(metadata.file_type()) else {
             self.skipped += 1;
             return;
         };
-        let found = Found {
-            path: path.to_owned(),
-            kind,
-        };
+        let found = Found { path: place, kind };
         let bytes = if kind == Kind::File {
             metadata.len()
         } else {
