@@ -6,7 +6,7 @@
 //! it is still the one that was read, and read back. A crash leaves the old ring or the new one; both open.
 
 use crate::{
-    keys::{KeyChain, is_same_key},
+    keys::{KeyChain, Tried, is_same_key},
     steps::error::{StepError, chain as words},
     stored::{self, KeysThere},
 };
@@ -46,7 +46,7 @@ pub(crate) struct Rewrapping<'a> {
 pub(crate) enum Rewrapped {
     /// It has other recipients now.
     Done,
-    /// It had the wanted ones.
+    /// It had the wanted ones, and every key that is here opens its entry.
     AlreadyFine,
 }
 
@@ -60,7 +60,7 @@ pub(crate) async fn ensure_recipients(
     let mut tries = 0;
     loop {
         let (ring, tag) = read(tier, manifest).await?;
-        if !needs_change(order, &ring) {
+        if !needs_change(order, &ring) && !has_wrong_entry(order, tier, &ring).await? {
             protect_like_manifest(order, tier, &manifest.id).await?;
             return Ok(Rewrapped::AlreadyFine);
         }
@@ -150,6 +150,37 @@ fn needs_change(order: &Rewrapping<'_>, ring: &KeyRing) -> bool {
                 }
             })
     })
+}
+
+/// Whether a key that is here does not open its entry although the entry names it: a ring whose recipients only look right must
+/// not be called fine, because somebody will put away the key that still opens it.
+///
+/// Errors: entries that open different keys; which of them is right cannot be told here.
+async fn has_wrong_entry(
+    order: &Rewrapping<'_>,
+    tier: &dyn Tier,
+    ring: &KeyRing,
+) -> Result<bool, StepError> {
+    let point = &ring.recovery_point;
+    let mut wrong = false;
+    for (file, object) in &ring.objects {
+        let mut known: Option<DataKey> = None;
+        for recipient in &object.recipients {
+            match order.chain.try_recipient(point, file, recipient).await {
+                Tried::Opened(key) if known.as_ref().is_some_and(|known| *known != key) => {
+                    return Err(StepError::Damaged {
+                        point: point.clone(),
+                        tier: tier.name().clone(),
+                        why: format!("in `keys.json` the entries for `{file}` open different keys"),
+                    });
+                }
+                Tried::Opened(key) => known = Some(key),
+                Tried::Refused { wrong_entry, .. } => wrong |= wrong_entry,
+                Tried::Untested(_) => {}
+            }
+        }
+    }
+    Ok(wrong)
 }
 
 fn is_wanted(order: &Rewrapping<'_>, known: &WrappedKey) -> bool {

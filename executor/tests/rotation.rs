@@ -187,6 +187,38 @@ async fn a_rotation_changes_who_can_open_and_not_one_byte_of_data() {
     );
 }
 
+/// The fear: every name is there, so the rotation says "fine", and the old key is destroyed.
+#[tokio::test]
+async fn an_entry_that_only_looks_right_is_wrapped_anew() {
+    let world = two_days().await;
+    run(&world, &order(&["next", "prod"])).await;
+    let mut ring = world.ring("nas", &point(20));
+    let other = world.ring("nas", &point(21));
+    for (file, object) in &mut ring.objects {
+        object.recipients[0] = other.objects[file].recipients[0].clone();
+    }
+    world.set_ring("nas", &point(20), &ring);
+    let report = run(&world, &order(&["next", "prod"])).await;
+    let made = [("disk".to_owned(), 0, 2, 0), ("nas".to_owned(), 1, 1, 0)];
+    assert_eq!(counts(&report), made);
+    let ring = world.ring("nas", &point(20));
+    for file in ring.objects.keys() {
+        let next = world.data_key("next", &ring, file).await.unwrap();
+        assert!(next == world.data_key("prod", &ring, file).await.unwrap());
+    }
+
+    // When no entry opens, nothing is called fine, and nothing is written.
+    let mut ring = world.ring("nas", &point(20));
+    for (file, object) in &mut ring.objects {
+        object.recipients = other.objects[file].recipients.clone();
+    }
+    world.set_ring("nas", &point(20), &ring);
+    let report = run(&world, &order(&["next", "prod"])).await;
+    let failed = [("disk".to_owned(), 0, 2, 0), ("nas".to_owned(), 0, 1, 1)];
+    assert_eq!(counts(&report), failed);
+    assert!(world.ring("nas", &point(20)) == ring);
+}
+
 #[tokio::test]
 async fn old_recipients_stay_when_that_is_asked() {
     let world = two_days().await;

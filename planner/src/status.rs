@@ -94,12 +94,14 @@ pub enum Verdict {
     Violated,
     /// It cannot be proved: no verified copy on a tier that could be observed.
     Unproved,
+    /// What is there may be good, but none of the keys that it is encrypted for can be used here. Whoever has looked at the keys sets it.
+    NoKey,
 }
 
 impl Verdict {
     /// Whether `mainstay status` ends with exit 6.
     pub fn fails(self) -> bool {
-        matches!(self, Self::Violated | Self::Unproved)
+        matches!(self, Self::Violated | Self::Unproved | Self::NoKey)
     }
 }
 

@@ -9,14 +9,19 @@ use crate::{
     policy,
     render::{out, status},
 };
+use model::KeyName;
+use planner::status::{DatabaseStatus, Verdict};
+use policy_schema::Policy;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 pub(crate) async fn run(global: &Global) -> Result<Exit> {
     let (path, policy) = policy::load(global)?;
     let now = clock::now();
     let looked = planning::look(global, &path, &policy, now, false).await?;
-    let databases = planner::status(&policy, &looked.inventory, now);
+    let mut databases = planner::status(&policy, &looked.inventory, now);
     let keys = planning::keys_in_trouble(&policy).await?;
+    without_keys(&policy, &keys, &mut databases);
     if global.json {
         out::json(
             &json!({"format": "mainstay.status.v1", "evaluated_at": now, "databases": databases, "keys_in_trouble": keys}),
@@ -33,4 +38,22 @@ pub(crate) async fn run(global: &Global) -> Result<Exit> {
             Exit::Done
         },
     )
+}
+
+/// A copy that nobody here can open keeps no promise, however well it was verified once.
+fn without_keys(
+    policy: &Policy,
+    keys: &BTreeMap<KeyName, String>,
+    databases: &mut [DatabaseStatus],
+) {
+    for status in databases {
+        let Some(declared) = policy.databases.get(&status.database) else {
+            continue;
+        };
+        let wanted = &declared.encrypt_with;
+        if !wanted.is_empty() && wanted.iter().all(|name| keys.contains_key(name)) {
+            status.verdict = Verdict::NoKey;
+            "none of the keys of `encrypt-with` can be used here".clone_into(&mut status.why);
+        }
+    }
 }

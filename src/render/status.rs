@@ -27,6 +27,10 @@ fn one(text: &mut String, status: &DatabaseStatus, zone: &TimeZone, now: Timesta
             color::REMOVE,
             "UNPROVED: no verified copy on a reachable tier",
         ),
+        Verdict::NoKey => (
+            color::REMOVE,
+            "NO KEY: none of the keys of `encrypt-with` can be used here",
+        ),
     };
     let _ = writeln!(
         text,
