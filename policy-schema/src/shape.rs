@@ -409,14 +409,13 @@ fn check_text(report: &mut Report<'_>, node: &Node, at: At<'_>, text: &str, sche
         return;
     }
     let length = text.chars().count() as u64;
-    if schema
-        .node
-        .get("minLength")
-        .and_then(Value::as_u64)
-        .is_some_and(|least| length < least)
-    {
-        let draft = Draft::error("policy::out-of-range", format!("`{at}` must not be empty"))
-            .at(node.place, "too short");
+    let least = schema.node.get("minLength").and_then(Value::as_u64);
+    if let Some(least) = least.filter(|&least| length < least) {
+        let message = match least {
+            1 => format!("`{at}` must not be empty"),
+            _ => format!("`{at}` must have {least} characters at least"),
+        };
+        let draft = Draft::error("policy::out-of-range", message).at(node.place, "too short");
         return report.reject(node.place, draft);
     }
     let (code, problem) = match schema.node.get("format").and_then(Value::as_str) {
