@@ -265,6 +265,42 @@ fn an_encrypted_sqlite_database_comes_back_by_hand_in_every_way() {
     }
 }
 
+#[test]
+fn encrypted_files_come_back_by_hand_also_with_a_key_file_from_another_system() {
+    let place = Place::new(&format!(
+        "{KEYS}[database.conf]\nengine = \"files\"\npaths = [\"etc\"]\nencrypt-with = [\"prod\", \"offline\"]\n\
+         [[database.conf.series]]\nname = \"daily\"\nschedule = \"0 2 * * *\"\nkeep.disk = {{ daily = 7 }}\n"
+    ));
+    make_keys(place.path());
+    let source = place.path().join("etc/app.yaml");
+    fs::create_dir(place.path().join("etc")).unwrap();
+    fs::write(&source, "port: 80\n").unwrap();
+    let point = place.apply(&[]);
+    let bin = python(place.path());
+    let kit = place.path().join("tier/recovery-kit");
+    let key = fs::read_to_string(place.path().join("prod.key")).unwrap();
+    fs::write(place.path().join("crlf.key"), key.replace('\n', "\r\n")).unwrap();
+    for (number, way) in [WAYS[0], WAYS[2]].into_iter().enumerate() {
+        let folder = place.path().join(format!("by hand {number}"));
+        fs::create_dir(&folder).unwrap();
+        let opened = place.path().join(format!("opened {number}"));
+        follow(
+            &["Check that nothing", way, "Files"],
+            place.path(),
+            &[
+                ("POINT", point.to_str().unwrap()),
+                ("FOLDER", folder.to_str().unwrap()),
+                ("OPENED", opened.to_str().unwrap()),
+                ("KIT", kit.to_str().unwrap()),
+                ("KEY", "crlf.key"),
+                ("BIN", bin.to_str().unwrap()),
+            ],
+        );
+        let back = folder.join(source.strip_prefix("/").unwrap());
+        assert_eq!(fs::read(back).unwrap(), fs::read(&source).unwrap(), "{way}");
+    }
+}
+
 /// A database with what a dump must carry: keys, an index, a view, a schema of its own, text that is not ASCII.
 const ORDERS: &str = "
     create schema sales;

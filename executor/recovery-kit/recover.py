@@ -32,6 +32,7 @@ LOAD = {
     "pg-plain": "psql --no-psqlrc --set=ON_ERROR_STOP=1 --single-transaction --dbname=NEW",
     "pg-directory-tar": "tar --extract --directory=FOLDER    (then: pg_restore --exit-on-error --dbname=NEW FOLDER)",
     "sql": "psql --no-psqlrc --dbname=postgres",
+    "tar": "tar --extract --preserve-permissions --directory=FOLDER    (as root, for the owners)",
     "sqlite": "cat > NEW.db    (then: sqlite3 NEW.db 'PRAGMA integrity_check')",
 }
 

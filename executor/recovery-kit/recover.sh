@@ -36,7 +36,8 @@ while IFS= read -r line; do
 done < "$point/keys.json"
 [ -n "$associated" ] || die "keys.json has no key for $file"
 
-field() { sed -n "s/^$1 *= *\"\{0,1\}\([^\"]*\)\"\{0,1\} *\$/\1/p" "$key_file"; }
+# A file that went through a mail or a password manager may have other line ends.
+field() { tr -d '\r' < "$key_file" | sed -n "s/^$1 *= *\"\{0,1\}\([^\"]*\)\"\{0,1\} *\$/\1/p"; }
 case $how in
   --data-key)
     key=$(hex < "$key_file")

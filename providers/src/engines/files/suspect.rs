@@ -1,6 +1,6 @@
 //! Judges a value by its looks: secrets that stand in values with harmless names.
 //!
-//! In doubt a value is hidden: one of several lines is a file of its own (a ConfigMap, a script) that nobody judges here.
+//! In doubt a value is hidden: one of several lines is a file of its own (an embedded configuration, a script) that nobody judges here.
 //! Not here: the names of fields, and how files are read and written (`redact.rs`).
 
 /// Beginnings of tokens that are known to everybody, and of headers that carry one.
