@@ -137,48 +137,55 @@ impl World {
 
 #[test]
 fn every_policy_runs_for_three_weeks_without_asking_anybody() {
-    for policy in shown() {
-        let path = policy.to_str().unwrap();
-        let mut world = World {
-            folder: tempfile::tempdir().unwrap(),
-            points: BTreeMap::new(),
-        };
-        let mut day: Timestamp = "2026-12-20T12:00:00Z".parse().unwrap();
-        for _ in 0..21 {
-            // Shortly after each series' next slot of this day; not after every slot of those that run often.
-            let mut moments: Vec<Timestamp> = world.plan(path, day)["next_slots"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|slot| slot["at"].as_str().unwrap().parse().unwrap())
-                .filter(|at| *at < day + SignedDuration::from_hours(24))
-                .collect();
-            moments.sort();
-            moments.dedup();
-            for moment in moments {
-                let now = moment + SignedDuration::from_mins(10);
-                let plan = world.plan(path, now);
-                assert_eq!(plan["needs_approval"], false, "{path} at {now}");
-                for item in plan["not_planned"].as_array().unwrap() {
-                    assert_eq!(
-                        item["reason"]["code"], "window-passed",
-                        "{path} at {now}: {item}"
-                    );
-                }
-                world.carry_out(&plan, now);
-                // What a new point pushed out goes with the next plan; after that there is nothing left to do.
-                let plan = world.plan(path, now + SignedDuration::from_secs(1));
-                for step in plan["steps"].as_array().unwrap() {
-                    assert_eq!(step["action"], "prune", "{path} at {now}: {step}");
-                }
-                world.carry_out(&plan, now);
-                let plan = world.plan(path, now + SignedDuration::from_secs(2));
-                assert_eq!(plan["applyable"], false, "{path} at {now}: {plan}");
-            }
-            day += SignedDuration::from_hours(24);
+    // Thousands of plans, each by a process of its own: the cores share them.
+    std::thread::scope(|scope| {
+        for policy in shown() {
+            scope.spawn(move || runs_for_three_weeks(&policy));
         }
-        assert!(!world.points.is_empty(), "{path} protects nothing");
+    });
+}
+
+fn runs_for_three_weeks(policy: &Path) {
+    let path = policy.to_str().unwrap();
+    let mut world = World {
+        folder: tempfile::tempdir().unwrap(),
+        points: BTreeMap::new(),
+    };
+    let mut day: Timestamp = "2026-12-20T12:00:00Z".parse().unwrap();
+    for _ in 0..21 {
+        // Shortly after each series' next slot of this day; not after every slot of those that run often.
+        let mut moments: Vec<Timestamp> = world.plan(path, day)["next_slots"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|slot| slot["at"].as_str().unwrap().parse().unwrap())
+            .filter(|at| *at < day + SignedDuration::from_hours(24))
+            .collect();
+        moments.sort();
+        moments.dedup();
+        for moment in moments {
+            let now = moment + SignedDuration::from_mins(10);
+            let plan = world.plan(path, now);
+            assert_eq!(plan["needs_approval"], false, "{path} at {now}");
+            for item in plan["not_planned"].as_array().unwrap() {
+                assert_eq!(
+                    item["reason"]["code"], "window-passed",
+                    "{path} at {now}: {item}"
+                );
+            }
+            world.carry_out(&plan, now);
+            // What a new point pushed out goes with the next plan; after that there is nothing left to do.
+            let plan = world.plan(path, now + SignedDuration::from_secs(1));
+            for step in plan["steps"].as_array().unwrap() {
+                assert_eq!(step["action"], "prune", "{path} at {now}: {step}");
+            }
+            world.carry_out(&plan, now);
+            let plan = world.plan(path, now + SignedDuration::from_secs(2));
+            assert_eq!(plan["applyable"], false, "{path} at {now}: {plan}");
+        }
+        day += SignedDuration::from_hours(24);
     }
+    assert!(!world.points.is_empty(), "{path} protects nothing");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use mainstay_providers as providers;
 use model::{ByteCount, TierName};
 use providers::{
-    api::{NewObject, ObjectKey, Result, Tier},
+    api::{Expected, NewObject, ObjectKey, Result, Tier},
     registry,
 };
 use serde_json::json;
@@ -411,4 +411,60 @@ fn the_table_is_checked_and_places_are_recognised() {
     assert_eq!(place("real/tier"), place("link/tier"));
     assert_eq!(place("real/./tier/"), place("real/tier"));
     assert_ne!(place("real/tier"), place("real/tier2"));
+}
+
+const LEASE: &str = ".mainstay-lease.json";
+
+#[tokio::test]
+async fn a_lease_is_not_looked_after_in_another_tier_that_is_mounted_instead() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tier");
+    let tier = ready(folder.path()).await;
+    let content = Bytes::from_static(b"{}");
+    let tag = tier
+        .write_control(&key(LEASE), content.clone(), Expected::Absent, None)
+        .await
+        .unwrap();
+    std::fs::rename(&root, folder.path().join("away")).unwrap();
+    ready(folder.path()).await;
+    let before = files_below(&root);
+    let written = tier
+        .write_control(&key(LEASE), content, Expected::Unchanged(tag), None)
+        .await;
+    assert_eq!(code(written), "mainstay::tier::changed");
+    assert_eq!(files_below(&root), before);
+}
+
+#[tokio::test]
+async fn what_a_killed_writer_of_a_lease_left_goes_with_the_next_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tier");
+    let tier = ready(folder.path()).await;
+    let host = rustix::system::uname();
+    let host: String = host
+        .nodename()
+        .to_string_lossy()
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(24)
+        .collect();
+    let dead = root.join(format!(".tmp-{host}-1-0123456789abcdef-{LEASE}"));
+    let alive = root.join(format!(".tmp-{host}-2-0123456789abcdef-{LEASE}"));
+    let other = root.join(format!(".tmp-{host}-3-0123456789abcdef-other.json"));
+    for path in [&dead, &alive, &other] {
+        std::fs::write(path, b"half").unwrap();
+    }
+    let held = std::fs::File::open(&alive).unwrap();
+    held.lock().unwrap();
+    tier.write_control(
+        &key(LEASE),
+        Bytes::from_static(b"{}"),
+        Expected::Absent,
+        None,
+    )
+    .await
+    .unwrap();
+    assert!(!dead.exists());
+    assert!(alive.exists(), "its writer still runs");
+    assert!(other.exists(), "not of this name");
 }

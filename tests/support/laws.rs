@@ -85,6 +85,9 @@ fn assert_tier(folder: &Path, name: &str, known: &Inventory) {
         let at = at.strip_prefix(folder).unwrap();
         expected.insert(at.join("manifest.json"));
         expected.extend(manifest.objects.iter().map(|object| at.join(&object.file)));
+        if manifest.is_encrypted() {
+            expected.insert(at.join("keys.json"));
+        }
     }
     let there = stored::files(folder);
     let left: Vec<_> = there.difference(&expected).collect();

@@ -7,11 +7,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files of a tier by their path relative to its folder, the marker and the recovery kit left out.
+/// Files at a tier's root that are the tier's own: its marker, its lease, and what is locked while a lease is compared.
+const OF_THE_TIER: [&str; 3] = [".mainstay-tier.json", LEASE, ".mainstay-control.lock"];
+const LEASE: &str = ".mainstay-lease.json";
+
+/// Whether somebody has the lease of the tier; nobody ever had it if it is not there.
+pub fn is_leased(tier: &Path) -> bool {
+    fs::read(tier.join(LEASE)).is_ok_and(|bytes| {
+        let lease: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        lease["free"] != true
+    })
+}
+
+/// Files of a tier by their path relative to its folder, those of the tier and the recovery kit left out.
 pub fn files(tier: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     walk(tier, tier, &mut found);
-    found.remove(Path::new(".mainstay-tier.json"));
+    found.retain(|file| !OF_THE_TIER.iter().any(|own| file == Path::new(own)));
     found.retain(|file| !file.starts_with("recovery-kit"));
     found
 }

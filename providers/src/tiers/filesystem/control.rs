@@ -4,7 +4,7 @@
 //! machines); a crash releases it. The new content gets its name by one rename, so a reader sees the old or the new whole.
 
 use super::{
-    TEMPORARY, errors,
+    TEMPORARY, errors, leftovers,
     root::{Root, split, sync_folder},
 };
 use crate::{
@@ -61,17 +61,25 @@ pub(super) fn write(
 ) -> Result<ControlTag> {
     let fail = |errno| errors::from_errno(&format!("write `{key}`"), errno);
     let (segments, name) = split(key);
+    let is_expected = || -> Result<bool> {
+        let there = read(root, key)?.map(|(_, tag)| tag);
+        Ok(match expected {
+            Expected::Absent => there.is_none(),
+            Expected::Unchanged(tag) => there.as_ref() == Some(tag),
+        })
+    };
+    // Looked at once without the lock: where another tier has come in the place of ours, not even the lock's file is made.
+    if !is_expected()? {
+        return Err(changed(key));
+    }
     let chain = root.make_folder(&segments).map_err(fail)?;
     let folder = chain.last().map_or(root.fd.as_fd(), AsFd::as_fd);
     let _alone = lock(root).map_err(fail)?;
-    let there = read(root, key)?.map(|(_, tag)| tag);
-    let as_expected = match expected {
-        Expected::Absent => there.is_none(),
-        Expected::Unchanged(tag) => there.as_ref() == Some(tag),
-    };
-    if !as_expected {
+    if !is_expected()? {
         return Err(changed(key));
     }
+    // What a dead writer left harms nobody; that it cannot be removed must not stop this one.
+    let _ = leftovers::clean_name(folder, name);
     let folder_fd = rustix::io::fcntl_dupfd_cloexec(folder, 0).map_err(fail)?;
     let mut temporary = Temporary::create(folder_fd, TEMPORARY, name).map_err(fail)?;
     temporary

@@ -8,6 +8,7 @@ use super::{
     root::Root,
 };
 use crate::{api::Result, temporary::remove_if_abandoned};
+use rustix::{fd::BorrowedFd, fs::Dir};
 
 /// Removes temporary files whose path starts with `prefix`.
 pub(super) fn clean(root: &Root, prefix: &str) -> Result<Vec<String>> {
@@ -26,4 +27,17 @@ pub(super) fn clean(root: &Root, prefix: &str) -> Result<Vec<String>> {
     })?;
     removed.sort();
     Ok(removed)
+}
+
+/// Removes the temporary files for one name in one folder: control objects lie outside the points that a clean-up visits.
+pub(super) fn clean_name(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
+    let mut now = None;
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let temporary = entry.file_name().to_string_lossy();
+        if temporary.starts_with(TEMPORARY) && temporary.ends_with(&format!("-{name}")) {
+            remove_if_abandoned(folder, TEMPORARY, &temporary, &mut now)?;
+        }
+    }
+    Ok(())
 }
