@@ -89,7 +89,7 @@ fn row(key: &KeyUse) -> Vec<String> {
         None => {
             let ends =
                 valid_until(key).map(|at| format!(", valid until {}", at.strftime("%Y-%m-%d")));
-            color::paint(color::ADD, &format!("usable{}", ends.unwrap_or_default()))
+            color::paint(color::ADD, format!("usable{}", ends.unwrap_or_default()))
         }
         Some(why) if key.declared.is_empty() => color::paint(color::WARN, &why),
         Some(why) => color::paint(color::REMOVE, &why),
