@@ -2,8 +2,6 @@
 //!
 //! The real program, and key files that come and go.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
-
 mod support;
 
 use std::fs;

@@ -20,7 +20,7 @@ fn stranger(answer: Option<&'static str>) -> u16 {
     std::thread::spawn(move || {
         for mut client in listener.incoming().flatten() {
             std::thread::spawn(move || {
-                let mut request = [0; 1 << 16];
+                let mut request = [0; 1 << 13];
                 while client.read(&mut request).is_ok_and(|bytes| bytes > 0) {
                     if let Some(answer) = answer {
                         let _ = client.write_all(answer.as_bytes());
