@@ -5,10 +5,11 @@
 
 use super::{Ended, Try, error::StepError};
 use crate::{
-    stored::ManifestThere,
+    stored::{self, ManifestThere},
     thawing::{self, Thaw},
 };
 use model::{Reason, ReasonCode};
+use providers::api::Attestation;
 
 /// Asks for every object of the copy that is not readable.
 pub(crate) async fn ensure_thawed(at: &Try<'_>) -> Result<Ended, StepError> {
@@ -17,7 +18,7 @@ pub(crate) async fn ensure_thawed(at: &Try<'_>) -> Result<Ended, StepError> {
         return Err(StepError::Unsupported(step.id.to_string()));
     };
     let tier = &**context.admitted(&step.tier).await?;
-    let manifest = match crate::stored::read_manifest(tier, &step.recovery_point).await? {
+    let manifest = match stored::read_manifest(tier, &step.recovery_point).await? {
         ManifestThere::Valid(manifest, _) => manifest,
         ManifestThere::Absent => {
             return Ok(Ended::Stale(format!(
@@ -33,6 +34,17 @@ pub(crate) async fn ensure_thawed(at: &Try<'_>) -> Result<Ended, StepError> {
             });
         }
     };
+    // It costs nothing to ask, and a thaw of a copy that the store knows to be wrong is paid for in vain.
+    for object in &manifest.objects {
+        let key = stored::key(&manifest.id, &object.file)?;
+        if let Attestation::Differs(why) = tier.attest(&key, object).await? {
+            return Err(StepError::Damaged {
+                point: step.recovery_point.clone(),
+                tier: step.tier.clone(),
+                why: format!("`{}`: {why}", object.file),
+            });
+        }
+    }
     Ok(match thawing::ask(tier, &manifest, order).await? {
         Thaw::Ready { asked: 0 } => Ended::AlreadyDone,
         Thaw::Ready { .. } => Ended::Done(None),

@@ -141,10 +141,11 @@ fn make(
         );
         return;
     }
+    let thawed = thaw::source(facts, draft, source, index);
     if !facts.tiers[source].good(index) {
-        after.push(prove_source(facts, draft, source, index));
+        after.push(prove_source(facts, draft, source, index, thawed.clone()));
     }
-    after.extend(thaw::source(facts, draft, source, index));
+    after.extend(thawed);
     after.sort();
     let subject = Subject::new(facts, here.name, id);
     // Absent comes first: a copy that is whole already means "already done", whatever became of the source.
@@ -163,12 +164,13 @@ fn make(
     draft.output.steps.extend([step, proof]);
 }
 
-/// Verifies an unverified copy before it is spread, once.
+/// Verifies an unverified copy before it is spread, once; an archived one when it can be read.
 fn prove_source(
     facts: &SeriesFacts<'_>,
     draft: &mut Draft<'_>,
     source: usize,
     index: usize,
+    thawed: Option<StepId>,
 ) -> StepId {
     let tier = &facts.tiers[source];
     let id = &facts.points[index].point.id;
@@ -179,7 +181,7 @@ fn prove_source(
             ReasonCode::NeverVerified,
             "never verified, and another tier is to be filled from it",
         ),
-        None,
+        thawed,
     );
     let proved = proof.id.clone();
     if draft.tiers[source].verified_now.insert(index) {

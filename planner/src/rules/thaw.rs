@@ -26,14 +26,8 @@ pub(super) fn source(
     if !draft.tiers[source].thawed_now.insert(index) {
         return Some(thaw);
     }
-    // What is unproved is attested before a thaw is paid for.
-    let after = if draft.tiers[source].verified_now.contains(&index) {
-        vec![StepId::new(Action::Verify, id, tier.name)]
-    } else {
-        Vec::new()
-    };
+    // Not after a proof: a store that cannot attest would never thaw. The thaw itself asks the store first whether the copy is bad.
     draft.output.steps.push(Step {
-        after,
         bytes: tier.copies[index].map(|copy| copy.bytes),
         requires: vec![subject.present()],
         thaw: Some(order),
