@@ -82,3 +82,12 @@ keep.disk = { last = 7 }
         .says("left out")
         .says("away -> /etc/passwd");
 }
+
+#[test]
+fn two_files_with_one_key_are_not_two_recipients() {
+    let site = Site::new(POLICY);
+    site.expect(0, &["key", "generate", "prod"]);
+    let (one, other) = (site.path().join("prod.key"), site.path().join("spare.key"));
+    fs::copy(one, other).unwrap();
+    site.expect(6, &["status"]).says("the same key as `prod`");
+}

@@ -54,11 +54,30 @@ pub(crate) async fn keys_in_trouble(policy: &Policy) -> Result<BTreeMap<KeyName,
         let mut databases = policy.databases.values();
         databases.any(|database| database.encrypt_with.contains(name))
     });
-    let looks = look_at_keys(&keys).await;
-    Ok(looks
-        .into_iter()
-        .filter_map(|look| Some((look.name.clone(), look.trouble()?)))
-        .collect())
+    let mut trouble = BTreeMap::new();
+    let mut known: BTreeMap<String, KeyName> = BTreeMap::new();
+    for look in look_at_keys(&keys).await {
+        let id = look.facts.as_ref().map_or("", |facts| &facts.key_id);
+        if let Some(why) = look.trouble() {
+            trouble.insert(look.name, why);
+        } else if let Some(other) = known.get(id)
+            && together(policy, other, &look.name)
+        {
+            // Two files with the same key in them are one recipient, whatever the policy counts.
+            let why = format!("it is the same key as `{other}`, so losing one loses both");
+            trouble.insert(look.name, why);
+        } else if !id.is_empty() {
+            known.insert(id.to_owned(), look.name);
+        }
+    }
+    Ok(trouble)
+}
+
+/// Whether some database is encrypted for both.
+fn together(policy: &Policy, one: &KeyName, other: &KeyName) -> bool {
+    policy.databases.values().any(|database| {
+        database.encrypt_with.contains(one) && database.encrypt_with.contains(other)
+    })
 }
 
 /// Says so, once, before work that needs them.

@@ -38,6 +38,8 @@ struct Unpacked {
     entries: BTreeMap<PathBuf, Entry>,
     held: Held,
     links_out: Vec<String>,
+    /// Entries that belong to somebody else than whoever restores, and cannot be given away.
+    owners_lost: usize,
 }
 
 pub(super) fn run(mut request: RestoreRequest) -> Result<Restored> {
@@ -181,6 +183,12 @@ impl Unpacked {
         let mut notes: Vec<String> = shown
             .map(|link| format!("left out a link that leads out of the target: {link}"))
             .collect();
+        if self.owners_lost > 0 {
+            notes.push(format!(
+                "{} entries belong to you now: only root can give files to their owners",
+                self.owners_lost
+            ));
+        }
         if self.links_out.len() > EXAMPLES {
             let more = self.links_out.len() - EXAMPLES;
             notes.push(format!(
@@ -199,6 +207,10 @@ impl Unpacked {
     ) -> Result<()> {
         let attributes = attributes(entry.header()).map_err(errors::unreadable)?;
         let kind = entry.header().entry_type();
+        let me = rustix::process::geteuid();
+        if !me.is_root() && attributes.uid != me.as_raw() {
+            self.owners_lost += 1;
+        }
         let made = match kind {
             tar::EntryType::Directory => {
                 tree.make_folder(path)?;
