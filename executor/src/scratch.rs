@@ -51,8 +51,16 @@ impl Scratch {
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let folder = root.join(format!("{}{safe}", owner.prefix()));
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join(OWNER), Holder::this_process().text())?;
+        // Known before the folder is made: what dies in between leaves an empty folder.
+        let owner = Holder::this_process().text();
+        loop {
+            fs::create_dir_all(&folder)?;
+            match fs::write(folder.join(OWNER), &owner) {
+                // A run has just cleaned up, and taken the folder, still empty, for one of the dead.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                written => break written?,
+            }
+        }
         Ok(Self {
             folder,
             next: AtomicU64::new(0),
@@ -100,9 +108,10 @@ pub(crate) fn clean_leftovers(root: &Path) -> io::Result<Vec<String>> {
         let is_run = name.starts_with(Owner::Run.prefix());
         let is_left = (is_run && !is_another_living(&entry.path()))
             || (name.starts_with(Owner::Work.prefix()) && has_ended(&entry.path()));
-        // A run that died between making its folder and its owner file left an empty one; `remove_dir` takes no other.
-        let is_empty_run = || is_run && fs::remove_dir(entry.path()).is_ok();
-        if is_left && (remove_owned(&entry.path())? || is_empty_run()) {
+        // Who died between making the folder and its owner file left an empty one; `remove_dir` takes no other.
+        let is_ours = is_run || name.starts_with(Owner::Work.prefix());
+        let was_empty = || is_ours && fs::remove_dir(entry.path()).is_ok();
+        if (is_left && remove_owned(&entry.path())?) || was_empty() {
             removed.push(format!("scratch folder `{name}`"));
         }
     }
@@ -129,7 +138,20 @@ fn remove_owned(folder: &Path) -> io::Result<bool> {
     if !folder.join(OWNER).is_file() {
         return Ok(false);
     }
-    remove_tree(folder)?;
+    // The owner file goes last: what a removal that is killed leaves must still be known as ours, for it may be plain data.
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() == OWNER {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_file(folder.join(OWNER))?;
+    fs::remove_dir(folder)?;
     Ok(true)
 }
 
@@ -161,13 +183,15 @@ mod tests {
         std::mem::forget(Scratch::create(root.path(), Owner::Run, "dead").unwrap());
         let _alive = Scratch::create(root.path(), Owner::Work, "restore").unwrap();
         fs::create_dir(root.path().join("run-dead-at-birth")).unwrap();
+        fs::create_dir(root.path().join("work-dead-at-birth")).unwrap();
         fs::create_dir(root.path().join("run-of-somebody-else")).unwrap();
         fs::write(root.path().join("run-of-somebody-else/precious"), b"x").unwrap();
         assert_eq!(
             clean_leftovers(root.path()).unwrap(),
             [
                 "scratch folder `run-dead-at-birth`",
-                "scratch folder `run-dead`"
+                "scratch folder `run-dead`",
+                "scratch folder `work-dead-at-birth`"
             ]
         );
         assert!(root.path().join("run-of-somebody-else/precious").exists());
