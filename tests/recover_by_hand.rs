@@ -179,6 +179,13 @@ fn python(folder: &Path) -> PathBuf {
         reason = "which Python has the packages is said by ./check"
     )]
     if let Ok(python) = std::env::var("MAINSTAY_TEST_PYTHON") {
+        // Its whole path: a bare `python3` would find this very program first, for ever.
+        let asked = command(&python)
+            .args(["-c", "import sys; print(sys.executable)"])
+            .output()
+            .unwrap();
+        assert!(asked.status.success(), "{python} is no Python");
+        let python = String::from_utf8(asked.stdout).unwrap().trim().to_owned();
         let program = bin.join("python3");
         fs::write(&program, format!("#!/bin/sh\nexec '{python}' \"$@\"\n")).unwrap();
         fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
