@@ -3,6 +3,7 @@
 //! Whatever ends before the completion aborts the upload: parts that stay are invisible, and paid for.
 
 use super::{
+    checksum::base64,
     client::{How, Store, patience},
     errors, leftovers,
     leftovers::Owned,
@@ -84,9 +85,8 @@ impl Upload {
         }
         let number = i32::try_from(self.started).unwrap_or(i32::MAX);
         let checksum = self.store.checksum(how);
-        if !self.store.facts.checksums {
-            self.sums.push(sums::sum(&part));
-        }
+        let sum = (!self.store.facts.checksums).then(|| sums::sum(&part));
+        self.sums.extend(sum);
         let mut request = self
             .store
             .client
@@ -96,7 +96,7 @@ impl Upload {
             .upload_id(&self.id)
             .part_number(number)
             .set_checksum_algorithm(checksum)
-            .set_content_md5(self.store.md5(&part))
+            .set_content_md5(sum.filter(|_| self.store.facts.md5).map(|sum| base64(&sum)))
             .body(ByteStream::from(part.clone()))
             .customize()
             .config_override(patience(part.len() as u64));
