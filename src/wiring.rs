@@ -157,9 +157,10 @@ pub(crate) fn off_machine(policy: &Policy) -> BTreeSet<model::TierName> {
 }
 
 /// What each declared tier can promise; known without looking.
-pub(crate) fn capabilities(policy: &Policy) -> Result<TierCapabilities> {
-    Ok(tiers(policy)?
-        .into_iter()
-        .map(|(name, wired)| (name, wired.tier.capabilities()))
-        .collect())
+pub(crate) fn capabilities(policy: &Policy) -> TierCapabilities {
+    policy
+        .tiers
+        .iter()
+        .map(|(name, declared)| (name.clone(), declared.capabilities))
+        .collect()
 }

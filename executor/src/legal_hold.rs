@@ -58,7 +58,7 @@ pub async fn spread_hold(
         gaps: Vec::new(),
     };
     for (name, wired) in &wiring.tiers {
-        if !wired.tier.capabilities().object_lock {
+        if !wired.tier.capabilities().locks_objects() {
             continue;
         }
         match on_tier(point, held, name, wiring, catalog).await {

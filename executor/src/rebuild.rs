@@ -147,7 +147,7 @@ async fn protections(
         let (id, name) = (&copy.manifest.id, &copy.tier);
         let Some(wired) = tiers
             .get(name)
-            .filter(|wired| wired.tier.capabilities().object_lock)
+            .filter(|wired| wired.tier.capabilities().locks_objects())
         else {
             continue;
         };

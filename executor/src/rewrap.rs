@@ -303,7 +303,7 @@ async fn protect_like_manifest(
     tier: &dyn Tier,
     point: &RecoveryPointId,
 ) -> Result<(), StepError> {
-    if !tier.capabilities().object_lock {
+    if !tier.capabilities().locks_objects() {
         return Ok(());
     }
     let key = stored::keys_key(point)?;

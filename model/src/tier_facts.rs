@@ -20,10 +20,6 @@ pub struct Capabilities {
     /// What locks every object that is stored.
     #[serde(default)]
     pub lock: Option<LockRule>,
-    /// Data must be thawed before it is read; the same as `thaw` being there.
-    pub needs_thaw: bool,
-    /// Objects can be locked against deletion.
-    pub object_lock: bool,
     /// Free space can be asked.
     pub reports_space: bool,
 }
@@ -34,11 +30,19 @@ impl Capabilities {
         create_only: true,
         lock: None,
         minimum_storage_days: 0,
-        needs_thaw: false,
-        object_lock: false,
         reports_space: false,
         thaw: None,
     };
+
+    /// Whether data must be thawed before it is read.
+    pub fn needs_thaw(&self) -> bool {
+        self.thaw.is_some()
+    }
+
+    /// Whether objects are locked against deletion, and can be held by the storage.
+    pub fn locks_objects(&self) -> bool {
+        self.lock.is_some()
+    }
 }
 
 /// How archived data is made readable.

@@ -56,9 +56,7 @@ pub(crate) struct TierFacts<'a> {
     pub(crate) name: &'a TierName,
     pub(crate) keep: &'a Keep,
     pub(crate) reachable: bool,
-    /// Data here must be thawed before it is read.
-    pub(crate) needs_thaw: bool,
-    /// How it would be thawed.
+    /// How data here is thawed before it is read; `None`: it can be read at once.
     pub(crate) thaw: Option<ThawOrder>,
     /// What locks every copy here.
     pub(crate) lock: Option<LockRule>,
@@ -82,13 +80,11 @@ impl<'a> SeriesFacts<'a> {
             .iter()
             .map(|(name, keep)| {
                 let can = world.capabilities.get(name);
-                let thaw = can.and_then(|can| can.thaw);
                 TierFacts {
                     name,
                     keep,
                     reachable: !world.unreachable.contains(name),
-                    needs_thaw: thaw.is_some() || can.is_some_and(|can| can.needs_thaw),
-                    thaw,
+                    thaw: can.and_then(|can| can.thaw),
                     lock: can.and_then(|can| can.lock),
                     copies: points.iter().map(|point| point.copy_on(name)).collect(),
                 }

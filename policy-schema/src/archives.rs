@@ -12,7 +12,7 @@ use crate::{
 };
 use jiff::{SignedDuration, tz::TimeZone};
 use model::{
-    DatabaseName, Keep, LockMode, Period, TierName,
+    Capabilities, DatabaseName, Keep, LockMode, Period, TierName,
     retention::{KeepCount, KeepRule},
 };
 use std::collections::BTreeMap;
@@ -215,7 +215,7 @@ fn needs_thaw(
 ) {
     let slow = |tier: &TierName| {
         let can = tiers.get(tier).map(|tier| tier.capabilities);
-        can.filter(|can| can.needs_thaw || can.thaw.is_some())
+        can.filter(Capabilities::needs_thaw)
     };
     let used = || {
         let series = database.series.values();

@@ -92,7 +92,7 @@ async fn round(
     let plan = planner::plan(
         policy,
         &looked.inventory,
-        &wiring::capabilities(policy)?,
+        &wiring::capabilities(policy),
         now,
         &options,
     );

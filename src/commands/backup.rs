@@ -29,7 +29,7 @@ pub(crate) async fn run(arguments: BackupArguments, global: &Global) -> Result<E
     let plan = planner::draft_plan(
         &policy,
         &looked.inventory,
-        &wiring::capabilities(&policy)?,
+        &wiring::capabilities(&policy),
         now,
         &options,
     );

@@ -1,6 +1,9 @@
 //! `catalog rebuild | runs | events | audit`: looking after what is remembered between runs.
 
-use super::running::{self, RealClock};
+use super::{
+    planning,
+    running::{self, RealClock},
+};
 use crate::{
     arguments::{CatalogCommand, Global},
     clock,
@@ -8,7 +11,7 @@ use crate::{
     failure::{Failure, Result},
     policy,
     render::{color, out, plan_text::local, progress::outcome_words, table::table},
-    session, settings, wiring,
+    session, settings,
 };
 use executor::{Clock, rebuild};
 use jiff::tz::TimeZone;
@@ -27,19 +30,7 @@ pub(crate) async fn run(command: CatalogCommand, global: &Global) -> Result<Exit
 
 async fn rebuild_from(only: &[String], global: &Global) -> Result<Exit> {
     let (path, policy) = policy::load(global)?;
-    let mut tiers = wiring::tiers(&policy)?;
-    for name in only {
-        if !tiers.keys().any(|tier| tier.as_str() == name) {
-            return Err(Failure::new(
-                "mainstay::arguments::tier",
-                format!("the policy declares no tier `{name}`"),
-            )
-            .help("see the [tier.…] tables of the policy"));
-        }
-    }
-    if !only.is_empty() {
-        tiers.retain(|tier, _| only.iter().any(|name| name == tier.as_str()));
-    }
+    let tiers = planning::chosen_tiers(&policy, only)?;
     let catalog = session::catalog(global, &path).await?;
     let clock: Arc<dyn Clock> = Arc::new(RealClock);
     let report = rebuild(

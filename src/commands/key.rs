@@ -11,7 +11,7 @@ use crate::{
     session, settings, wiring,
 };
 use executor::{Clock, RotateOrder, key_report, rotate};
-use model::{DatabaseName, KeyName, RecoveryPointId, SecretRef, TierName};
+use model::{DatabaseName, KeyName, RecoveryPointId, SecretRef};
 use policy_schema::Policy;
 use providers::{
     api::KeyFacts,
@@ -21,6 +21,7 @@ use providers::{
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -155,19 +156,16 @@ fn made(path: &Path, kept: Option<&Path>, facts: &KeyFacts) -> String {
         facts.key_id
     );
     if let Some(kept) = kept {
-        text.push_str(&format_kept(kept));
+        let _ = writeln!(
+            text,
+            "The earlier key is now {}: name it in `previous`, run `mainstay key rotate`, and only then put it away.",
+            kept.display()
+        );
     }
     text.push_str(
         "Without this key, what is encrypted for it alone is lost: keep a copy off this machine and off the tiers.\n",
     );
     text
-}
-
-fn format_kept(kept: &Path) -> String {
-    format!(
-        "The earlier key is now {}: name it in `previous`, run `mainstay key rotate`, and only then put it away.\n",
-        kept.display()
-    )
 }
 
 async fn rotate_keys(arguments: &KeyRotate, global: &Global) -> Result<Exit> {
@@ -195,7 +193,11 @@ async fn rotate_keys(arguments: &KeyRotate, global: &Global) -> Result<Exit> {
         )
         .help("name the keys in `encrypt-with`; what was stored plain before stays plain until it ages out"));
     }
-    let tiers = tiers(&policy, &arguments.tier)?;
+    let named = arguments
+        .tier
+        .iter()
+        .map(|name| planning::declared_tier(&policy, name).cloned())
+        .collect::<Result<BTreeSet<_>>>()?;
     let catalog = session::catalog_or_fail(global, &path).await?;
     let known = catalog.inventory(clock::now()).await?.recovery_points;
     let points: Option<BTreeSet<RecoveryPointId>> = (!arguments.database.is_empty()).then(|| {
@@ -206,7 +208,7 @@ async fn rotate_keys(arguments: &KeyRotate, global: &Global) -> Result<Exit> {
     let order = RotateOrder {
         wanted,
         points,
-        tiers,
+        tiers: (!named.is_empty()).then_some(named),
         keep_old: arguments.keep_old,
         who: settings::who(),
         why: arguments.why.clone().unwrap_or_default(),
@@ -237,22 +239,4 @@ async fn rotate_keys(arguments: &KeyRotate, global: &Global) -> Result<Exit> {
     } else {
         Exit::PartlyFailed
     })
-}
-
-fn tiers(policy: &Policy, only: &[String]) -> Result<Option<BTreeSet<TierName>>> {
-    if only.is_empty() {
-        return Ok(None);
-    }
-    let tiers = only.iter().map(|name| {
-        let declared = policy.tiers.get(name.as_str());
-        declared.map(|tier| tier.name.clone()).ok_or_else(|| {
-            let known: Vec<&str> = policy.tiers.keys().map(TierName::as_str).collect();
-            Failure::new(
-                "mainstay::arguments::tier",
-                format!("the policy declares no tier `{name}`"),
-            )
-            .help(format!("it declares: {}", known.join(", ")))
-        })
-    });
-    tiers.collect::<Result<_>>().map(Some)
 }

@@ -31,7 +31,7 @@ pub(crate) async fn run(arguments: PlanArguments, global: &Global) -> Result<Exi
     let plan = planner::plan(
         &policy,
         &inventory,
-        &wiring::capabilities(&policy)?,
+        &wiring::capabilities(&policy),
         now,
         &options,
     );

@@ -6,12 +6,15 @@ use crate::{
     render::{color, out},
     session, wiring,
 };
-use executor::{Drift, Refresh, look_at_keys, observe};
+use executor::{Drift, Refresh, TierWiring, look_at_keys, observe};
 use jiff::Timestamp;
-use model::{DatabaseName, Inventory, KeyName, SeriesName};
+use model::{DatabaseName, Inventory, KeyName, SeriesName, TierName};
 use planner::Options;
 use policy_schema::Policy;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// Reality as far as it could be seen.
 pub(crate) struct Looked {
@@ -160,6 +163,37 @@ pub(crate) fn declared<'a>(
         .databases
         .get(name)
         .ok_or_else(|| undeclared(policy, name))
+}
+
+/// The tier that a person names, or what the policy declares instead.
+pub(crate) fn declared_tier<'a>(policy: &'a Policy, name: &str) -> Result<&'a TierName> {
+    let declared = policy.tiers.get(name).map(|tier| &tier.name);
+    declared.ok_or_else(|| {
+        let known: Vec<&str> = policy.tiers.keys().map(TierName::as_str).collect();
+        Failure::new(
+            "mainstay::arguments::tier",
+            format!("the policy declares no tier `{name}`"),
+        )
+        .help(if known.is_empty() {
+            "it declares none".to_owned()
+        } else {
+            format!("it declares: {}", known.join(", "))
+        })
+    })
+}
+
+/// The tiers that a person names; without a name all of them. No IO yet.
+pub(crate) fn chosen_tiers(
+    policy: &Policy,
+    only: &[String],
+) -> Result<BTreeMap<TierName, TierWiring>> {
+    let named = only
+        .iter()
+        .map(|name| declared_tier(policy, name))
+        .collect::<Result<BTreeSet<_>>>()?;
+    let mut tiers = wiring::tiers(policy)?;
+    tiers.retain(|name, _| named.is_empty() || named.contains(name));
+    Ok(tiers)
 }
 
 /// The policy declares no such database.

@@ -28,20 +28,7 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
     let (path, policy) = policy::load(global)?;
     let now = clock::now();
     let from = match &arguments.from {
-        Some(name) => Some(
-            policy
-                .tiers
-                .get(name.as_str())
-                .map(|tier| tier.name.clone())
-                .ok_or_else(|| {
-                    let known: Vec<&str> = policy.tiers.keys().map(TierName::as_str).collect();
-                    Failure::new(
-                        "mainstay::arguments::tier",
-                        format!("the policy declares no tier `{name}`"),
-                    )
-                    .help(format!("it declares: {}", known.join(", ")))
-                })?,
-        ),
+        Some(name) => Some(planning::declared_tier(&policy, name)?.clone()),
         None => None,
     };
     let Some(catalog) = (if catalog::Catalog::exists(&settings::state_url(global, &path)).await? {

@@ -1,12 +1,12 @@
 //! `tier probe`: what a store really does, tried on objects of its own. The only command that writes to a tier without a run.
 
+use super::planning;
 use crate::{
     arguments::{Global, TierCommand},
     exit::Exit,
-    failure::{Failure, Result},
+    failure::Result,
     policy,
     render::{bar::Bar, color, out, table::table},
-    wiring,
 };
 use model::TierName;
 use providers::api::{ProbeResult, ProviderError};
@@ -18,20 +18,7 @@ type Probed = BTreeMap<TierName, Result<Vec<ProbeResult>, ProviderError>>;
 pub(crate) async fn run(command: TierCommand, global: &Global) -> Result<Exit> {
     let TierCommand::Probe { tier: only } = command;
     let (_, policy) = policy::load(global)?;
-    let mut tiers = wiring::tiers(&policy)?;
-    for name in &only {
-        if !tiers.keys().any(|tier| tier.as_str() == name) {
-            let known: Vec<&str> = tiers.keys().map(TierName::as_str).collect();
-            return Err(Failure::new(
-                "mainstay::arguments::tier",
-                format!("the policy declares no tier `{name}`"),
-            )
-            .help(format!("it declares: {}", known.join(", "))));
-        }
-    }
-    if !only.is_empty() {
-        tiers.retain(|tier, _| only.iter().any(|name| name == tier.as_str()));
-    }
+    let tiers = planning::chosen_tiers(&policy, &only)?;
     let mut probed: Probed = BTreeMap::new();
     for (name, wired) in &tiers {
         let bar = Bar::new(&format!("probing {name}"));

@@ -52,7 +52,7 @@ pub(crate) async fn ensure_locked(at: &Try<'_>) -> Result<Ended, StepError> {
 pub(super) async fn note_stored(at: &Try<'_>) -> Result<(), StepError> {
     let (context, step) = (at.context, at.step);
     let tier = &**context.tier(&step.tier)?;
-    if step.lock.is_none() && !tier.capabilities().object_lock {
+    if step.lock.is_none() && !tier.capabilities().locks_objects() {
         return Ok(());
     }
     let (until, _) = lock_all(tier, &step.recovery_point, step.lock.as_ref()).await?;

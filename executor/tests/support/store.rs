@@ -68,7 +68,6 @@ impl Tier for Store {
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            object_lock: true,
             lock: Some(LockRule {
                 mode: LockMode::Compliance,
                 length: None,

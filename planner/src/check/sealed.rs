@@ -28,11 +28,7 @@ pub(super) fn encryption(plan: &Plan, policy: &Policy, report: &mut Report<'_>) 
 
 /// Archived data is read only after a thaw.
 pub(super) fn archives(plan: &Plan, capabilities: &TierCapabilities, report: &mut Report<'_>) {
-    let archived = |tier: &TierName| {
-        capabilities
-            .get(tier)
-            .is_some_and(|can| can.needs_thaw || can.thaw.is_some())
-    };
+    let archived = |tier: &TierName| capabilities.get(tier).is_some_and(Capabilities::needs_thaw);
     for step in &plan.steps {
         let id = || step.id.to_string();
         if (step.action == Action::Thaw) != step.thaw.is_some() {

@@ -43,7 +43,7 @@ pub(super) fn the_candidate_is_made_on_the_first_tier_that_wants_it(
     }
     let best = usable.iter().copied().min_by_key(|index| {
         let wants = draft.tiers[*index].wants_candidate;
-        (!wants, facts.tiers[*index].needs_thaw, *index)
+        (!wants, facts.tiers[*index].thaw.is_some(), *index)
     });
     let Some(primary) = best else {
         if facts.tiers.iter().all(|tier| !tier.reachable) {
@@ -93,7 +93,7 @@ pub(super) fn the_candidate_is_made_on_the_first_tier_that_wants_it(
             continue;
         }
         let there = Subject::new(facts, tier.name, &candidate.id);
-        if facts.tiers[primary].needs_thaw {
+        if facts.tiers[primary].thaw.is_some() {
             draft.output.wait(
                 format!("upload {}@{}", candidate.id, tier.name),
                 ReasonCode::ThawNeeded,

@@ -35,7 +35,7 @@ pub(super) fn wanted_copies_are_made_and_repaired(
             {
                 continue;
             }
-            if state.is_none() && facts.tiers[tier].needs_thaw && links.contains(&index) {
+            if state.is_none() && facts.tiers[tier].thaw.is_some() && links.contains(&index) {
                 linked += 1;
             } else if facts.tiers[tier].reachable {
                 make(world, facts, draft, tier, index);
@@ -108,7 +108,7 @@ fn make(
         );
         return;
     }
-    let kind = if facts.tiers[source].needs_thaw {
+    let kind = if facts.tiers[source].thaw.is_some() {
         "an archived"
     } else {
         "a readable"
@@ -131,16 +131,6 @@ fn make(
         ),
     };
     let mut after = Vec::new();
-    if facts.tiers[source].needs_thaw && facts.tiers[source].thaw.is_none() {
-        draft.output.wait(
-            format!("{action} {id}@{}", here.name),
-            ReasonCode::ThawNeeded,
-            format!(
-                "its only readable copy is archived on {from}, and nothing says how it is thawed"
-            ),
-        );
-        return;
-    }
     let thawed = thaw::source(facts, draft, source, index);
     if !facts.tiers[source].good(index) {
         after.push(prove_source(facts, draft, source, index, thawed.clone()));
@@ -193,7 +183,7 @@ fn prove_source(
 /// Points that are incremental to another, or that another with copies is incremental to.
 fn chain_links(facts: &SeriesFacts<'_>) -> BTreeSet<usize> {
     let mut links = BTreeSet::new();
-    if facts.tiers.iter().all(|tier| !tier.needs_thaw) {
+    if facts.tiers.iter().all(|tier| tier.thaw.is_none()) {
         return links;
     }
     for (index, point) in facts.points.iter().enumerate() {
@@ -213,7 +203,7 @@ fn best_source(facts: &SeriesFacts<'_>, except: usize, index: usize) -> Option<u
         .iter()
         .enumerate()
         .filter(|(at, tier)| *at != except && tier.reachable && tier.present(index))
-        .min_by_key(|(at, tier)| (tier.needs_thaw, !tier.good(index), *at))
+        .min_by_key(|(at, tier)| (tier.thaw.is_some(), !tier.good(index), *at))
         .map(|(at, _)| at)
 }
 

@@ -58,11 +58,11 @@ pub(super) fn level_on(
     index: usize,
     tier: usize,
 ) -> VerifyLevel {
-    if facts.tiers[tier].needs_thaw {
+    if facts.tiers[tier].thaw.is_some() {
         return VerifyLevel::Attested;
     }
     let holds = |at: usize| {
-        if facts.tiers[at].needs_thaw {
+        if facts.tiers[at].thaw.is_some() {
             return false;
         }
         let state = facts.tiers[at].copies[index].map(|copy| copy.state);
@@ -88,7 +88,7 @@ pub(super) fn new_copy(level: VerifyLevel) -> Reason {
 
 /// The level of a copy that this plan makes; `first` is the one that the others are filled from.
 pub(super) fn level_of_new(facts: &SeriesFacts<'_>, tier: usize, first: bool) -> VerifyLevel {
-    if facts.tiers[tier].needs_thaw {
+    if facts.tiers[tier].thaw.is_some() {
         VerifyLevel::Attested
     } else if first {
         facts.series.verify

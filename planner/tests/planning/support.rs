@@ -299,7 +299,6 @@ pub(crate) fn capable(text: &str) -> TierCapabilities {
                 ("thaw", order) => {
                     let (speed, typical) = order.split_once(',').unwrap();
                     let typical = Period::parse(typical).unwrap().fixed().unwrap();
-                    can.needs_thaw = true;
                     can.thaw = Some(ThawOrder {
                         speed: match speed {
                             "expedited" => RetrievalSpeed::Expedited,
@@ -311,7 +310,6 @@ pub(crate) fn capable(text: &str) -> TierCapabilities {
                     });
                 }
                 ("lock", length) => {
-                    can.object_lock = true;
                     can.lock = Some(LockRule {
                         mode: LockMode::Compliance,
                         length: (length != "retention").then(|| Period::parse(length).unwrap()),

@@ -64,8 +64,6 @@ fn s3_capabilities(table: &Value, _: &Path) -> Capabilities {
     Capabilities {
         minimum_storage_days,
         thaw,
-        needs_thaw: thaw.is_some(),
-        object_lock: mode.is_some(),
         lock: mode.map(|mode| LockRule {
             mode,
             length: lock["for"]

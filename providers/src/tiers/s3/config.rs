@@ -240,10 +240,8 @@ impl S3Config {
         Capabilities {
             create_only: true,
             minimum_storage_days: class.minimum_days(),
-            needs_thaw: thaw.is_some(),
             thaw,
             lock: self.object_lock.as_ref().and_then(|lock| lock.rule().ok()),
-            object_lock: self.object_lock.is_some(),
             reports_space: false,
         }
     }

@@ -86,13 +86,15 @@ fn thaws_take_as_long_as_amazon_says() {
 #[test]
 fn promises_follow_from_the_table_alone() {
     let plain = config(json!({})).capabilities();
-    assert!(plain.create_only && !plain.needs_thaw && !plain.object_lock && !plain.reports_space);
+    assert!(
+        plain.create_only && !plain.needs_thaw() && !plain.locks_objects() && !plain.reports_space
+    );
     assert_eq!(plain.minimum_storage_days, 0);
     let cold = config(json!({"storage-class": "deep-archive", "retrieval": "bulk",
         "object-lock": {"mode": "governance", "for": "retention"}}));
     let cold = cold.capabilities();
     let thaw = cold.thaw.unwrap();
-    assert!(cold.needs_thaw && cold.object_lock);
+    assert!(cold.needs_thaw() && cold.locks_objects());
     assert_eq!((thaw.days, thaw.typical_seconds), (7, 48 * 3600));
     assert_eq!(cold.minimum_storage_days, 180);
     assert_eq!(cold.lock.unwrap().length, None);
