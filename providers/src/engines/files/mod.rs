@@ -7,11 +7,12 @@
 //! What it does not promise: that several files are of the same instant. Each file is: one that changes while it is read is
 //! read again, and fails the capture if it goes on changing.
 //!
-//! Files: `config` keys, `select` what belongs to it, `capture`, `redact` and `suspect` the readable copy, `read_through`, `restore`, `tree`
+//! Files: `config` keys, `select` what belongs to it, `capture`, `document`, `redact` and `suspect` the readable copy, `read_through`, `restore`, `tree`
 //! writing below a folder without ever leaving it, `errors`.
 
 mod capture;
 pub mod config;
+mod document;
 mod errors;
 mod read_through;
 mod redact;

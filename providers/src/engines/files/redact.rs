@@ -4,11 +4,15 @@
 //! Comments go, because secrets stand in comments. Files are written anew from what was parsed, so nothing that was not judged
 //! can be in them.
 
-use super::{config, suspect};
+use super::{
+    config,
+    document::{Document, Node},
+    suspect,
+};
 use crate::api::{ProviderError, Result};
 use globset::GlobMatcher;
 use model::Disposition;
-use saphyr::{LoadableYamlNode, ScalarOwned, YamlEmitter, YamlOwned};
+use saphyr::{LoadableYamlNode, YamlEmitter, YamlOwned};
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
 /// What stands for a secret.
@@ -149,123 +153,16 @@ impl Judge<'_> {
 
     fn json(&mut self, text: &str) -> Option<String> {
         let mut value: serde_json::Value = serde_json::from_str(text).ok()?;
-        self.walk_json(&mut value)?;
+        self.walk(&mut value)?;
         let mut shown = serde_json::to_string_pretty(&value).ok()?;
         shown.push('\n');
         Some(shown)
     }
 
-    fn walk_json(&mut self, value: &mut serde_json::Value) -> Option<()> {
-        use serde_json::Value;
-        match value {
-            Value::Object(map) => {
-                let all = map
-                    .iter()
-                    .any(|(key, value)| self.names_secret(key, value.as_str()));
-                for (key, value) in map {
-                    self.enter(key)?;
-                    let named = all && self.names_secret(key, value.as_str());
-                    if !named && (all || self.is_secret()) {
-                        self.hide_json(value);
-                    } else {
-                        self.walk_json(value)?;
-                    }
-                    self.path.pop();
-                }
-            }
-            Value::Array(items) => {
-                let mut flag = false;
-                for item in items {
-                    let next = item.as_str().is_some_and(|item| self.is_secret_flag(item));
-                    if flag {
-                        self.hide_json(item);
-                    } else {
-                        self.walk_json(item)?;
-                    }
-                    flag = next;
-                }
-            }
-            Value::String(text) => *text = self.shown(text),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-        Some(())
-    }
-
-    /// Keys below a secret may be secret too, so the whole value goes.
-    fn hide_json(&mut self, value: &mut serde_json::Value) {
-        use serde_json::Value;
-        match value {
-            Value::Null => return,
-            Value::Object(map) => {
-                for (key, value) in map {
-                    self.hide(key);
-                    self.hide_json(value);
-                }
-            }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_json(item)),
-            Value::String(text) => self.hide(text),
-            Value::Number(number) => self.hide(&number.to_string()),
-            Value::Bool(_) => {}
-        }
-        *value = HIDDEN.into();
-    }
-
     fn toml(&mut self, text: &str) -> Option<String> {
-        let mut table: toml::Value = toml::Value::Table(text.parse().ok()?);
-        self.walk_toml(&mut table)?;
+        let mut table = toml::Value::Table(text.parse().ok()?);
+        self.walk(&mut table)?;
         toml::to_string_pretty(&table).ok()
-    }
-
-    fn walk_toml(&mut self, value: &mut toml::Value) -> Option<()> {
-        use toml::Value;
-        match value {
-            Value::Table(table) => {
-                let all = table
-                    .iter()
-                    .any(|(key, value)| self.names_secret(key, value.as_str()));
-                for (key, value) in table {
-                    self.enter(key)?;
-                    let named = all && self.names_secret(key, value.as_str());
-                    if !named && (all || self.is_secret()) {
-                        self.hide_toml(value);
-                    } else {
-                        self.walk_toml(value)?;
-                    }
-                    self.path.pop();
-                }
-            }
-            Value::Array(items) => {
-                let mut flag = false;
-                for item in items {
-                    let next = item.as_str().is_some_and(|item| self.is_secret_flag(item));
-                    if flag {
-                        self.hide_toml(item);
-                    } else {
-                        self.walk_toml(item)?;
-                    }
-                    flag = next;
-                }
-            }
-            Value::String(text) => *text = self.shown(text),
-            _ => {}
-        }
-        Some(())
-    }
-
-    fn hide_toml(&mut self, value: &mut toml::Value) {
-        use toml::Value;
-        match value {
-            Value::Table(table) => {
-                for (key, value) in table {
-                    self.hide(key);
-                    self.hide_toml(value);
-                }
-            }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_toml(item)),
-            Value::String(text) => self.hide(text),
-            ref other => self.hide(&other.to_string()),
-        }
-        *value = HIDDEN.into();
     }
 
     fn yaml(&mut self, text: &str) -> Option<String> {
@@ -276,7 +173,7 @@ impl Judge<'_> {
         let documents = YamlOwned::load_from_str(text).ok()?;
         let mut shown = String::new();
         for mut document in documents {
-            self.walk_yaml(&mut document)?;
+            self.walk(&mut document)?;
             // The emitter starts each document with `---`.
             YamlEmitter::new(&mut shown)
                 .dump(&(&document).into())
@@ -286,69 +183,63 @@ impl Judge<'_> {
         Some(shown)
     }
 
-    /// `None` when there is structure that cannot be judged.
-    fn walk_yaml(&mut self, value: &mut YamlOwned) -> Option<()> {
-        match value {
-            YamlOwned::Mapping(map) => {
-                let all = map.iter().any(|(key, value)| {
-                    key.as_str()
-                        .is_some_and(|key| self.names_secret(key, value.as_str()))
-                });
-                for (key, value) in map.iter_mut() {
-                    let key = key
-                        .as_str()
-                        .map(str::to_owned)
-                        .or_else(|| key.as_integer().map(|number| number.to_string()))?;
+    /// Replaces what is secret in a value; `None` when there is structure that cannot be judged.
+    fn walk<D: Document>(&mut self, value: &mut D) -> Option<()> {
+        match value.node() {
+            Node::Map(entries) => {
+                let all = entries
+                    .iter()
+                    .any(|(key, value)| self.names_secret(key, value.text()));
+                for (key, value) in entries {
                     self.enter(&key)?;
-                    let named = all && self.names_secret(&key, value.as_str());
+                    let named = all && self.names_secret(&key, value.text());
                     if !named && (all || self.is_secret()) {
-                        self.hide_yaml(value)?;
+                        self.cover(value)?;
                     } else {
-                        self.walk_yaml(value)?;
+                        self.walk(value)?;
                     }
                     self.path.pop();
                 }
             }
-            YamlOwned::Sequence(items) => {
+            Node::List(items) => {
                 let mut flag = false;
                 for item in items {
-                    let next = item.as_str().is_some_and(|item| self.is_secret_flag(item));
+                    let next = item.text().is_some_and(|item| self.is_secret_flag(item));
                     if flag {
-                        self.hide_yaml(item)?;
+                        self.cover(item)?;
                     } else {
-                        self.walk_yaml(item)?;
+                        self.walk(item)?;
                     }
                     flag = next;
                 }
             }
-            YamlOwned::Value(ScalarOwned::String(text)) => *text = self.shown(text),
-            YamlOwned::Value(_) => {}
-            // Tags may carry meaning of their own (vaults, binary data).
-            _ => return None,
+            Node::Text(text) => *text = self.shown(text),
+            Node::Scalar(_) | Node::Null => {}
+            Node::Unjudged => return None,
         }
         Some(())
     }
 
-    fn hide_yaml(&mut self, value: &mut YamlOwned) -> Option<()> {
-        match value {
-            YamlOwned::Value(ScalarOwned::Null) => return Some(()),
-            YamlOwned::Mapping(map) => {
-                for (key, value) in map.iter_mut() {
-                    self.hide(key.as_str().unwrap_or_default());
-                    self.hide_yaml(value)?;
+    /// Replaces a value as a whole: keys below a secret may be secret too.
+    fn cover<D: Document>(&mut self, value: &mut D) -> Option<()> {
+        match value.node() {
+            Node::Map(entries) => {
+                for (key, value) in entries {
+                    self.hide(&key);
+                    self.cover(value)?;
                 }
             }
-            YamlOwned::Sequence(items) => {
+            Node::List(items) => {
                 for item in items {
-                    self.hide_yaml(item)?;
+                    self.cover(item)?;
                 }
             }
-            YamlOwned::Value(ScalarOwned::String(text)) => self.hide(text),
-            YamlOwned::Value(ScalarOwned::Integer(number)) => self.hide(&number.to_string()),
-            YamlOwned::Value(_) => {}
-            _ => return None,
+            Node::Text(text) => self.hide(text),
+            Node::Scalar(text) => self.hide(&text),
+            Node::Null => return Some(()),
+            Node::Unjudged => return None,
         }
-        *value = YamlOwned::Value(ScalarOwned::String(HIDDEN.to_owned()));
+        *value = D::of_text(HIDDEN);
         Some(())
     }
 
