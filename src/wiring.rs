@@ -1,10 +1,11 @@
 //! From the policy's declarations to engines, tiers and keys that work: the one place where `providers` and `policy-schema` meet.
 
 use crate::{clock, failure::Result};
-use executor::{DatabaseWiring, TierWiring, Wiring};
-use model::{DatabaseName, KeyName, tier_facts::TierCapabilities};
+use executor::{DatabaseWiring, TierWiring, WalWiring, Wiring};
+use model::{DatabaseName, KeyName, recovery_record::Promise, tier_facts::TierCapabilities};
 use policy_schema::{
     Policy,
+    policy::{DatabaseDeclaration, Target, WalDeclaration, WalMode},
     providers::{EngineKind, KeyKind, ProviderKinds, TierKind},
 };
 use providers::{
@@ -25,6 +26,8 @@ pub(crate) fn kinds() -> ProviderKinds {
             database_schema: entry.database_schema,
             methods: entry.methods,
             default_method: entry.default_method,
+            incremental: entry.incremental,
+            rolls_forward: entry.rolls_forward,
             check_database: entry.check_database,
             check_series: entry.check_series,
         };
@@ -70,6 +73,9 @@ pub(crate) fn wire(policy: &Policy, scratch: PathBuf) -> Result<Wiring> {
             asserts: database.asserts.clone(),
             series,
             concurrency: 1,
+            rpo: database.objective.rpo.map(promise),
+            rto: database.objective.rto.map(promise),
+            wal: database.wal.as_ref().map(|wal| wal_wiring(database, wal)),
         };
         databases.insert(name.clone(), wired);
     }
@@ -80,6 +86,29 @@ pub(crate) fn wire(policy: &Policy, scratch: PathBuf) -> Result<Wiring> {
         scratch,
         mainstay_version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+fn promise(target: Target) -> Promise {
+    let seconds = |duration: jiff::SignedDuration| u64::try_from(duration.as_secs()).unwrap_or(0);
+    Promise {
+        maximum_seconds: seconds(target.maximum),
+        target_seconds: seconds(target.target),
+    }
+}
+
+fn wal_wiring(database: &DatabaseDeclaration, wal: &WalDeclaration) -> WalWiring {
+    WalWiring {
+        tiers: wal.keep.iter().map(|(tier, _)| tier.clone()).collect(),
+        encrypt_for: database.encrypt_with.clone(),
+        stream_slot: match wal.mode {
+            WalMode::Archive => None,
+            WalMode::Stream => Some(wal.slot.clone()),
+        },
+        compression_level: wal.compression_level,
+        parallel: wal.parallel.max(1) as usize,
+        spool: wal.spool.as_ref().map(|folder| database.base.join(folder)),
+        spool_limit: wal.spool_limit,
+    }
 }
 
 /// Adds a database that the policy does not declare, only to restore a point of it.
@@ -95,6 +124,9 @@ pub(crate) fn add_for_restore(
         asserts: Vec::new(),
         series: BTreeMap::new(),
         concurrency: 1,
+        rpo: None,
+        rto: None,
+        wal: None,
     };
     wiring.databases.insert(database.clone(), wired);
     Ok(())

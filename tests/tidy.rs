@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mainstay-policy-schema", &["mainstay-model"]),
     ("mainstay-catalog", &["mainstay-model"]),
     ("mainstay-providers", &["mainstay-model"]),
+    ("mainstay-reports", &["mainstay-model"]),
     (
         "mainstay-planner",
         &["mainstay-model", "mainstay-policy-schema"],
@@ -36,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mainstay-providers",
             "mainstay-planner",
             "mainstay-executor",
+            "mainstay-reports",
         ],
     ),
 ];

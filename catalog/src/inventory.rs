@@ -99,7 +99,7 @@ async fn read_page(
 ) -> Result<Vec<RecoveryPoint>, CatalogError> {
     let rows = transaction
         .rows(
-            "SELECT id, captured_at, slot, method, parent, bytes FROM points \
+            "SELECT id, captured_at, slot, method, parent, bytes, wal FROM points \
              WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3",
             &[from.into(), to.into(), PAGE.into()],
         )
@@ -111,7 +111,11 @@ async fn read_page(
             .get::<Option<String>>(4)?
             .map(|text| text.parse().map_err(|_| row.bad("a parent's id")))
             .transpose()?;
+        let wal = row.get::<Option<String>>(6)?;
+        let wal = wal.map(|text| serde_json::from_str(&text)).transpose();
+        let wal = wal.map_err(|_| row.bad("the log that a point needs"))?;
         points.push(RecoveryPoint {
+            wal,
             bytes: ByteCount(row.natural(5)?),
             captured_at: row.time(1)?,
             copies: Vec::new(),
@@ -201,6 +205,7 @@ async fn read_incomplete(
         .map(|row| {
             let id: RecoveryPointId = row.parsed(0, "a recovery point id")?;
             Ok(RecoveryPoint {
+                wal: None,
                 bytes: ByteCount(0),
                 captured_at: row.time(3)?,
                 copies: Vec::new(),

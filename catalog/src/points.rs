@@ -55,8 +55,14 @@ pub(crate) async fn upsert_point(
         }
     }
     let text = manifest_text(transaction, manifest)?;
+    let wal = wal_text(transaction, manifest)?;
     transaction
-        .insert_many(INSERT_POINT, 6, &columns(manifest), ON_KNOWN_POINT)
+        .insert_many(
+            INSERT_POINT,
+            7,
+            &columns(manifest, wal.as_deref()),
+            ON_KNOWN_POINT,
+        )
         .await?;
     transaction
         .insert_many(
@@ -70,10 +76,10 @@ pub(crate) async fn upsert_point(
 
 /// Beginning of the statement that [`ON_KNOWN_POINT`] ends.
 pub(crate) const INSERT_POINT: &str =
-    "INSERT INTO points (id, captured_at, slot, method, parent, bytes) VALUES";
+    "INSERT INTO points (id, captured_at, slot, method, parent, bytes, wal) VALUES";
 /// What is done when a point is recorded that is already known.
 pub(crate) const ON_KNOWN_POINT: &str = "ON CONFLICT (id) DO UPDATE SET captured_at = excluded.captured_at, \
-    slot = excluded.slot, method = excluded.method, parent = excluded.parent, bytes = excluded.bytes";
+    slot = excluded.slot, method = excluded.method, parent = excluded.parent, bytes = excluded.bytes, wal = excluded.wal";
 /// Beginning of the statement that [`ON_KNOWN_MANIFEST`] ends.
 pub(crate) const INSERT_MANIFEST: &str = "INSERT INTO manifests (point, manifest) VALUES";
 /// What is done when a manifest is recorded of a point that already has one.
@@ -81,7 +87,7 @@ pub(crate) const ON_KNOWN_MANIFEST: &str =
     "ON CONFLICT (point) DO UPDATE SET manifest = excluded.manifest";
 
 /// The arguments of [`INSERT_POINT`].
-pub(crate) fn columns(manifest: &Manifest) -> [Arg<'_>; 6] {
+pub(crate) fn columns<'a>(manifest: &'a Manifest, wal: Option<&'a str>) -> [Arg<'a>; 7] {
     [
         manifest.id.as_str().into(),
         manifest.captured_at.into(),
@@ -89,7 +95,17 @@ pub(crate) fn columns(manifest: &Manifest) -> [Arg<'_>; 6] {
         manifest.method.as_str().into(),
         manifest.parent.as_ref().map(RecoveryPointId::as_str).into(),
         signed(manifest.bytes().0).into(),
+        wal.into(),
     ]
+}
+
+/// The log that a physical point needs, as it is stored.
+pub(crate) fn wal_text(
+    transaction: &Transaction,
+    manifest: &Manifest,
+) -> Result<Option<String>, CatalogError> {
+    let text = manifest.wal.as_ref().map(serde_json::to_string).transpose();
+    text.map_err(|_| transaction.corrupt("a manifest cannot be written"))
 }
 
 /// The manifest as it is stored.

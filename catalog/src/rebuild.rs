@@ -119,12 +119,16 @@ async fn insert_points(
         .iter()
         .map(|manifest| points::manifest_text(transaction, manifest))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut args: Vec<Arg<'_>> = Vec::with_capacity(batch.len() * 6);
-    for manifest in batch {
-        args.extend(points::columns(manifest));
+    let wal = batch
+        .iter()
+        .map(|manifest| points::wal_text(transaction, manifest))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut args: Vec<Arg<'_>> = Vec::with_capacity(batch.len() * 7);
+    for (manifest, wal) in batch.iter().zip(&wal) {
+        args.extend(points::columns(manifest, wal.as_deref()));
     }
     transaction
-        .insert_many(points::INSERT_POINT, 6, &args, points::ON_KNOWN_POINT)
+        .insert_many(points::INSERT_POINT, 7, &args, points::ON_KNOWN_POINT)
         .await?;
     let args: Vec<Arg<'_>> = batch
         .iter()

@@ -52,7 +52,7 @@ pub use rotate::{NotDone, RotateOrder, RotateReport, TierRotation, rotate};
 pub use thawing::{Tell, ThawPolicy};
 pub use tier_lease::TierLeaseTimes;
 pub use verify_now::{VerifyOrder, VerifyReport, verify_now};
-pub use wiring::{DatabaseWiring, TierWiring, Wiring};
+pub use wiring::{DatabaseWiring, TierWiring, WalWiring, Wiring};
 
 /// Every error code that this crate gives, for the test that each has its page in `docs/errors/`.
 pub fn error_codes() -> Vec<&'static str> {

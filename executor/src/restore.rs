@@ -375,6 +375,8 @@ async fn load(
     let restored = database
         .engine
         .restore(RestoreRequest {
+            chain: Vec::new(),
+            recovery: None,
             manifest: manifest.clone(),
             objects,
             target: order.target.clone(),

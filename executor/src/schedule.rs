@@ -178,6 +178,7 @@ fn loads_database(step: &Step) -> bool {
         Action::Backup | Action::Drill => true,
         Action::Verify => step.level == Some(VerifyLevel::Restore),
         Action::Adopt
+        | Action::ExpireWal
         | Action::Lock
         | Action::Prune
         | Action::Repair
@@ -200,6 +201,9 @@ mod tests {
         let point = RecoveryPointId::parse(&format!("{database}/daily/20261121T020000Z")).unwrap();
         let tier = TierName::new(tier).unwrap();
         Step {
+            drill: None,
+            parent: None,
+            wal: Vec::new(),
             action,
             after: after.iter().map(|step| step.id.clone()).collect(),
             bytes: None,

@@ -277,6 +277,8 @@ async fn read_with_engine(
         VerifyLevel::Restore => database
             .engine
             .restore(RestoreRequest {
+                chain: Vec::new(),
+                recovery: None,
                 manifest: manifest.clone(),
                 objects,
                 target: RestoreTarget::Scratch,

@@ -3,7 +3,9 @@
 //! Invariant: nothing in here is a decision; which step uses what stands in the plan. Not here: building any of it
 //! (`providers::registry`, called by the root package).
 
-use model::{Assertion, DatabaseName, KeyName, SeriesName, TierName};
+use model::{
+    Assertion, ByteCount, DatabaseName, KeyName, SeriesName, TierName, recovery_record::Promise,
+};
 use providers::api::{Engine, KeyProvider, Tier};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -33,6 +35,31 @@ pub struct DatabaseWiring {
     pub series: BTreeMap<SeriesName, serde_json::Value>,
     /// Steps that may load this database at the same time.
     pub concurrency: usize,
+    /// Promised largest loss.
+    pub rpo: Option<Promise>,
+    /// Promised longest restore.
+    pub rto: Option<Promise>,
+    /// How its log is archived; `None`: it is not.
+    pub wal: Option<WalWiring>,
+}
+
+/// How the log of one database is archived.
+#[derive(Debug, Clone)]
+pub struct WalWiring {
+    /// Tiers, the primary first.
+    pub tiers: Vec<TierName>,
+    /// Keys that every file is encrypted for; empty: they are stored plain.
+    pub encrypt_for: Vec<KeyName>,
+    /// Whether we bring the log ourselves, through this replication slot; `None`: the server's `archive_command` does.
+    pub stream_slot: Option<String>,
+    /// zstd level.
+    pub compression_level: i32,
+    /// Files that are sent ahead at once.
+    pub parallel: usize,
+    /// Where files wait for a tier that is away; `None`: they do not.
+    pub spool: Option<PathBuf>,
+    /// The most that waits there.
+    pub spool_limit: ByteCount,
 }
 
 /// One declared tier.

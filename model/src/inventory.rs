@@ -11,6 +11,7 @@ use crate::{
     retention::Keep,
     tier_facts::Space,
     units::ByteCount,
+    wal::{WalArchive, WalSpan},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub const FORMAT: &str = "mainstay.inventory.v1";
 /// Everything that is known to exist. Fields in alphabetical order: it is digested (`canonical`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
+    /// The newest run of each drill, and older ones as far as they are remembered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drills: Vec<DrillFact>,
     /// [`FORMAT`].
     pub format: String,
     /// The newest time anything happened according to the catalog (a run, a stored copy); a clock behind it is wrong.
@@ -32,6 +36,9 @@ pub struct Inventory {
     /// All known recovery points, in any order.
     #[serde(default)]
     pub recovery_points: Vec<RecoveryPoint>,
+    /// Restores and drills that ended well, the newest first, some of each database.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restores: BTreeMap<DatabaseName, Vec<MeasuredRestore>>,
     /// The retention under which the last apply pruned, per series and tier; what it kept is not deleted unasked.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retention_in_force: BTreeMap<DatabaseName, BTreeMap<SeriesName, BTreeMap<TierName, Keep>>>,
@@ -44,6 +51,9 @@ pub struct Inventory {
     /// Why, for each of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unreachable_why: BTreeMap<TierName, String>,
+    /// The archived log of each database that archives one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wal: BTreeMap<DatabaseName, WalArchive>,
 }
 
 impl Inventory {
@@ -58,6 +68,9 @@ impl Inventory {
             space: BTreeMap::new(),
             unreachable_tiers: Vec::new(),
             unreachable_why: BTreeMap::new(),
+            drills: Vec::new(),
+            restores: BTreeMap::new(),
+            wal: BTreeMap::new(),
         }
     }
 }
@@ -88,6 +101,41 @@ pub struct RecoveryPoint {
     pub slot: Timestamp,
     /// Whether it can be used at all.
     pub state: PointState,
+    /// For a physical point: the log that it needs to be consistent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal: Option<Box<WalSpan>>,
+}
+
+/// A drill that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillFact {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Database.
+    pub database: DatabaseName,
+    /// Name of the drill.
+    pub name: String,
+    /// Whether everything was as it should be.
+    pub passed: bool,
+    /// Point that was restored.
+    pub recovery_point: RecoveryPointId,
+    /// Slot of its schedule.
+    pub slot: Timestamp,
+}
+
+/// A restore or drill that ended well, timed: what estimates of the next one start from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasuredRestore {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Stored bytes that were read.
+    pub bytes: ByteCount,
+    /// Method of the point.
+    pub method: MethodName,
+    /// Wall time of the whole.
+    pub milliseconds: u64,
+    /// Tier that was read.
+    pub tier: TierName,
 }
 
 /// Vectors grow to room for four; a million points with one copy each would waste more than they hold.

@@ -8,6 +8,7 @@ use crate::{
     names::{DatabaseName, MethodName, SeriesName},
     recovery_point_id::RecoveryPointId,
     units::{ByteCount, Digest},
+    wal::WalSpan,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,9 @@ pub struct Manifest {
     pub policy_digest: Digest,
     /// Version of Mainstay that wrote it.
     pub mainstay_version: String,
+    /// For a physical point: the log that it needs to be consistent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal: Option<WalSpan>,
 }
 
 /// One file beside the manifest.

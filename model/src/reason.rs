@@ -68,7 +68,17 @@ codes! {
     ThawNeeded = "thaw-needed",
     /// Retention keeps the copy for longer than it is locked.
     LockTooShort = "lock-too-short",
+    /// A drill of the schedule is due.
+    DrillDue = "drill-due",
+    /// The log has a hole after the newest base backup, or the server went to another timeline or is another cluster.
+    WalBroken = "wal-broken",
+    /// Archived log that no kept point and no window needs.
+    WalNotNeeded = "wal-not-needed",
     // Not planned
+    /// A drill waits for a point that can be restored.
+    NothingToRestore = "nothing-to-restore",
+    /// Archived log is kept although it is older than the window.
+    WalNeeded = "wal-needed",
     /// The tier could not be observed.
     TierUnreachable = "tier-unreachable",
     /// A prune waits because a tier of its series could not be observed.

@@ -3,13 +3,16 @@
 //! A step is specific: the executor decides nothing and never sees the policy.
 
 use crate::{
+    assertion::Assertion,
     level::VerifyLevel,
     names::{DatabaseName, KeyName, MethodName, SeriesName, TierName},
     reason::Reason,
     recovery_point_id::RecoveryPointId,
+    recovery_record::Promise,
     retention::Keep,
     tier_facts::{LockOrder, ThawOrder},
     units::ByteCount,
+    wal::{Lsn, RecoveryTarget},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,6 +28,8 @@ pub enum Action {
     Backup,
     /// Restore it for a test.
     Drill,
+    /// Delete archived log that no kept point and no window needs.
+    ExpireWal,
     /// Lock one copy against deletion for longer.
     Lock,
     /// Delete one copy.
@@ -46,6 +51,7 @@ impl Action {
             Self::Adopt => "adopt",
             Self::Backup => "backup",
             Self::Drill => "drill",
+            Self::ExpireWal => "expire-wal",
             Self::Lock => "lock",
             Self::Prune => "prune",
             Self::Repair => "repair",
@@ -99,6 +105,9 @@ pub struct Step {
     pub database: DatabaseName,
     /// Whether something is lost by doing it.
     pub destructive: bool,
+    /// For `drill`: what is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillOrder>,
     /// For `backup`: keys that every object is encrypted for; empty: it is stored plain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub encrypt_for: Vec<KeyName>,
@@ -126,6 +135,9 @@ pub struct Step {
     /// Whether `apply --approve` must name this plan for it to run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_approval: bool,
+    /// For `backup`: the point that it is incremental to; `None`: it is a full one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RecoveryPointId>,
     /// Why it is done.
     pub reason: Reason,
     /// Point concerned.
@@ -146,6 +158,50 @@ pub struct Step {
     pub thaw: Option<ThawOrder>,
     /// Tier that is written, read or pruned.
     pub tier: TierName,
+    /// For `expire-wal`: the pieces of log that go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wal: Vec<WalRange>,
+}
+
+/// A piece of the log of one timeline. Fields in alphabetical order: it is digested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalRange {
+    /// First position after it.
+    pub end: Lsn,
+    /// First position in it.
+    pub start: Lsn,
+    /// Identifier of the cluster.
+    #[serde(with = "crate::wal::decimal")]
+    pub system_identifier: u64,
+    /// Timeline.
+    pub timeline: u32,
+}
+
+/// What a drill tries. Fields in alphabetical order: it is digested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillOrder {
+    /// Whether indexes and tables are checked with `pg_amcheck`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub amcheck: bool,
+    /// What must hold in the restored database, beside the database's own assertions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asserts: Vec<Assertion>,
+    /// The drill's name in the policy.
+    pub name: String,
+    /// Promised largest loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<Promise>,
+    /// Promised longest restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rto: Option<Promise>,
+    /// What made a random choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Slot of its schedule.
+    pub slot: Timestamp,
+    /// Moment to recover to; `None`: the point as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<RecoveryTarget>,
 }
 
 /// Time and tries of a step; whole seconds.

@@ -115,6 +115,8 @@ fn policy(databases: usize) -> Policy {
         ..Keep::default()
     };
     let series = Series {
+        full_every: SignedDuration::from_hours(7 * 24),
+        incremental: false,
         name: SeriesName::new("daily").unwrap(),
         method: MethodName::new("logical").unwrap(),
         table: serde_json::Value::Null,
@@ -158,6 +160,7 @@ fn policy(databases: usize) -> Policy {
             .map(|number| {
                 let name = database_name(number);
                 let database = DatabaseDeclaration {
+                    wal: None,
                     name: name.clone(),
                     engine: "postgres".to_owned(),
                     table: serde_json::Value::Null,

@@ -174,6 +174,9 @@ impl<'a> Subject<'a> {
     /// A step with nothing special about it.
     pub(crate) fn step(&self, action: Action, reason: Reason) -> Step {
         Step {
+            drill: None,
+            parent: None,
+            wal: Vec::new(),
             action,
             after: Vec::new(),
             bytes: None,

@@ -35,6 +35,9 @@ pub(crate) fn of_grouped(inventory: &Inventory, groups: &BySeries<'_>) -> Digest
         space: inventory.space.clone(),
         unreachable_tiers: inventory.unreachable_tiers.clone(),
         unreachable_why: inventory.unreachable_why.clone(),
+        drills: inventory.drills.clone(),
+        restores: inventory.restores.clone(),
+        wal: inventory.wal.clone(),
     };
     bare.unreachable_tiers.sort();
     let mut json = Vec::new();

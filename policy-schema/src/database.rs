@@ -251,6 +251,7 @@ impl<'a> DatabaseReader<'a> {
             asserts,
             series,
             drills,
+            wal: None,
         })
     }
 
@@ -380,10 +381,17 @@ fn drills(
             }
         };
         if let Some(schedule) = schedule {
+            let name = match drills.len() {
+                0 => "drill".to_owned(),
+                earlier => format!("drill-{}", earlier + 1),
+            };
             drills.push(Drill {
+                name,
                 schedule,
                 pick,
                 asserts,
+                from: None,
+                amcheck: false,
             });
         }
     }

@@ -7,8 +7,8 @@ use crate::schedule::Schedule;
 use jiff::{SignedDuration, tz::TimeZone};
 pub use model::assertion::{Assertion, Expect};
 use model::{
-    Bandwidth, Capabilities, DatabaseName, Digest, Keep, KeyName, MethodName, Period, SeriesName,
-    TierName, VerifyLevel,
+    Bandwidth, ByteCount, Capabilities, DatabaseName, Digest, Keep, KeyName, MethodName, Period,
+    SeriesName, TierName, VerifyLevel,
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -95,8 +95,38 @@ pub struct DatabaseDeclaration {
     pub asserts: Vec<Assertion>,
     /// Its series, by name.
     pub series: BTreeMap<SeriesName, Series>,
-    /// Its drills. Parsed and validated now; carried out by a later release.
+    /// Its drills.
     pub drills: Vec<Drill>,
+    /// How its write-ahead log is archived; `None`: it is not.
+    pub wal: Option<WalDeclaration>,
+}
+
+/// `[database.<name>.wal]`: the continuous archive of the write-ahead log.
+#[derive(Debug, Clone)]
+pub struct WalDeclaration {
+    /// Who brings the log.
+    pub mode: WalMode,
+    /// Which tiers, and for how long every moment stays recoverable there; in the order in which the policy names them: the first is the primary.
+    pub keep: Vec<(TierName, Period)>,
+    /// Replication slot of a stream. Default `mainstay_<database>`.
+    pub slot: String,
+    /// Compression level (zstd). Default 1.
+    pub compression_level: i32,
+    /// Files that are sent ahead at once. Default 4.
+    pub parallel: u32,
+    /// Where files wait for a tier that is away; `None`: they do not, PostgreSQL keeps them.
+    pub spool: Option<PathBuf>,
+    /// The most that waits there. Default 1 GiB.
+    pub spool_limit: ByteCount,
+}
+
+/// Who brings the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalMode {
+    /// The server, by its `archive_command`.
+    Archive,
+    /// We, through a replication slot.
+    Stream,
 }
 
 /// Promised largest loss and longest restore.
@@ -134,6 +164,10 @@ pub struct Series {
     pub verify: VerifyLevel,
     /// Time and tries.
     pub window: Window,
+    /// Whether points are incremental to the one before, as far as the chain is good.
+    pub incremental: bool,
+    /// A new full point when the last one is as old as this. Default 7 days.
+    pub full_every: SignedDuration,
 }
 
 /// `window = { … }` of a series.
@@ -152,12 +186,18 @@ pub struct Window {
 /// `[[database.<name>.drill]]`.
 #[derive(Debug, Clone)]
 pub struct Drill {
+    /// Name, unique in the database. Default `drill`, `drill-2`, …
+    pub name: String,
     /// When.
     pub schedule: Schedule,
     /// Which point.
     pub pick: DrillPick,
     /// What must hold in the restored database.
     pub asserts: Vec<Assertion>,
+    /// Tier to restore from; `None`: the fastest that has the point.
+    pub from: Option<TierName>,
+    /// Whether tables and indexes are checked with `pg_amcheck`.
+    pub amcheck: bool,
 }
 
 /// Which point a drill restores.
@@ -169,4 +209,6 @@ pub enum DrillPick {
     OldestKept,
     /// A random one of the last period.
     RandomWithin(Period),
+    /// A random moment of the last period that the archived log covers.
+    RandomMoment(Period),
 }

@@ -29,6 +29,10 @@ pub struct EngineKind {
     pub methods: BTreeMap<MethodName, Value>,
     /// Method when a series names none.
     pub default_method: MethodName,
+    /// Methods whose points may be incremental to the one before.
+    pub incremental: Vec<MethodName>,
+    /// Methods whose points are rolled forward over an archived log; empty: the engine has no log to archive.
+    pub rolls_forward: Vec<MethodName>,
     /// Its own check of the database table.
     pub check_database: CheckTable,
     /// Its own check of a series table.

@@ -144,6 +144,7 @@ fn pick(pick: DrillPick) -> Value {
         DrillPick::Newest => json!("newest"),
         DrillPick::OldestKept => json!("oldest-kept"),
         DrillPick::RandomWithin(period) => json!({"random-within": period}),
+        DrillPick::RandomMoment(period) => json!({"random-moment-within": period}),
     }
 }
 

@@ -104,6 +104,8 @@ pub(crate) fn read_series(
         provider_findings(report, node, (engine.check_series)(&table, context.base));
     }
     Some(Series {
+        full_every: SignedDuration::from_hours(7 * 24),
+        incremental: false,
         name: named?,
         method,
         table,

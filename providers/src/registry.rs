@@ -15,6 +15,10 @@ pub struct EngineEntry {
     pub methods: BTreeMap<MethodName, Value>,
     /// Method when a series names none.
     pub default_method: MethodName,
+    /// Methods whose points may be incremental to the one before.
+    pub incremental: Vec<MethodName>,
+    /// Methods whose points are rolled forward over an archived log; empty: the engine has no log to archive.
+    pub rolls_forward: Vec<MethodName>,
     /// Checks the database table beyond its schema.
     pub check_database: fn(&Value, &Path) -> Vec<TableFinding>,
     /// Checks a series table beyond its schema.

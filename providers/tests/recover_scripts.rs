@@ -125,6 +125,7 @@ impl Kit {
         };
         fs::write(folder.join("keys.json"), ring.to_bytes().unwrap()).unwrap();
         let manifest = Manifest {
+            wal: None,
             format: FORMAT.to_owned(),
             id: point(),
             database: DatabaseName::new("orders").unwrap(),

@@ -9,7 +9,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
     for step in &plan.steps {
         let color = match step.action {
             Action::Backup => "#d7f5d7",
-            Action::Prune => "#f9d6d5",
+            Action::Prune | Action::ExpireWal => "#f9d6d5",
             Action::Verify | Action::Drill => "#dbe7fb",
             _ => "#d5f1f4",
         };

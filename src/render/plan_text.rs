@@ -16,7 +16,7 @@ pub(crate) fn sign(action: Action) -> &'static str {
         Action::Backup => "+",
         Action::Upload => "↑",
         Action::Verify | Action::Drill => "?",
-        Action::Prune => "-",
+        Action::Prune | Action::ExpireWal => "-",
         Action::Repair => "~",
         Action::Adopt => "=",
         Action::Thaw => "*",
@@ -31,7 +31,7 @@ fn style(action: Action) -> anstyle::Style {
             color::MOVE
         }
         Action::Verify | Action::Drill => color::LOOK,
-        Action::Prune => color::REMOVE,
+        Action::Prune | Action::ExpireWal => color::REMOVE,
     }
 }
 
@@ -266,6 +266,7 @@ pub(crate) fn totals(plan: &Plan) -> String {
         (Action::Thaw, "to thaw"),
         (Action::Lock, "to lock"),
         (Action::Drill, "to drill"),
+        (Action::ExpireWal, "to expire of the log"),
         (Action::Prune, "to prune"),
     ];
     let mut parts = Vec::new();

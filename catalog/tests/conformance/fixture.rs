@@ -25,6 +25,7 @@ pub(crate) fn manifest_of(database: &str, series: &str, n: i64) -> Manifest {
     let series = SeriesName::new(series).unwrap();
     let slot = at(n * 3600);
     Manifest {
+        wal: None,
         format: model::manifest::FORMAT.to_owned(),
         id: RecoveryPointId::new(&database, &series, slot),
         database,

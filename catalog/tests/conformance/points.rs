@@ -38,6 +38,7 @@ pub(crate) async fn what_was_recorded_is_in_the_inventory(subject: Subject) {
         verified,
     };
     let point = |manifest: &model::Manifest, copies| RecoveryPoint {
+        wal: None,
         bytes: manifest.bytes(),
         captured_at: manifest.captured_at,
         copies,

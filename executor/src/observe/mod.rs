@@ -179,6 +179,7 @@ fn add_foreign(
     let point = points
         .entry(manifest.id.clone())
         .or_insert_with(|| RecoveryPoint {
+            wal: None,
             bytes: ByteCount(0),
             captured_at: manifest.captured_at,
             copies: Vec::new(),

@@ -162,6 +162,8 @@ async fn capture(
     let (context, step) = (at.context, at.step);
     let database = context.database(&step.database)?;
     let request = CaptureRequest {
+        parent: None,
+        wal_is_archived: database.wal.is_some(),
         method: method.clone(),
         options: database
             .series
@@ -297,6 +299,7 @@ fn compose(
     let (context, step) = (at.context, at.step);
     let is_encrypted = objects.iter().any(|object| object.encryption.is_some());
     let manifest = Manifest {
+        wal: summary.wal,
         format: manifest::FORMAT.to_owned(),
         id: step.recovery_point.clone(),
         database: step.database.clone(),
@@ -304,7 +307,7 @@ fn compose(
         slot,
         engine: context.database(&step.database)?.engine.kind().to_owned(),
         method: method.clone(),
-        parent: None,
+        parent: step.parent.clone(),
         captured_at: summary.captured_at,
         finished_at: context.now(),
         source: summary.source,

@@ -112,7 +112,7 @@ pub(crate) async fn ensure(at: &Try<'_>) -> Result<Ended, StepError> {
 fn purpose(action: Action) -> Option<Purpose> {
     match action {
         Action::Backup | Action::Upload => Some(Purpose::Store),
-        Action::Prune | Action::Repair => Some(Purpose::Delete),
+        Action::ExpireWal | Action::Prune | Action::Repair => Some(Purpose::Delete),
         Action::Adopt | Action::Drill | Action::Lock | Action::Thaw | Action::Verify => None,
     }
 }
@@ -131,7 +131,7 @@ async fn carry_out(at: &Try<'_>) -> Result<Ended, StepError> {
         Action::Verify => verify::ensure_verified(at).await,
         Action::Lock => lock::ensure_locked(at).await,
         Action::Thaw => thaw::ensure_thawed(at).await,
-        Action::Drill => Err(StepError::Unsupported(at.step.id.to_string())),
+        Action::Drill | Action::ExpireWal => Err(StepError::Unsupported(at.step.id.to_string())),
     }
 }
 

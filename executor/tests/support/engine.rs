@@ -124,6 +124,7 @@ impl Engine for TextEngine {
                 object("data", "data.txt", content, Compression::Zstd),
             ],
             summary: CaptureSummary {
+                wal: None,
                 captured_at: request.now,
                 source: BTreeMap::new(),
                 expectations: Expectations {
@@ -164,6 +165,7 @@ impl Engine for TextEngine {
             }
         };
         Ok(Restored {
+            reached: model::recovery_record::Reached::default(),
             target,
             phases: vec![("load".to_owned(), 1), ("checks".to_owned(), 1)],
             checks,

@@ -110,6 +110,9 @@ impl World {
         let databases = BTreeMap::from([(
             database(),
             DatabaseWiring {
+                rpo: None,
+                rto: None,
+                wal: None,
                 engine: Arc::new(FaultyEngine::new(engine.clone(), faults.clone())),
                 asserts: Vec::new(),
                 series: BTreeMap::new(),

@@ -21,6 +21,9 @@ pub fn slot(day: i64) -> Timestamp {
 fn step(action: Action, day: i64, on: &str, code: ReasonCode) -> Step {
     let (recovery_point, tier) = (point(day), tier(on));
     Step {
+        drill: None,
+        parent: None,
+        wal: Vec::new(),
         action,
         after: Vec::new(),
         bytes: None,

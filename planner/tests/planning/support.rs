@@ -132,6 +132,8 @@ fn series_line(policy: &mut Policy, name: &str, rest: &str) {
         .split_once('"')
         .unwrap();
     let mut new = Series {
+        full_every: SignedDuration::from_hours(7 * 24),
+        incremental: false,
         name: SeriesName::new(series).unwrap(),
         method: MethodName::new("logical").unwrap(),
         table: serde_json::Value::Null,
@@ -189,6 +191,7 @@ fn series_line(policy: &mut Policy, name: &str, rest: &str) {
         .databases
         .entry(name.clone())
         .or_insert_with(|| DatabaseDeclaration {
+            wal: None,
             name,
             engine: "postgres".to_owned(),
             table: serde_json::Value::Null,
@@ -224,6 +227,7 @@ fn point(id: &str, rest: &str) -> RecoveryPoint {
     let id = RecoveryPointId::parse(id).unwrap();
     let slot = stamp_to_time(id.stamp());
     let mut point = RecoveryPoint {
+        wal: None,
         bytes: ByteCount(1 << 20),
         captured_at: slot,
         copies: Vec::new(),
@@ -461,7 +465,7 @@ pub(crate) fn apply_to(inventory: &mut Inventory, plan: &Plan) {
             Action::Lock => {
                 copy_of(inventory, step).locked_until = step.lock.map(|lock| lock.until);
             }
-            Action::Drill | Action::Thaw => {}
+            Action::Drill | Action::ExpireWal | Action::Thaw => {}
         }
     }
     inventory.observed_at = now;

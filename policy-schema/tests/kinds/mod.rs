@@ -106,6 +106,8 @@ pub fn kinds() -> ProviderKinds {
         )]
         .into(),
         default_method: method("logical"),
+        incremental: Vec::new(),
+        rolls_forward: Vec::new(),
         check_database: fine,
         check_series: fine,
     };
@@ -121,6 +123,8 @@ pub fn kinds() -> ProviderKinds {
         )]
         .into(),
         default_method: method("snapshot"),
+        incremental: Vec::new(),
+        rolls_forward: Vec::new(),
         check_database: check_sqlite,
         check_series: fine,
     };

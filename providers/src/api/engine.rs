@@ -5,10 +5,16 @@
 //! - No secret ever stands in a program's arguments, an error, or [`SourceFacts`].
 //! - Plain streams are blocking readers: programs' pipes and compressors are blocking, and the pipeline gives them threads.
 
-use super::error::Result;
+use super::{
+    error::{ProviderError, Result},
+    wal::{Recovery, WalReceive, WalState},
+};
 use async_trait::async_trait;
 use jiff::Timestamp;
-use model::{Assertion, ByteCount, Expectations, Manifest, MethodName, manifest::Compression};
+use model::{
+    Assertion, ByteCount, Disposition, Expectations, Manifest, MethodName, WalSpan,
+    manifest::Compression, recovery_record::Reached,
+};
 use std::{collections::BTreeMap, fmt, io::Read, path::PathBuf};
 
 /// How one kind of database is backed up, verified and restored. One instance serves one declared database.
@@ -31,8 +37,27 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// leaves no half target under the asked name. Afterwards the expectations and assertions are checked in the target.
     async fn restore(&self, request: RestoreRequest) -> Result<Restored>;
 
+    /// What the server says of its write-ahead log and of who takes it away. Changes nothing.
+    async fn wal_state(&self) -> Result<WalState> {
+        Err(no_log(self.kind()))
+    }
+
+    /// Receives the server's log into a folder until it is cancelled or fails: whole segments under their names, the one under way
+    /// with `.partial`. Repeats go on where the folder and the slot say, without a gap.
+    async fn receive_wal(&self, _request: WalReceive) -> Result<()> {
+        Err(no_log(self.kind()))
+    }
+
     /// Drops scratch databases or files that a crashed run of ours left behind (recognised by their name), and says which.
     async fn clean_leftovers(&self) -> Result<Vec<String>>;
+}
+
+fn no_log(engine: &str) -> ProviderError {
+    ProviderError::new(
+        "mainstay::wal::no-log",
+        Disposition::Permanent,
+        format!("engine `{engine}` has no log that could be archived"),
+    )
 }
 
 /// What a look at the source gave; goes into the manifest's `source`. Never a secret.
@@ -55,6 +80,19 @@ pub struct CaptureRequest {
     pub scratch: PathBuf,
     /// Time of the call, for captures that cannot ask their server's clock.
     pub now: Timestamp,
+    /// What this point shall be incremental to; `None`: a full one.
+    pub parent: Option<ParentPoint>,
+    /// Whether the log is archived, so that it need not be stored with the point.
+    pub wal_is_archived: bool,
+}
+
+/// The point that another one is made incremental to.
+#[derive(Debug, Clone)]
+pub struct ParentPoint {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its small objects that the engine asked for (`Engine::capture` of an incremental point needs `backup-manifest`), plain, by role.
+    pub files: BTreeMap<String, PathBuf>,
 }
 
 /// A capture under way. Objects are taken one after the other and each is read to its end before the next is taken.
@@ -96,6 +134,8 @@ pub struct CaptureSummary {
     pub source: BTreeMap<String, String>,
     /// What a restore must find again.
     pub expectations: Expectations,
+    /// For a physical point: the log that it needs to be consistent.
+    pub wal: Option<WalSpan>,
 }
 
 /// A plain object of a stored point: decompressed, and failing at its end if a digest does not agree.
@@ -132,8 +172,20 @@ pub struct RestoreRequest {
     pub selection: Selection,
     /// A person's checks, evaluated after the expectations.
     pub asserts: Vec<Assertion>,
+    /// For an incremental point: what it builds on, the full point first, its parent last.
+    pub chain: Vec<ChainLink>,
+    /// For a physical point: how far to roll forward, and with what.
+    pub recovery: Option<Recovery>,
     /// An empty folder of this step's own.
     pub scratch: PathBuf,
+}
+
+/// One point that an incremental one builds on.
+pub struct ChainLink {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its plain objects, to be read in this order.
+    pub objects: Vec<PlainObject>,
 }
 
 /// Where to restore to.
@@ -170,6 +222,8 @@ pub struct Restored {
     pub target: String,
     /// Phases with their wall time in milliseconds, in order (`create`, `load`, `checks`, `rename`, …).
     pub phases: Vec<(String, u64)>,
+    /// How far the log was replayed.
+    pub reached: Reached,
     /// Every check that was made.
     pub checks: Vec<Check>,
     /// What a person must know of it, such as what was left out on purpose.

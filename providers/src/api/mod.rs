@@ -7,14 +7,19 @@ pub mod engine;
 pub mod error;
 pub mod key;
 pub mod tier;
+pub mod wal;
 
 pub use engine::{
-    Capture, CaptureObject, CaptureRequest, CaptureSummary, Check, Engine, PlainObject,
-    ReadRequest, RestoreRequest, RestoreTarget, Restored, Selection, SourceFacts,
+    Capture, CaptureObject, CaptureRequest, CaptureSummary, ChainLink, Check, Engine, ParentPoint,
+    PlainObject, ReadRequest, RestoreRequest, RestoreTarget, Restored, Selection, SourceFacts,
 };
 pub use error::{ProviderError, Result};
 pub use key::{KeyContext, KeyFacts, KeyProvider, KeyState};
 pub use tier::{
     Attestation, ControlTag, Expected, NewObject, ObjectClass, ObjectInfo, ObjectKey, ObjectReader,
     ObjectWriter, PlaceInStore, ProbeResult, Protection, Readiness, Tier, TierState,
+};
+pub use wal::{
+    AfterRecovery, ArchiverState, Recovery, RecoveryObserver, SlotState, WalFetch, WalReceive,
+    WalState,
 };

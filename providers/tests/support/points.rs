@@ -47,6 +47,8 @@ pub struct Point {
 /// The request for a capture.
 pub fn request(options: Value, scratch: &Path) -> CaptureRequest {
     CaptureRequest {
+        parent: None,
+        wal_is_archived: false,
         method: MethodName::new("logical").expect("a name"),
         options,
         scratch: scratch.to_owned(),
@@ -88,6 +90,7 @@ pub async fn capture(engine: &Arc<dyn Engine>, options: Value) -> Result<Point> 
         plain_blake3: Digest::sha256(b""),
     });
     let manifest = Manifest {
+        wal: None,
         format: FORMAT.to_owned(),
         id: RecoveryPointId::new(&database, &series, Timestamp::UNIX_EPOCH),
         database,
@@ -213,6 +216,8 @@ impl Restore {
     pub async fn run(self, engine: &Arc<dyn Engine>) -> Result<mainstay_providers::api::Restored> {
         let scratch = tempfile::tempdir().expect("a folder");
         let request = RestoreRequest {
+            chain: Vec::new(),
+            recovery: None,
             objects: self.point.plain(),
             manifest: self.point.manifest,
             target: self.target,

@@ -154,6 +154,7 @@ impl Capture for FilesCapture {
             (name.to_owned(), expected)
         });
         Ok(CaptureSummary {
+            wal: None,
             captured_at: self.captured_at,
             source,
             expectations: Expectations {

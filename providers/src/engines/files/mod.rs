@@ -55,6 +55,8 @@ pub(crate) fn entry() -> EngineEntry {
         )]
         .into(),
         default_method: method,
+        incremental: Vec::new(),
+        rolls_forward: Vec::new(),
         check_database: config::check_database,
         check_series: config::check_series,
         restore_only: |_| Some(serde_json::json!({"paths": ["."]})),

@@ -67,6 +67,7 @@ pub(super) fn run(mut request: RestoreRequest) -> Result<Restored> {
         )?;
         phases.end("load");
         return Ok(Restored {
+            reached: model::recovery_record::Reached::default(),
             target: "a scratch folder, removed again".to_owned(),
             checks: checks(&request, &unpacked),
             notes: unpacked.notes(),
@@ -110,6 +111,7 @@ pub(super) fn run(mut request: RestoreRequest) -> Result<Restored> {
     let _ = File::open(&beside).and_then(|folder| folder.sync_all());
     phases.end("rename");
     Ok(Restored {
+        reached: model::recovery_record::Reached::default(),
         target: target.display().to_string(),
         checks: checks(&request, &unpacked),
         notes: unpacked.notes(),

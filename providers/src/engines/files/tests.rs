@@ -53,6 +53,8 @@ async fn capture(engine: &FilesEngine) -> Result<Point> {
     let scratch = tempfile::tempdir().unwrap();
     let mut capture = engine
         .capture(CaptureRequest {
+            parent: None,
+            wal_is_archived: false,
             method: config::method(),
             options: Value::Null,
             scratch: scratch.path().to_owned(),
@@ -84,6 +86,7 @@ impl Point {
         let slot = now();
         let (database, series) = ("app".parse().unwrap(), "daily".parse().unwrap());
         Manifest {
+            wal: None,
             format: FORMAT.to_owned(),
             id: RecoveryPointId::new(&database, &series, slot),
             database,
@@ -124,6 +127,8 @@ impl Point {
         let scratch = tempfile::tempdir().unwrap();
         engine
             .restore(RestoreRequest {
+                chain: Vec::new(),
+                recovery: None,
                 manifest: self.manifest(),
                 objects: self.plain(),
                 target: RestoreTarget::Named(to.display().to_string()),

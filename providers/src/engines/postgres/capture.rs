@@ -408,6 +408,7 @@ impl Capture for LogicalCapture {
         };
         let expectations = snapshot.end().await?;
         Ok(CaptureSummary {
+            wal: None,
             captured_at: self.captured_at,
             source: self.facts,
             expectations,

@@ -53,6 +53,8 @@ pub(crate) fn entry() -> EngineEntry {
             schemars::schema_for!(SeriesTable).to_value(),
         )]),
         default_method: logical,
+        incremental: Vec::new(),
+        rolls_forward: Vec::new(),
         check_database: config::check_database,
         check_series: config::check_series,
         restore_only: |target| {

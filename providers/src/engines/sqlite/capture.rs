@@ -148,6 +148,7 @@ impl Capture for SqliteCapture {
 
     async fn finish(self: Box<Self>) -> Result<CaptureSummary> {
         Ok(CaptureSummary {
+            wal: None,
             captured_at: self.captured_at,
             source: self.facts.facts,
             expectations: self.expectations,

@@ -176,6 +176,7 @@ fn scratch(mut request: RestoreRequest, mut phases: Phases, stop: &Stop) -> Resu
     let _ = std::fs::remove_file(&path);
     phases.end("drop");
     Ok(Restored {
+        reached: model::recovery_record::Reached::default(),
         target: "a scratch file, removed again".to_owned(),
         phases: phases.done,
         checks: checks?,
@@ -205,6 +206,7 @@ fn whole(
     put_in_place(&mut temporary, target, request.replace, &checks)?;
     phases.end("rename");
     Ok(Restored {
+        reached: model::recovery_record::Reached::default(),
         target: target.path.display().to_string(),
         phases: phases.done,
         checks,

@@ -91,6 +91,7 @@ fn from_full(
     };
     let list: Vec<&str> = names.iter().map(String::as_str).collect();
     Ok(Restored {
+        reached: model::recovery_record::Reached::default(),
         target: format!("{} in {}", list.join(", "), target.path.display()),
         phases: phases.done,
         checks,

@@ -55,6 +55,8 @@ impl Setup {
     async fn try_capture(&self) -> Result<(CaptureSummary, Vec<u8>)> {
         let scratch = self.scratch();
         let request = CaptureRequest {
+            parent: None,
+            wal_is_archived: false,
             method: MethodName::new("snapshot").unwrap(),
             options: serde_json::json!({}),
             scratch: scratch.path().to_owned(),
@@ -88,6 +90,8 @@ impl Setup {
             RestoreTarget::Named(self.path(to).display().to_string())
         };
         let request = RestoreRequest {
+            chain: Vec::new(),
+            recovery: None,
             manifest: point.manifest.clone(),
             objects: point.objects(),
             target,
@@ -159,6 +163,7 @@ fn manifest_of(summary: &CaptureSummary, bytes: &[u8]) -> Manifest {
     let series = SeriesName::new("daily").unwrap();
     let slot: Timestamp = NOW.parse().unwrap();
     Manifest {
+        wal: None,
         format: manifest::FORMAT.to_owned(),
         id: RecoveryPointId::new(&database, &series, slot),
         database,
@@ -496,6 +501,8 @@ async fn a_flipped_byte_on_the_tier_stops_reading_and_restoring() {
         let scratch = setup.scratch();
         let error = if restore {
             let request = RestoreRequest {
+                chain: Vec::new(),
+                recovery: None,
                 manifest: point.manifest.clone(),
                 objects: vec![object],
                 target: RestoreTarget::Named(setup.path("new.db").display().to_string()),

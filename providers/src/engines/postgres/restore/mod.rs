@@ -69,6 +69,8 @@ pub(super) async fn restore(setting: Setting, request: RestoreRequest) -> Result
         selection,
         asserts,
         scratch,
+        chain: _,
+        recovery: _,
     } = request;
     let (data, _globals) = archive::take_data(objects)?;
     let kind = ArchiveKind::of(&data.content)?;
@@ -262,6 +264,7 @@ impl Work<'_> {
 
 fn restored(target: String, phases: Phases, checks: Vec<Check>) -> Restored {
     Restored {
+        reached: model::recovery_record::Reached::default(),
         target,
         phases: phases.done,
         checks,

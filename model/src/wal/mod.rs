@@ -1,0 +1,18 @@
+//! The write-ahead log, as data: positions in it, names of its files, what of it is archived, and which moments follow from that.
+//!
+//! The words are PostgreSQL's (<https://www.postgresql.org/docs/current/wal-internals.html>). Not here: reading or writing any of it.
+
+mod archive;
+mod file_name;
+mod history;
+mod lsn;
+mod span;
+pub(crate) use span::decimal;
+mod target;
+
+pub use archive::{WalArchive, WalRun, WalSource, WalTier};
+pub use file_name::{WalFileName, WalFolder, WalNameError};
+pub use history::{TimelineHistory, TimelineSwitch};
+pub use lsn::{DEFAULT_SEGMENT_BYTES, Lsn, LsnError, SegmentNumber};
+pub use span::WalSpan;
+pub use target::{RecoveryTarget, TimelineChoice};
