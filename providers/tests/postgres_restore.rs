@@ -420,6 +420,8 @@ async fn with_broken_end(
     let data = std::mem::replace(&mut objects[0].stream, Box::new(std::io::empty()));
     objects[0].stream = Box::new(data.chain(Broken));
     let request = mainstay_providers::api::RestoreRequest {
+        chain: Vec::new(),
+        recovery: None,
         manifest: point.manifest.clone(),
         objects,
         target: mainstay_providers::api::RestoreTarget::Named(target.to_owned()),
