@@ -47,7 +47,7 @@ pub use lease::TIME_TO_LIVE;
 pub use legal_hold::{HeldCopy, HoldReport, spread_hold};
 pub use observe::{Observation, Refresh, observe};
 pub use rebuild::{RebuildReport, rebuild};
-pub use restore::{RestoreError, RestoreOrder, RestoreReport, restore};
+pub use restore::{DrillContext, RecoveryWish, RestoreError, RestoreOrder, RestoreReport, restore};
 pub use rotate::{NotDone, RotateOrder, RotateReport, TierRotation, rotate};
 pub use thawing::{Tell, ThawPolicy};
 pub use tier_lease::TierLeaseTimes;

@@ -67,6 +67,10 @@ async fn restore_as(
         why: "a test".to_owned(),
         run: format!("restore-{name}"),
         progress: Arc::new(|_| {}),
+        recovery: None,
+        asserts: Vec::new(),
+        drill: None,
+        policy_digest: None,
     };
     restore(&order, &world.wiring, Some(&world.catalog), &world.clock()).await
 }

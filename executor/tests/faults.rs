@@ -267,6 +267,10 @@ async fn a_disturbed_restore_leaves_no_target_or_a_whole_one() {
                 run: format!("restore-{fault:?}-{n}"),
                 progress: Arc::new(|_| {}),
                 thaw: executor::ThawPolicy::Refuse,
+                recovery: None,
+                asserts: Vec::new(),
+                drill: None,
+                policy_digest: None,
             };
             world.faults.arm(n, fault);
             let result = restore(&order, &world.wiring, Some(&world.catalog), &world.clock()).await;

@@ -125,6 +125,10 @@ async fn restores(world: &World, day: i64, from: &str) -> Result<(), String> {
         why: "a test".to_owned(),
         run: format!("restore-{from}-{day}"),
         progress: Arc::new(|_| {}),
+        recovery: None,
+        asserts: Vec::new(),
+        drill: None,
+        policy_digest: None,
     };
     let result = restore(&order, &world.wiring, Some(&world.catalog), &world.clock()).await;
     result.map(drop).map_err(|error| error.failure.code)

@@ -477,6 +477,10 @@ async fn restored(
         run: format!("restore-{to}"),
         progress: Arc::new(|_| {}),
         thaw,
+        recovery: None,
+        asserts: Vec::new(),
+        drill: None,
+        policy_digest: None,
     };
     restore(&order, &world.wiring, Some(&world.catalog), &world.clock()).await
 }

@@ -112,6 +112,10 @@ async fn a_sqlite_database_goes_the_whole_way() {
         run: "restore-1".to_owned(),
         progress: Arc::new(|_| {}),
         thaw: executor::ThawPolicy::Refuse,
+        recovery: None,
+        asserts: Vec::new(),
+        drill: None,
+        policy_digest: None,
     };
     let report = restore(&order, &world.wiring, Some(&world.catalog), &world.clock())
         .await
@@ -175,6 +179,10 @@ async fn a_restore_passes_over_a_bad_copy_to_a_good_one() {
         run: "restore-1".to_owned(),
         progress: Arc::new(move |bytes| *sink.lock().unwrap() = bytes),
         thaw: executor::ThawPolicy::Refuse,
+        recovery: None,
+        asserts: Vec::new(),
+        drill: None,
+        policy_digest: None,
     };
     let clock = world.clock();
     let report = restore(&order, &world.wiring, Some(&world.catalog), &clock)

@@ -79,6 +79,10 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
         run: running::run_name(now).replace("run-", "restore-"),
         progress: bar.progress(),
         thaw: thaw(arguments.thaw),
+        recovery: None,
+        asserts: Vec::new(),
+        drill: None,
+        policy_digest: Some(policy.digest.clone()),
     };
     let restored = tokio::select! {
         restored = restore(&order, &wiring, Some(&catalog), &clock) => restored,

@@ -1,0 +1,102 @@
+//! Restores a recovery point at a person's word, and says how long each phase took and how old the data is.
+//!
+//! Invariants: the engine builds a new target under a temporary name, so a failure leaves no half target; a copy that turns out
+//! bad, or that no declared key opens, is given up for the next one, before anything is visible. No lease: an emergency does not wait for a backup.
+//! Not here: asking the person (the root package).
+
+mod load;
+mod order;
+mod record;
+mod search;
+
+pub use order::{DrillContext, RecoveryWish, RestoreError, RestoreOrder, RestoreReport};
+
+use crate::{
+    clock::Clock,
+    scratch::{Owner, Scratch},
+    steps::{self, error::StepError},
+    thawing::{self, NotThawed},
+    wiring::{DatabaseWiring, Wiring},
+};
+use catalog::Catalog;
+use model::DatabaseName;
+use search::{Search, candidates};
+use std::{sync::Arc, time::Instant};
+
+/// Every code of this file, for the test that each has its page in `docs/errors/`.
+pub(crate) const CODES: &[&str] = &["mainstay::restore::no-copy"];
+
+/// Restores a point.
+///
+/// Cancellation leaves no half target; what the engine was building is removed by its `clean_leftovers`.
+pub async fn restore(
+    order: &RestoreOrder,
+    wiring: &Wiring,
+    catalog: Option<&Catalog>,
+    clock: &Arc<dyn Clock>,
+) -> Result<RestoreReport, RestoreError> {
+    let began = clock.now();
+    let prepared = prepare(order, wiring);
+    let (database, scratch) = prepared.map_err(|error| RestoreError {
+        failure: error.to_failure(),
+        given_up: Vec::new(),
+    })?;
+    let mut search = Search {
+        order,
+        wiring,
+        catalog,
+        clock,
+        database,
+        scratch,
+        began,
+        choosing: Instant::now(),
+        given_up: Vec::new(),
+    };
+    let mut archived = Vec::new();
+    for name in candidates(order, wiring, catalog, began).await {
+        match search.look(&name).await {
+            Ok((manifest, true)) => {
+                if let Some(report) = search.try_copy(&name, &manifest, None).await? {
+                    return Ok(report);
+                }
+            }
+            Ok((manifest, false)) => archived.push((name, manifest)),
+            Err(error) => search.give_up(&name, &error, true)?,
+        }
+    }
+    // What can be read at once came first, however good the archived copies are; of those the fastest comes first.
+    archived.sort_by_key(|(name, _)| thawing::typical_seconds(wiring, name));
+    for (name, manifest) in archived {
+        let thawing = Instant::now();
+        match search.thaw(&name, &manifest).await {
+            Ok(()) => {
+                let waited = milliseconds(thawing);
+                if let Some(report) = search.try_copy(&name, &manifest, Some(waited)).await? {
+                    return Ok(report);
+                }
+            }
+            Err(NotThawed::Failed(error)) => search.give_up(&name, &error, true)?,
+            Err(NotThawed::Waiting(failure)) => return Err(search.fail(failure)),
+        }
+    }
+    Err(search.nothing_left())
+}
+
+fn prepare<'a>(
+    order: &RestoreOrder,
+    wiring: &'a Wiring,
+) -> Result<(&'a DatabaseWiring, Scratch), StepError> {
+    let unknown = || StepError::NotDeclared {
+        what: "database",
+        name: order.point.database().to_owned(),
+    };
+    let name = DatabaseName::new(order.point.database()).map_err(|_| unknown())?;
+    let database = steps::database(wiring, &name)?;
+    let scratch =
+        Scratch::create(&wiring.scratch, Owner::Work, &order.run).map_err(StepError::Scratch)?;
+    Ok((database, scratch))
+}
+
+pub(crate) fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
