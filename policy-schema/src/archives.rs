@@ -9,6 +9,7 @@ use crate::{
     recipients::{Whole, named},
     report::{Draft, Report},
     tree::{Entry, Node, Place},
+    wal::{check_log_tiers, log_entry},
 };
 use jiff::{SignedDuration, tz::TimeZone};
 use model::{
@@ -65,6 +66,7 @@ pub(crate) fn check_archives(
         }
     }
     plain_off_machine(report, whole, tiers);
+    check_log_tiers(report, whole, tiers);
 }
 
 fn plain_off_machine(report: &mut Report<'_>, whole: &Whole<'_>, tiers: &Tiers) {
@@ -75,22 +77,25 @@ fn plain_off_machine(report: &mut Report<'_>, whole: &Whole<'_>, tiers: &Tiers) 
         if keys.is_some_and(|keys| !keys.is_empty()) {
             continue;
         }
-        for series in database.series.values() {
-            for (tier, _) in &series.keep {
-                let elsewhere = tiers.get(tier).filter(|tier| {
-                    let kind = whole.kinds.tiers.get(&tier.kind);
-                    kind.is_some_and(|kind| !kind.on_this_machine)
-                });
-                let Some(elsewhere) = elsewhere else { continue };
-                let Some(entry) = keep_entry(node, series, tier) else {
-                    continue;
-                };
-                let (_, databases) = plain
-                    .entry(entry.key_place)
-                    .or_insert((elsewhere, Vec::new()));
-                if !databases.contains(&&database.name) {
-                    databases.push(&database.name);
-                }
+        let points = database.series.values().flat_map(|series| {
+            let entry = move |tier| Some((tier, keep_entry(node, series, tier)?));
+            series.keep.iter().filter_map(move |(tier, _)| entry(tier))
+        });
+        let log = database.wal.iter().flat_map(|wal| {
+            let entry = move |tier| Some((tier, log_entry(node, tier)?));
+            wal.keep.iter().filter_map(move |(tier, _)| entry(tier))
+        });
+        for (tier, entry) in points.chain(log) {
+            let elsewhere = tiers.get(tier).filter(|tier| {
+                let kind = whole.kinds.tiers.get(&tier.kind);
+                kind.is_some_and(|kind| !kind.on_this_machine)
+            });
+            let Some(elsewhere) = elsewhere else { continue };
+            let (_, databases) = plain
+                .entry(entry.key_place)
+                .or_insert((elsewhere, Vec::new()));
+            if !databases.contains(&&database.name) {
+                databases.push(&database.name);
             }
         }
     }
@@ -321,7 +326,7 @@ fn rule_place(entry: &Entry, keep: &Keep, life: Life) -> Place {
 }
 
 /// A key of a tier, or its header.
-fn tier_place(whole: &Whole<'_>, tier: &TierDeclaration, path: &[&str]) -> Place {
+pub(crate) fn tier_place(whole: &Whole<'_>, tier: &TierDeclaration, path: &[&str]) -> Place {
     let Some(item) = whole.sections.tiers.get(tier.name.as_str()) else {
         return Place::default();
     };

@@ -50,10 +50,26 @@ pub const CODES: &[(&str, &str)] = &[
         "policy::lock-outlasts-retention",
         "objects stay locked longer than anything is kept",
     ),
+    (
+        "policy::log-in-archive",
+        "log lies where it must be thawed before it can be read",
+    ),
+    (
+        "policy::log-tier-without-base",
+        "a tier keeps log, but no base backup to start from",
+    ),
+    (
+        "policy::log-without-base",
+        "the log is archived, but nothing is there to start from",
+    ),
     ("policy::missing-key", "a key that is needed is not there"),
     (
         "policy::mixed-environments",
         "one key is shared by different environments",
+    ),
+    (
+        "policy::moment-without-log",
+        "a drill recovers to a moment, but no log is archived",
     ),
     (
         "policy::month-in-duration",
@@ -63,9 +79,18 @@ pub const CODES: &[(&str, &str)] = &[
         "policy::never-fires",
         "a schedule names a date that does not exist",
     ),
+    ("policy::no-effect", "a key has no effect here"),
+    (
+        "policy::no-log",
+        "the log of an engine without a log is to be archived",
+    ),
     (
         "policy::no-series",
         "a database declares nothing to back up",
+    ),
+    (
+        "policy::not-incremental",
+        "a method cannot make incremental points",
     ),
     (
         "policy::objective-order",
@@ -100,6 +125,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("policy::same-place", "two tiers are the same place"),
     ("policy::six-fields", "a schedule has a field for seconds"),
     ("policy::syntax", "the file is not TOML"),
+    ("policy::two-picks", "a drill asks for two different states"),
     (
         "policy::two-rhythms",
         "a series has both a cron schedule and an interval",
@@ -131,6 +157,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "policy::version-unknown",
         "the version of the language is not known",
+    ),
+    (
+        "policy::window-below-base-gap",
+        "a window of log is shorter than the time between base backups",
     ),
     ("policy::wrong-type", "a value has the wrong type"),
     ("policy::zero-duration", "a duration must not be zero"),

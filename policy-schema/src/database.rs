@@ -1,19 +1,21 @@
 //! Reads one database table, with everything inherited, into its declaration.
 //!
-//! Not here: series (`series`), retention (`keep`), whether schedules can keep promises (`objective`).
+//! Not here: series (`series`), retention (`keep`), drills (`drill`), the archive of the log (`wal`), whether schedules can keep promises (`objective`).
 
 use crate::{
+    drill::{check_drills, read_drills},
     inherit::series_name,
     meaning::{self, base_of, foreign_table, provider_findings, read, strangers, walk_shared},
     objective,
-    policy::{Assertion, DatabaseDeclaration, Drill, DrillPick, Expect, Series},
+    policy::{Assertion, DatabaseDeclaration, Expect, Series},
     providers::{EngineKind, ProviderKinds},
     report::{Draft, Report, near},
     sections::Sections,
-    series::{Schedules, SeriesContext, read_rhythm, read_series},
+    series::{Schedules, SeriesContext, read_series},
     shape::{self, At, Schema},
     tree::{Node, Place},
-    written::{Language, NamedPick, WrittenAssertion, WrittenDatabase, WrittenDrill, WrittenPick},
+    wal::{Surroundings, check_wal, read_wal},
+    written::{Language, WrittenAssertion, WrittenDatabase},
 };
 use jiff::{SignedDuration, tz::TimeZone};
 use model::{DatabaseName, KeyName, SeriesName};
@@ -60,7 +62,11 @@ impl<'a> DatabaseReader<'a> {
         objective::read_objective(report, node, written.objective.as_ref());
         assertions(report, node, at, written.assert.unwrap_or_default());
         let drill = written.drill.unwrap_or_default();
-        drills(report, node, at, drill, &mut self.schedules);
+        read_drills(report, node, at, drill, self.sections, &mut self.schedules);
+        let engine_kind = engine.map(|(_, kind)| kind);
+        if let Some(wal) = &written.wal {
+            read_wal(report, node, at, wal, self.sections, engine_kind);
+        }
         let context = SeriesContext {
             language: self.language,
             sections: self.sections,
@@ -220,23 +226,49 @@ impl<'a> DatabaseReader<'a> {
             engine.map(|(_, kind)| kind),
             &base,
         );
-        objective::check_rpo(
-            report,
-            node,
-            &objective,
-            &series,
-            &places,
-            &self.timezone,
-            &mut self.gaps,
-        );
-        let drills = drills(
+        let wal = written.wal.as_ref().and_then(|wal| {
+            let kind = engine.map(|(_, kind)| kind);
+            let wal = read_wal(report, node, at, wal, self.sections, kind)?;
+            Some(wal.named(name))
+        });
+        // Between two points the log carries every commit: then no schedule, but the lag of the archive is the loss.
+        if node.get("wal").is_none() {
+            objective::check_rpo(
+                report,
+                node,
+                &objective,
+                &series,
+                &places,
+                &self.timezone,
+                &mut self.gaps,
+            );
+        }
+        let drills = read_drills(
             report,
             node,
             at,
             written.drill.unwrap_or_default(),
+            self.sections,
             &mut self.schedules,
         );
-        let (engine, _) = engine?;
+        let (engine, kind) = engine?;
+        let surroundings = Surroundings {
+            objective: &objective,
+            series: &series,
+            tiers: &self.sections.tiers,
+            places: &places,
+            rolls_forward: &kind.rolls_forward,
+            zone: &self.timezone,
+        };
+        check_wal(
+            report,
+            node,
+            at,
+            wal.as_ref(),
+            &surroundings,
+            &mut self.gaps,
+        );
+        check_drills(report, node, at, &drills, wal.as_ref());
         if !valid {
             return None;
         }
@@ -251,7 +283,7 @@ impl<'a> DatabaseReader<'a> {
             asserts,
             series,
             drills,
-            wal: None,
+            wal,
         })
     }
 
@@ -343,63 +375,12 @@ impl<'a> DatabaseReader<'a> {
     }
 }
 
-fn drills(
-    report: &mut Report<'_>,
-    node: &Node,
-    at: At<'_>,
-    written: Vec<WrittenDrill>,
-    schedules: &mut Schedules,
-) -> Vec<Drill> {
-    let items = readable_items(report, node, "drill");
-    let mut drills = Vec::new();
-    let list = at.key("drill");
-    for ((index, item), drill) in items.iter().zip(written) {
-        let here = list.item(*index);
-        let schedule = read_rhythm(
-            report,
-            item,
-            here,
-            drill.schedule.as_deref(),
-            drill.every,
-            None,
-            schedules,
-        );
-        let asserts = assertions(report, item, here, drill.assert.unwrap_or_default());
-        let pick = match drill.pick {
-            None | Some(WrittenPick::Named(NamedPick::Newest)) => DrillPick::Newest,
-            Some(WrittenPick::Named(NamedPick::OldestKept)) => DrillPick::OldestKept,
-            Some(WrittenPick::Random(random)) => {
-                if let Some(period) = random.random_within {
-                    DrillPick::RandomWithin(period)
-                } else {
-                    let table = item.get("pick").map_or(&**item, |node| node);
-                    if !table.holds_any(&report.wrong) {
-                        shape::missing(report, table, here.key("pick"), "random-within");
-                    }
-                    continue;
-                }
-            }
-        };
-        if let Some(schedule) = schedule {
-            let name = match drills.len() {
-                0 => "drill".to_owned(),
-                earlier => format!("drill-{}", earlier + 1),
-            };
-            drills.push(Drill {
-                name,
-                schedule,
-                pick,
-                asserts,
-                from: None,
-                amcheck: false,
-            });
-        }
-    }
-    drills
-}
-
 /// The items of a list that were not rejected, from which its own type was read; each with its number in the list.
-fn readable_items(report: &Report<'_>, node: &Node, key: &str) -> Vec<(usize, Arc<Node>)> {
+pub(crate) fn readable_items(
+    report: &Report<'_>,
+    node: &Node,
+    key: &str,
+) -> Vec<(usize, Arc<Node>)> {
     let list = node
         .get(key)
         .filter(|list| !report.wrong.contains(&list.place));
@@ -412,7 +393,7 @@ fn readable_items(report: &Report<'_>, node: &Node, key: &str) -> Vec<(usize, Ar
         .collect()
 }
 
-fn assertions(
+pub(crate) fn assertions(
     report: &mut Report<'_>,
     node: &Node,
     at: At<'_>,

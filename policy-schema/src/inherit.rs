@@ -1,7 +1,7 @@
 //! Inheritance: a database's own table over its profiles over `[defaults]`.
 //!
 //! Order, strongest first: own keys, `profile`, `inherits` (a later one wins over an earlier one), `[defaults]`. Labels,
-//! objectives, windows and keeps merge key by key and series by name; everything else is replaced whole, because half of
+//! objectives, windows, keeps and the archive of the log merge key by key and series by name; everything else is replaced whole, because half of
 //! a secret reference from here and half from there would be neither. Every value keeps the place it was written at.
 //!
 //! Not here: whether the merged table is right (`shape`, `meaning`).
@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 enum Merge {
     Database,
     Series,
+    Wal,
     /// Its values are tables that merge key by key.
     Nested,
     /// Its keys merge; their values are replaced.
@@ -28,9 +29,11 @@ impl Merge {
     fn of(self, key: &str) -> Option<Self> {
         match (self, key) {
             (Self::Database, "objective") | (Self::Series, "keep") => Some(Self::Nested),
-            (Self::Database, "labels") | (Self::Series, "window") | (Self::Nested, _) => {
-                Some(Self::Keys)
-            }
+            (Self::Database, "wal") => Some(Self::Wal),
+            (Self::Database, "labels")
+            | (Self::Series, "window")
+            | (Self::Wal, "keep")
+            | (Self::Nested, _) => Some(Self::Keys),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ mod archives;
 mod bandwidth;
 mod codes;
 mod database;
+mod drill;
 mod editor;
 mod explain;
 mod files;
@@ -30,6 +31,7 @@ mod series;
 mod shape;
 mod template;
 mod tree;
+mod wal;
 mod written;
 
 pub use codes::CODES;

@@ -1,6 +1,7 @@
 //! Objectives, and whether the schedules of a database can keep them at all.
 //!
-//! A loss can be as large as the largest gap between two slots; the series with the smallest such gap decides.
+//! A loss can be as large as the largest gap between two slots; the series with the smallest such gap decides. Where the log
+//! is archived it is the lag of the archive instead, which only a running archive can show; nobody is asked here then.
 
 use crate::{
     keep::words,
@@ -166,7 +167,8 @@ pub(crate) fn check_rpo(
     );
 }
 
-fn gap(
+/// The largest time between two slots of a series.
+pub(crate) fn gap(
     series: &Series,
     zone: &TimeZone,
     gaps: &mut HashMap<String, SignedDuration>,

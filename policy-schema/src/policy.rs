@@ -200,6 +200,16 @@ pub struct Drill {
     pub amcheck: bool,
 }
 
+impl Drill {
+    /// Name of a drill that has none of its own, by its number in the list: `drill`, `drill-2`, …
+    pub(crate) fn default_name(index: usize) -> String {
+        match index {
+            0 => "drill".to_owned(),
+            earlier => format!("drill-{}", earlier + 1),
+        }
+    }
+}
+
 /// Which point a drill restores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrillPick {

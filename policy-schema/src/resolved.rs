@@ -3,7 +3,9 @@
 //! Invariant: what a policy says is in it, and nothing else: no comments, no order, no names of files or folders, so that
 //! the same policy has the same digest on every machine.
 
-use crate::policy::{DatabaseDeclaration, DrillPick, Policy, Series, Target};
+use crate::policy::{
+    DatabaseDeclaration, Drill, DrillPick, Policy, Series, Target, WalDeclaration, WalMode,
+};
 use jiff::SignedDuration;
 use model::{Bandwidth, ByteCount, Digest, canonical};
 use serde::{Serialize, Serializer};
@@ -101,9 +103,10 @@ pub(crate) fn database_json(database: &DatabaseDeclaration) -> Value {
     let drills: Vec<Value> = database
         .drills
         .iter()
-        .map(|drill| json!({"schedule": drill.schedule.to_string(), "pick": pick(drill.pick), "assert": drill.asserts}))
+        .enumerate()
+        .map(|(index, drill)| drill_json(index, drill))
         .collect();
-    let own = json!({
+    let mut own = json!({
         "engine": database.engine,
         "labels": database.labels,
         "objective": {"rpo": database.objective.rpo.map(target), "rto": database.objective.rto.map(target)},
@@ -112,7 +115,56 @@ pub(crate) fn database_json(database: &DatabaseDeclaration) -> Value {
         "series": series,
         "drill": drills,
     });
+    // Only when it is there, here and below: a policy without it keeps the digest that it had before there was any.
+    if let Some(wal) = &database.wal {
+        own["wal"] = wal_json(wal);
+    }
     joined(own, &database.table)
+}
+
+fn drill_json(index: usize, drill: &Drill) -> Value {
+    let mut own = json!({
+        "schedule": drill.schedule.to_string(),
+        "pick": pick(drill.pick),
+        "assert": drill.asserts,
+    });
+    if drill.name != Drill::default_name(index) {
+        own["name"] = json!(drill.name);
+    }
+    if let Some(from) = &drill.from {
+        own["from"] = json!(from);
+    }
+    if drill.amcheck {
+        own["amcheck"] = json!(true);
+    }
+    own
+}
+
+fn wal_json(wal: &WalDeclaration) -> Value {
+    let keep: Map<String, Value> = wal
+        .keep
+        .iter()
+        .map(|(tier, window)| (tier.to_string(), json!(window)))
+        .collect();
+    let order: Vec<&str> = wal.keep.iter().map(|(tier, _)| tier.as_str()).collect();
+    let mut own = json!({
+        "mode": match wal.mode {
+            WalMode::Archive => "archive",
+            WalMode::Stream => "stream",
+        },
+        "keep": keep,
+        "tiers": order,
+        "compression-level": wal.compression_level,
+        "parallel": wal.parallel,
+    });
+    if wal.mode == WalMode::Stream {
+        own["slot"] = json!(wal.slot);
+    }
+    if let Some(spool) = &wal.spool {
+        own["spool"] = json!(spool);
+        own["spool-limit"] = json!(format!("{}B", wal.spool_limit.0));
+    }
+    own
 }
 
 /// As it is written, with times where there are any.
@@ -155,7 +207,7 @@ fn series_json(series: &Series) -> Value {
         .map(|(tier, keep)| (tier.to_string(), keep_json(keep)))
         .collect();
     let order: Vec<&str> = series.keep.iter().map(|(tier, _)| tier.as_str()).collect();
-    let own = json!({
+    let mut own = json!({
         "method": series.method,
         "schedule": series.schedule.to_string(),
         "start-delay": length(series.schedule.start_delay()),
@@ -169,6 +221,10 @@ fn series_json(series: &Series) -> Value {
             "retry-after": length(series.window.retry_after),
         },
     });
+    if series.incremental {
+        own["incremental"] = json!(true);
+        own["full-every"] = json!(length(series.full_every));
+    }
     joined(own, &series.table)
 }
 

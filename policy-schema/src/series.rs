@@ -89,12 +89,26 @@ pub(crate) fn read_series(
         context,
         schedule.as_ref(),
     );
+    let full_every = length(report, node, "full-every", written.full_every, false);
+    let incremental = written.incremental.unwrap_or(false);
+    if let (Some(full), false) = (node.get("full-every"), incremental || context.partial) {
+        let draft = Draft::warning(
+            "policy::no-effect",
+            format!("`{at}.full-every` has no effect: every point is a full one"),
+        )
+        .at(full.place, "only of incremental points")
+        .help("add `incremental = true`, or remove this");
+        report.add(draft);
+    }
     let engine = context.engine?;
     let method = match &written.method {
         Some(method) => MethodName::new(method).ok()?,
         None => engine.default_method.clone(),
     };
     let schema = engine.methods.get(&method)?;
+    if incremental && !engine.incremental.contains(&method) {
+        not_incremental(report, node, at, &method, engine);
+    }
     if context.partial {
         return None;
     }
@@ -104,8 +118,8 @@ pub(crate) fn read_series(
         provider_findings(report, node, (engine.check_series)(&table, context.base));
     }
     Some(Series {
-        full_every: SignedDuration::from_hours(7 * 24),
-        incremental: false,
+        full_every: full_every.unwrap_or(SignedDuration::from_hours(7 * 24)),
+        incremental,
         name: named?,
         method,
         table,
@@ -114,6 +128,39 @@ pub(crate) fn read_series(
         verify: written.verify.unwrap_or(VerifyLevel::Checksum),
         window,
     })
+}
+
+fn not_incremental(
+    report: &mut Report<'_>,
+    node: &Node,
+    at: At<'_>,
+    method: &MethodName,
+    engine: &EngineKind,
+) {
+    let Some(place) = node.get("incremental").map(|node| node.place) else {
+        return;
+    };
+    let can: Vec<String> = engine
+        .incremental
+        .iter()
+        .map(|m| format!("`{m}`"))
+        .collect();
+    let help = if can.is_empty() {
+        "remove it: this engine has no method with incremental points".to_owned()
+    } else {
+        format!("remove it, or use a method that can: {}", can.join(", "))
+    };
+    let draft = Draft::error(
+        "policy::not-incremental",
+        format!("points of `{at}` cannot be incremental"),
+    )
+    .at(place, format!("method `{method}` makes full points only"))
+    .help(help);
+    let draft = match node.get("method") {
+        Some(method) => draft.at(method.place, "this method"),
+        None => draft,
+    };
+    report.add(draft);
 }
 
 fn check_series_name(
@@ -214,7 +261,7 @@ fn read_anchor(report: &mut Report<'_>, node: &Node, anchor: Option<&str>) -> Op
 }
 
 /// A duration that must have a fixed length.
-fn length(
+pub(crate) fn length(
     report: &mut Report<'_>,
     node: &Node,
     key: &str,

@@ -127,6 +127,8 @@ pub(crate) struct WrittenDatabase {
     pub(crate) series: Option<Vec<WrittenSeries>>,
     /// Restores for practice.
     pub(crate) drill: Option<Vec<WrittenDrill>>,
+    /// The continuous archive of the write-ahead log: any moment back, not only the points.
+    pub(crate) wal: Option<WrittenWal>,
 }
 
 /// Promised largest loss and longest restore.
@@ -183,6 +185,10 @@ pub(crate) struct WrittenSeries {
     pub(crate) verify: Option<VerifyLevel>,
     /// Time and tries.
     pub(crate) window: Option<WrittenWindow>,
+    /// Points hold only what changed since the one before. Default false.
+    pub(crate) incremental: Option<bool>,
+    /// With `incremental`: a new full point when the last one is as old as this. Default 7d.
+    pub(crate) full_every: Option<Period>,
 }
 
 /// What stays on a tier; a point is kept if any rule wants it.
@@ -264,10 +270,47 @@ pub(crate) struct WrittenWindow {
     pub(crate) retry_after: Option<Period>,
 }
 
+/// The continuous archive of the write-ahead log.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct WrittenWal {
+    /// Who brings the log: the server by its `archive_command` (default), or Mainstay through a replication slot.
+    pub(crate) mode: Option<WrittenWalMode>,
+    /// Which tiers, and for how long any moment stays recoverable there. The first is the primary.
+    pub(crate) keep: Option<BTreeMap<String, Period>>,
+    /// With `mode = "stream"`: the replication slot. Default `mainstay_<database>`.
+    #[schemars(length(min = 1))]
+    pub(crate) slot: Option<String>,
+    /// Compression level (zstd). Default 1.
+    #[schemars(range(min = 1, max = 22))]
+    pub(crate) compression_level: Option<i32>,
+    /// Files that are sent ahead at once. Default 4.
+    #[schemars(range(min = 1, max = 64))]
+    pub(crate) parallel: Option<u32>,
+    /// A folder beside the policy where files wait for a tier that is away. Default: none, the server keeps them.
+    #[schemars(length(min = 1))]
+    pub(crate) spool: Option<String>,
+    /// The most that waits in the spool. Default 1GiB.
+    #[schemars(extend("format" = "mainstay-size", "examples" = ["1GiB"]))]
+    pub(crate) spool_limit: Option<String>,
+}
+
+/// Who brings the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WrittenWalMode {
+    /// The server, by its `archive_command`.
+    Archive,
+    /// Mainstay, through a replication slot.
+    Stream,
+}
+
 /// A restore for practice.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct WrittenDrill {
+    /// Its name, unique in the database. Default `drill`, `drill-2`, …
+    pub(crate) name: Option<String>,
     /// Cron on the wall clock.
     pub(crate) schedule: Option<String>,
     /// A fixed interval in UTC, instead of `schedule`.
@@ -276,6 +319,10 @@ pub(crate) struct WrittenDrill {
     pub(crate) pick: Option<WrittenPick>,
     /// What must hold in the restored database.
     pub(crate) assert: Option<Vec<WrittenAssertion>>,
+    /// Tier to restore from. Default: the fastest that has the point.
+    pub(crate) from: Option<String>,
+    /// Whether tables and indexes are checked with `pg_amcheck`. Default false.
+    pub(crate) amcheck: Option<bool>,
 }
 
 /// Which point a drill restores.
@@ -298,12 +345,14 @@ pub(crate) enum NamedPick {
     OldestKept,
 }
 
-/// A random point.
+/// A random point or moment.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct RandomPick {
-    /// Of the last period.
+    /// A random point of the last period.
     pub(crate) random_within: Option<Period>,
+    /// A random moment of the last period that the archived log covers.
+    pub(crate) random_moment_within: Option<Period>,
 }
 
 /// A SQL check: the statement gives one value.

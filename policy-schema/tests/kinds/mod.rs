@@ -91,7 +91,16 @@ pub fn kinds() -> ProviderKinds {
             "additionalProperties": false,
             "$defs": {"SecretRef": secret}
         }),
-        methods: [(
+        methods: [
+            (
+                method("physical"),
+                json!({
+                    "type": "object",
+                    "properties": {"checkpoint": {"type": "string", "enum": ["fast", "spread"]}},
+                    "additionalProperties": false
+                }),
+            ),
+            (
             method("logical"),
             json!({
                 "type": "object",
@@ -106,8 +115,8 @@ pub fn kinds() -> ProviderKinds {
         )]
         .into(),
         default_method: method("logical"),
-        incremental: Vec::new(),
-        rolls_forward: Vec::new(),
+        incremental: vec![method("physical")],
+        rolls_forward: vec![method("physical")],
         check_database: fine,
         check_series: fine,
     };
