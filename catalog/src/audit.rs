@@ -14,6 +14,8 @@ use jiff::Timestamp;
 pub enum AuditKind {
     /// A copy was deleted.
     Deletion,
+    /// A point was restored for a test.
+    Drill,
     /// A hold was ordered.
     Hold,
     /// The data keys of a point were wrapped for other recipients.
@@ -36,6 +38,7 @@ impl AuditKind {
     /// Every kind.
     pub const ALL: &'static [Self] = &[
         Self::Deletion,
+        Self::Drill,
         Self::Hold,
         Self::KeyRotation,
         Self::LegalHold,
@@ -50,6 +53,7 @@ impl AuditKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deletion => "deletion",
+            Self::Drill => "drill",
             Self::Hold => "hold",
             Self::KeyRotation => "key-rotation",
             Self::LegalHold => "legal-hold",
@@ -78,7 +82,7 @@ pub struct AuditEntry {
 }
 
 impl Catalog {
-    /// Appends an entry. The acts that the catalog itself records (deletions, holds, verifications, runs) need no call.
+    /// Appends an entry. The acts that the catalog itself records (deletions, holds, recoveries, verifications, runs) need no call.
     /// A repeat after a lost answer appends a second one.
     pub async fn audit(&self, entry: &AuditEntry) -> Result<(), CatalogError> {
         let mut transaction = self.write("audit").await?;

@@ -4,8 +4,8 @@
 //! pages in that order and joined here: two statements a page, however many points there are.
 
 use crate::{
-    catalog::Catalog, connection::Transaction, copies, error::CatalogError, holds, retention,
-    verifications,
+    catalog::Catalog, connection::Transaction, copies, error::CatalogError, holds, recoveries,
+    retention, verifications,
 };
 use jiff::Timestamp;
 use model::{
@@ -31,6 +31,8 @@ impl Catalog {
         // `~` sorts after every character of an id.
         inventory.recovery_points = read(&mut transaction, "", "~", now).await?;
         inventory.retention_in_force = retention::read(&mut transaction).await?;
+        inventory.drills = recoveries::drills(&mut transaction).await?;
+        inventory.restores = recoveries::measured(&mut transaction).await?;
         inventory.last_activity = last_activity(&mut transaction, &inventory).await?;
         Ok(inventory)
     }

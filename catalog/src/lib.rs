@@ -1,4 +1,4 @@
-//! What is remembered between runs: recovery points, copies, verifications, holds, runs, measurements, the lease, the audit.
+//! What is remembered between runs: recovery points, copies, verifications, holds, runs, measurements, restores and drills, the lease, the audit.
 //!
 //! One [`Catalog`] over SQLite (a local file, the default) or PostgreSQL (teams). The tables are described in
 //! `docs/formats/catalog.md`.
@@ -28,6 +28,7 @@ mod location;
 mod measurements;
 mod points;
 mod rebuild;
+mod recoveries;
 mod retention;
 mod runs;
 mod schema;

@@ -24,6 +24,11 @@ const SQLITE: &[(i64, &str, &str)] = &[
         "attested and identity",
         include_str!("../migrations/sqlite/0002_attested_and_identity.sql"),
     ),
+    (
+        3,
+        "physical and recoveries",
+        include_str!("../migrations/sqlite/0003_physical_and_recoveries.sql"),
+    ),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (
@@ -35,6 +40,11 @@ const POSTGRES: &[(i64, &str, &str)] = &[
         2,
         "attested and identity",
         include_str!("../migrations/postgres/0002_attested_and_identity.sql"),
+    ),
+    (
+        3,
+        "physical and recoveries",
+        include_str!("../migrations/postgres/0003_physical_and_recoveries.sql"),
     ),
 ];
 

@@ -50,7 +50,7 @@ pub struct RecoveryRecord {
     pub notes: Vec<String>,
     /// Whether it succeeded and every check passed.
     pub passed: bool,
-    /// Phases with their wall time, in order: `choose`, `thaw`, `keys`, `fetch`, `load`, `replay`, `checks` …
+    /// Phases in order: `choose`, `thaw`, `keys`, `load`, `replay`, `checks` … Those that are not `within` another add up to the whole.
     pub phases: Vec<Phase>,
     /// Plain bytes that were restored, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,6 +73,9 @@ pub struct RecoveryRecord {
     /// What was promised of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto_promised: Option<Promise>,
+    /// Which tables, schemas or paths were restored; empty: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<String>,
     /// When it began.
     pub started_at: Timestamp,
     /// Stored bytes that were read: of the point and its chain, and of the log.
@@ -120,10 +123,13 @@ pub struct RecordedCheck {
 /// One phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phase {
-    /// Wall time.
+    /// Wall time; of a phase within another: how long its stage of the pipeline was busy, over all threads.
     pub milliseconds: u64,
     /// Its name.
     pub name: String,
+    /// The phase in the course of which it ran, beside others of its kind: the time of that one holds this one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
 }
 
 /// The last that was replayed.
@@ -150,15 +156,17 @@ pub struct Promise {
 }
 
 impl RecoveryRecord {
-    /// Whether the loss stayed within the promise; `None`: nothing was promised.
+    /// Whether the loss stayed within the promise; `None`: nothing was promised. What did not pass keeps no promise.
     pub fn rpo_met(&self) -> Option<bool> {
         let measured = u64::try_from(self.rpo_measured_seconds).unwrap_or(0);
-        self.rpo_promised.map(|p| measured <= p.maximum_seconds)
+        self.rpo_promised
+            .map(|p| self.passed && measured <= p.maximum_seconds)
     }
 
-    /// Whether the time stayed within the promise; `None`: nothing was promised.
+    /// Whether the time stayed within the promise; `None`: nothing was promised. What did not pass keeps no promise.
     pub fn rto_met(&self) -> Option<bool> {
         let measured = self.rto_measured_milliseconds.div_ceil(1000);
-        self.rto_promised.map(|p| measured <= p.maximum_seconds)
+        self.rto_promised
+            .map(|p| self.passed && measured <= p.maximum_seconds)
     }
 }

@@ -40,7 +40,7 @@ pub(crate) async fn a_catalog_of_a_newer_version_is_refused(subject: Subject) {
                 error,
                 CatalogError::NewerSchema {
                     found: 999,
-                    known: 2,
+                    known: 3,
                     ..
                 }
             ),

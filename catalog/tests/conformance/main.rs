@@ -14,6 +14,7 @@ mod journal;
 mod lease;
 mod migration;
 mod points;
+mod recoveries;
 mod repeat;
 mod scale;
 mod server;
@@ -63,6 +64,9 @@ on_both_databases! {
         a_tier_is_known_by_its_identity
         retention_of_other_series_stays_in_force
         measurements_come_newest_first;
+    recoveries:
+        a_recovery_is_recorded_once_with_its_audit
+        the_inventory_knows_drills_and_measured_times;
     lease:
         of_two_that_want_the_lease_one_gets_it
         the_token_grows_with_every_change_of_hands

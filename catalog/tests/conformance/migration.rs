@@ -45,7 +45,7 @@ pub(crate) async fn a_catalog_of_version_1_keeps_everything(subject: Subject) {
             refused,
             Err(CatalogError::OlderSchema {
                 found: 1,
-                known: 2,
+                known: 3,
                 ..
             })
         ),
