@@ -60,6 +60,7 @@ pub fn error_codes() -> Vec<&'static str> {
         apply::RunError::CODES,
         apply::STOP_CODES,
         restore::CODES,
+        restore::RECORD_CODES,
         thawing::CODES,
         steps::error::StepError::CODES,
     ]

@@ -1,6 +1,6 @@
 //! Progress over several objects: one number that never runs backwards, told ten times a second at most.
 
-use providers::stream::Progress;
+use providers::stream::{Busy, Progress};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -14,6 +14,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Meter {
     sink: Progress,
     told: Arc<Mutex<Told>>,
+    busy: Arc<Busy>,
 }
 
 #[derive(Default)]
@@ -35,7 +36,27 @@ impl Meter {
         Self {
             sink,
             told: Arc::default(),
+            busy: Arc::default(),
         }
+    }
+
+    /// What the streams of this work note their time in.
+    pub(crate) fn stages(&self) -> Arc<Busy> {
+        Arc::clone(&self.busy)
+    }
+
+    /// How long each stage has been busy, in milliseconds; a stage that did nothing is left out.
+    pub(crate) fn busy(&self) -> Vec<(String, u64)> {
+        let stages = self.busy.stages();
+        let milliseconds = stages.map(|(name, time)| {
+            let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            (name.to_owned(), milliseconds, time.is_zero())
+        });
+        milliseconds
+            .into_iter()
+            .filter(|(_, _, idle)| !idle)
+            .map(|(name, milliseconds, _)| (name, milliseconds))
+            .collect()
     }
 
     /// The callback for the stream of one object.

@@ -396,7 +396,13 @@ pub(crate) async fn plain_objects(
             role: object.role.clone(),
             content: object.content.clone(),
             stream: Box::new(Witness {
-                inner: stream::plain(reader, object, opening, meter.callback()),
+                inner: stream::plain_timed(
+                    reader,
+                    object,
+                    opening,
+                    meter.callback(),
+                    meter.stages(),
+                ),
                 ended: Arc::clone(&flag),
             }),
         });

@@ -23,7 +23,7 @@ pub(super) async fn load(
     scratch: &Scratch,
     name: &TierName,
     manifest: &Manifest,
-) -> Result<(Restored, Option<u64>), StepError> {
+) -> Result<(Restored, Option<u64>, Vec<(String, u64)>), StepError> {
     let tier = &**steps::tier(wiring, name)?;
     let opening = Instant::now();
     let openings = open_keys(order, wiring, tier, manifest).await?;
@@ -52,7 +52,7 @@ pub(super) async fn load(
         })
         .await?;
     scratch.discard(&folder);
-    Ok((restored, keys_ms))
+    Ok((restored, keys_ms, meter.busy()))
 }
 
 /// What opens each encrypted object of a copy.

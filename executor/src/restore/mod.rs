@@ -25,11 +25,23 @@ use std::{sync::Arc, time::Instant};
 
 /// Every code of this file, for the test that each has its page in `docs/errors/`.
 pub(crate) const CODES: &[&str] = &["mainstay::restore::no-copy"];
+pub(crate) use record::CODES as RECORD_CODES;
 
-/// Restores a point.
+/// Restores a point. However it ends, it is recorded.
 ///
 /// Cancellation leaves no half target; what the engine was building is removed by its `clean_leftovers`.
 pub async fn restore(
+    order: &RestoreOrder,
+    wiring: &Wiring,
+    catalog: Option<&Catalog>,
+    clock: &Arc<dyn Clock>,
+) -> Result<RestoreReport, RestoreError> {
+    let watch = record::Watch::start(clock);
+    let result = attempt(order, wiring, catalog, clock).await;
+    watch.end(order, wiring, catalog, clock, result).await
+}
+
+async fn attempt(
     order: &RestoreOrder,
     wiring: &Wiring,
     catalog: Option<&Catalog>,
@@ -40,6 +52,7 @@ pub async fn restore(
     let (database, scratch) = prepared.map_err(|error| RestoreError {
         failure: error.to_failure(),
         given_up: Vec::new(),
+        record: None,
     })?;
     let mut search = Search {
         order,

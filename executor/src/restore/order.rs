@@ -5,7 +5,8 @@
 use crate::thawing::ThawPolicy;
 use jiff::Timestamp;
 use model::{
-    Assertion, ByteCount, Digest, RecoveryPointId, RecoveryTarget, TierName, TimelineChoice,
+    Assertion, ByteCount, Digest, MethodName, RecoveryPointId, RecoveryRecord, RecoveryTarget,
+    TierName, TimelineChoice,
     event::Failure,
     recovery_record::{DrillSlot, Promise, Reached},
 };
@@ -132,6 +133,10 @@ pub struct RestoreReport {
     pub bytes: ByteCount,
     /// Stored bytes of the log that were read.
     pub log_bytes: ByteCount,
+    /// Plain bytes of the point.
+    pub plain_bytes: ByteCount,
+    /// Method that made the point.
+    pub method: MethodName,
     /// What was wanted; `None`: the point as it is.
     pub recovery: Option<RecoveryTarget>,
     /// How far the log was replayed.
@@ -140,6 +145,8 @@ pub struct RestoreReport {
     pub chain: Vec<(RecoveryPointId, TierName)>,
     /// Phases with their wall time in milliseconds, in order; `choose` is the search for a good copy, `thaw` the wait for an archive, `keys` opens its data keys.
     pub phases: Vec<(String, u64)>,
+    /// How long each stage of the stream was busy while the engine loaded (`fetch`, `decrypt`, `decompress`), in milliseconds: they overlap.
+    pub busy: Vec<(String, u64)>,
     /// Every check that was made in the target.
     pub checks: Vec<Check>,
     /// What a person must know of it, such as what was left out on purpose.
@@ -148,6 +155,8 @@ pub struct RestoreReport {
     pub given_up: Vec<(TierName, Failure)>,
     /// What was done but could not be recorded in the catalog.
     pub gaps: Vec<Failure>,
+    /// The record of it.
+    pub record: Option<Box<RecoveryRecord>>,
 }
 
 impl RestoreReport {
@@ -165,4 +174,6 @@ pub struct RestoreError {
     pub failure: Failure,
     /// The other copies that were tried, and why they were given up.
     pub given_up: Vec<(TierName, Failure)>,
+    /// The record of it.
+    pub record: Option<Box<RecoveryRecord>>,
 }

@@ -3,7 +3,7 @@
 use super::{
     load, milliseconds,
     order::{RestoreError, RestoreOrder, RestoreReport},
-    record::record,
+    record::{measure, plain_bytes},
 };
 use crate::{
     clock::Clock,
@@ -67,7 +67,7 @@ impl Search<'_> {
             name,
             manifest,
         );
-        let (restored, keys_ms) = match loaded.await {
+        let (restored, keys_ms, busy) = match loaded.await {
             Ok(loaded) => loaded,
             Err(error) => {
                 self.give_up(name, &error, false)?;
@@ -86,17 +86,21 @@ impl Search<'_> {
             age_seconds: self.began.duration_since(manifest.captured_at).as_secs(),
             bytes: manifest.bytes(),
             log_bytes: ByteCount(0),
+            plain_bytes: plain_bytes(manifest),
+            method: manifest.method.clone(),
             recovery: self.order.recovery.as_ref().map(|wish| wish.target.clone()),
             reached: restored.reached,
             chain: Vec::new(),
             phases,
+            busy,
             checks: restored.checks,
             notes: restored.notes,
             given_up: std::mem::take(&mut self.given_up),
             gaps: Vec::new(),
+            record: None,
         };
         if let Some(catalog) = self.catalog {
-            report.gaps = record(self.order, &report, manifest, catalog, self.clock).await;
+            report.gaps = measure(&report, manifest, catalog, self.clock).await;
         }
         Ok(Some(report))
     }
@@ -120,6 +124,7 @@ impl Search<'_> {
         RestoreError {
             failure,
             given_up: std::mem::take(&mut self.given_up),
+            record: None,
         }
     }
 

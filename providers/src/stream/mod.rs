@@ -9,6 +9,7 @@
 //!
 //! Not here: where bytes come from (`engines`), where they go (`tiers`), the format of sealed objects (`seal`), who has their keys.
 
+mod busy;
 mod check;
 mod compress;
 mod copy;
@@ -23,11 +24,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use busy::Busy;
 pub use check::check_stored;
 pub use compress::levels;
 pub use copy::copy;
 pub use damage::{provider_error, provider_error_of};
-pub use plain::plain;
+pub use plain::{plain, plain_timed};
 pub use store::store;
 
 use model::{ByteCount, Digest};

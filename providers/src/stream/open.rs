@@ -4,6 +4,7 @@
 //! only the SHA-256 of the whole object tells, so reading goes on to its end, giving out nothing.
 
 use super::{
+    Busy,
     check::agrees,
     damage,
     lanes::{Entrance, Exit, Gone, lanes},
@@ -16,7 +17,10 @@ use crate::{
 };
 use bytes::Bytes;
 use model::StoredObject;
-use std::sync::mpsc::Receiver;
+use std::{
+    sync::{Arc, mpsc::Receiver},
+    time::Instant,
+};
 
 /// What goes through the lanes.
 enum Stored {
@@ -45,12 +49,18 @@ pub(super) fn open(
     hashed: Receiver<Hashed>,
     opening: Sealing,
     object: &StoredObject,
+    busy: Arc<Busy>,
 ) -> Result<OpenedChunks> {
-    let (mut entrance, exit) = lanes("open", |stored| match stored {
-        Stored::Segment(segment) => match segment.open() {
-            Ok(plain) => Opened::Hashed(Hashed::Chunk(Bytes::from(plain))),
-            Err(error) => Opened::Bad(error),
-        },
+    let (mut entrance, exit) = lanes("open", move |stored| match stored {
+        Stored::Segment(segment) => {
+            let opening = Instant::now();
+            let opened = segment.open();
+            busy.decrypted(opening);
+            match opened {
+                Ok(plain) => Opened::Hashed(Hashed::Chunk(Bytes::from(plain))),
+                Err(error) => Opened::Bad(error),
+            }
+        }
         Stored::Other(hashed) => Opened::Hashed(hashed),
         Stored::Bad(error) => Opened::Bad(error),
     })

@@ -4,7 +4,7 @@
 //! end was checked (those of a sealed object after their segment has been authenticated): users keep what they make of them invisible until the reader has said `Ok(0)`.
 
 use super::{
-    PLACES, Progress,
+    Busy, PLACES, Progress,
     check::{agrees, not_too_long},
     damage,
     decompress::Decompressor,
@@ -20,7 +20,11 @@ use bytes::Bytes;
 use model::{Digest, Disposition, StoredObject, manifest::Encryption};
 use std::{
     io::{self, BufRead, Read},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    time::{Duration, Instant},
 };
 use tokio::{runtime::Handle, sync::mpsc, task::AbortHandle};
 
@@ -38,14 +42,25 @@ pub fn plain(
     opening: Option<Sealing>,
     progress: Progress,
 ) -> Box<dyn Read + Send> {
+    plain_timed(reader, object, opening, progress, Arc::default())
+}
+
+/// The same, noting how long each stage is busy.
+pub fn plain_timed(
+    reader: Box<dyn ObjectReader>,
+    object: &StoredObject,
+    opening: Option<Sealing>,
+    progress: Progress,
+    busy: Arc<Busy>,
+) -> Box<dyn Read + Send> {
     let (raw_out, raw_in) = mpsc::channel(PLACES);
     let (hashed_out, hashed_in) = sync_channel(PLACES);
     let pump = Handle::current()
-        .spawn(pump(reader, raw_out))
+        .spawn(pump(reader, raw_out, Arc::clone(&busy)))
         .abort_handle();
     let expected = object.clone();
     let started = thread("sha256", move || hash(raw_in, &hashed_out, &expected));
-    let (inbox, failure) = match inbox(hashed_in, opening, object) {
+    let (inbox, failure) = match inbox(hashed_in, opening, object, &busy) {
         Ok(inbox) => (Some(inbox), None),
         Err(error) => (None, Some(error)),
     };
@@ -56,8 +71,10 @@ pub fn plain(
         // Without its thread the channel is closed and would report `stopped`; this is the better word for it.
         failure: failure.or(started.err().map(damage::no_thread)),
         pump,
+        waited: Duration::ZERO,
     };
     Box::new(PlainReader {
+        busy,
         state: State::Starting(stored),
         object: object.clone(),
         hasher: blake3::Hasher::new(),
@@ -71,11 +88,12 @@ fn inbox(
     hashed: Receiver<Hashed>,
     opening: Option<Sealing>,
     object: &StoredObject,
+    busy: &Arc<Busy>,
 ) -> Result<Box<dyn HashedChunks + Send>> {
     match (object.encryption, opening) {
         (None, None) => Ok(Box::new(hashed)),
         (Some(Encryption::Aes256GcmHkdf1Mb), Some(opening)) => {
-            Ok(Box::new(open(hashed, opening, object)?))
+            Ok(Box::new(open(hashed, opening, object, Arc::clone(busy))?))
         }
         (Some(_), None) => Err(ProviderError::new(
             "mainstay::seal::no-key",
@@ -93,8 +111,16 @@ fn inbox(
     }
 }
 
-async fn pump(mut reader: Box<dyn ObjectReader>, out: mpsc::Sender<Result<Bytes>>) {
-    while let Some(item) = reader.read().await.transpose() {
+async fn pump(
+    mut reader: Box<dyn ObjectReader>,
+    out: mpsc::Sender<Result<Bytes>>,
+    busy: Arc<Busy>,
+) {
+    loop {
+        let reading = Instant::now();
+        let item = reader.read().await.transpose();
+        busy.fetched(reading);
+        let Some(item) = item else { break };
         if item.as_ref().is_ok_and(Bytes::is_empty) {
             continue;
         }
@@ -163,6 +189,8 @@ struct StoredBytes {
     /// The root of an error, kept beside whatever a decompressor makes of it.
     failure: Option<ProviderError>,
     pump: AbortHandle,
+    /// Time spent waiting for the stages before.
+    waited: Duration,
 }
 
 impl Drop for StoredBytes {
@@ -177,7 +205,10 @@ impl BufRead for StoredBytes {
             return Err(io::Error::other("the tier's reader failed"));
         }
         if self.chunk.is_empty() && self.end.is_none() {
-            match self.inbox.as_mut().and_then(|inbox| inbox.next()) {
+            let waiting = Instant::now();
+            let next = self.inbox.as_mut().and_then(|inbox| inbox.next());
+            self.waited += waiting.elapsed();
+            match next {
                 Some(Hashed::Chunk(chunk)) => self.chunk = chunk,
                 Some(Hashed::End(sum)) => self.end = Some(sum),
                 Some(Hashed::Failed(error)) => self.failure = Some(error),
@@ -213,6 +244,7 @@ enum State {
 }
 
 struct PlainReader {
+    busy: Arc<Busy>,
     state: State,
     object: StoredObject,
     hasher: blake3::Hasher,
@@ -234,7 +266,13 @@ impl PlainReader {
                 .map_err(|error| self.unreadable(error))?,
             State::Reading(decompressor) => decompressor,
         };
-        let count = match decompressor.read(buffer) {
+        let before = decompressor.source().waited;
+        let reading = Instant::now();
+        let read = decompressor.read(buffer);
+        let waited = decompressor.source().waited.saturating_sub(before);
+        self.busy
+            .decompressed(reading.elapsed().saturating_sub(waited));
+        let count = match read {
             Ok(count) => count,
             Err(error) => {
                 let root = decompressor.source().failure.take();
