@@ -3,16 +3,20 @@
 //! The words are PostgreSQL's (<https://www.postgresql.org/docs/current/wal-internals.html>). Not here: reading or writing any of it.
 
 mod archive;
+pub mod coverage;
 mod file_name;
 mod history;
 mod lsn;
+mod partial_name;
 mod span;
-pub(crate) use span::decimal;
 mod target;
 
-pub use archive::{WalArchive, WalRun, WalSource, WalTier};
+pub(crate) use span::decimal;
+
+pub use archive::{ArchivedHistory, WalArchive, WalPartial, WalRun, WalSource, WalTier};
 pub use file_name::{WalFileName, WalFolder, WalNameError};
 pub use history::{TimelineHistory, TimelineSwitch};
 pub use lsn::{DEFAULT_SEGMENT_BYTES, Lsn, LsnError, SegmentNumber};
+pub use partial_name::PartialName;
 pub use span::WalSpan;
 pub use target::{RecoveryTarget, TimelineChoice};
