@@ -1,4 +1,4 @@
-//! Names of files in `pg_wal`, and where an archive puts them.
+//! Names of files in `pg_wal` and in an archive, and where an archive puts them.
 //!
 //! Source: `xlog_internal.h` (`XLogFileName`, `IsPartialXLogFileName`, `IsTLHistoryFileName`, `IsBackupHistoryFileName`).
 
@@ -43,6 +43,18 @@ pub enum WalFileName {
         /// Where in the segment it began.
         offset: u32,
     },
+    /// `….0000A3F8.beginning`: the first bytes of a segment that a stream is receiving. Ours, not PostgreSQL's: a store overwrites
+    /// nothing, so each longer beginning has a name of its own, and the shorter ones go when it is there.
+    Beginning {
+        /// Timeline.
+        timeline: u32,
+        /// As of a segment.
+        log: u32,
+        /// As of a segment.
+        segment: u32,
+        /// How many bytes.
+        length: u32,
+    },
 }
 
 /// A text that is no name of a file that PostgreSQL archives.
@@ -86,12 +98,22 @@ impl WalFileName {
                 log,
                 segment,
             }),
-            Some(ending) => Ok(Self::Backup {
-                timeline,
-                log,
-                segment,
-                offset: hex(ending.strip_suffix(".backup").ok_or_else(fail)?)?,
-            }),
+            Some(ending) => {
+                if let Some(length) = ending.strip_suffix(".beginning") {
+                    return Ok(Self::Beginning {
+                        timeline,
+                        log,
+                        segment,
+                        length: hex(length)?,
+                    });
+                }
+                Ok(Self::Backup {
+                    timeline,
+                    log,
+                    segment,
+                    offset: hex(ending.strip_suffix(".backup").ok_or_else(fail)?)?,
+                })
+            }
         }
     }
 
@@ -106,13 +128,64 @@ impl WalFileName {
         }
     }
 
+    /// The whole segment that this file is, begins, or notes something of; a history has none.
+    pub fn segment(&self) -> Option<Self> {
+        match *self {
+            Self::Segment {
+                timeline,
+                log,
+                segment,
+            }
+            | Self::Partial {
+                timeline,
+                log,
+                segment,
+            }
+            | Self::Backup {
+                timeline,
+                log,
+                segment,
+                ..
+            }
+            | Self::Beginning {
+                timeline,
+                log,
+                segment,
+                ..
+            } => Some(Self::Segment {
+                timeline,
+                log,
+                segment,
+            }),
+            Self::History { .. } => None,
+        }
+    }
+
+    /// The first `length` bytes of this segment; only a whole segment has a beginning.
+    pub fn beginning(&self, length: u32) -> Option<Self> {
+        match *self {
+            Self::Segment {
+                timeline,
+                log,
+                segment,
+            } => Some(Self::Beginning {
+                timeline,
+                log,
+                segment,
+                length,
+            }),
+            _ => None,
+        }
+    }
+
     /// The timeline.
     pub fn timeline(&self) -> u32 {
         match *self {
             Self::Segment { timeline, .. }
             | Self::Partial { timeline, .. }
             | Self::History { timeline }
-            | Self::Backup { timeline, .. } => timeline,
+            | Self::Backup { timeline, .. }
+            | Self::Beginning { timeline, .. } => timeline,
         }
     }
 
@@ -121,7 +194,8 @@ impl WalFileName {
         match *self {
             Self::Segment { log, segment, .. }
             | Self::Partial { log, segment, .. }
-            | Self::Backup { log, segment, .. } => {
+            | Self::Backup { log, segment, .. }
+            | Self::Beginning { log, segment, .. } => {
                 let per_log = (1_u64 << 32) / segment_bytes.max(1);
                 Some(u64::from(log) * per_log + u64::from(segment))
             }
@@ -176,6 +250,15 @@ impl fmt::Display for WalFileName {
                 f,
                 "{timeline:08X}{log:08X}{segment:08X}.{offset:08X}.backup"
             ),
+            Self::Beginning {
+                timeline,
+                log,
+                segment,
+                length,
+            } => write!(
+                f,
+                "{timeline:08X}{log:08X}{segment:08X}.{length:08X}.beginning"
+            ),
         }
     }
 }
@@ -205,7 +288,8 @@ impl WalFolder {
         let part = match *file {
             WalFileName::Segment { timeline, log, .. }
             | WalFileName::Partial { timeline, log, .. }
-            | WalFileName::Backup { timeline, log, .. } => Some((timeline, log)),
+            | WalFileName::Backup { timeline, log, .. }
+            | WalFileName::Beginning { timeline, log, .. } => Some((timeline, log)),
             WalFileName::History { .. } => None,
         };
         Self {
@@ -251,6 +335,7 @@ mod tests {
             "000000020000000A00000042",
             "000000020000000A00000042.partial",
             "000000020000000A00000042.00000028.backup",
+            "000000020000000A00000042.0000A3F8.beginning",
             "00000002.history",
         ] {
             assert_eq!(WalFileName::parse(name).unwrap().to_string(), name);

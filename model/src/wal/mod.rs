@@ -7,7 +7,6 @@ pub mod coverage;
 mod file_name;
 mod history;
 mod lsn;
-mod partial_name;
 mod span;
 mod target;
 
@@ -17,6 +16,5 @@ pub use archive::{ArchivedHistory, WalArchive, WalPartial, WalRun, WalSource, Wa
 pub use file_name::{WalFileName, WalFolder, WalNameError};
 pub use history::{TimelineHistory, TimelineSwitch};
 pub use lsn::{DEFAULT_SEGMENT_BYTES, Lsn, LsnError, SegmentNumber};
-pub use partial_name::PartialName;
 pub use span::WalSpan;
 pub use target::{RecoveryTarget, TimelineChoice};
