@@ -6,7 +6,9 @@
 
 pub mod apply;
 mod cancel;
+mod chain;
 mod clock;
+mod copies;
 pub mod crash_point;
 mod drift;
 mod gate;

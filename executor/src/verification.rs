@@ -5,14 +5,19 @@
 //! ring of an encrypted copy is part of the copy; and an error is blamed on the copy only when the copy's own bytes are shown to be wrong, never on the word of a program.
 
 use crate::{
-    keys::{self, KeyChain, Keys},
+    chain::{self, Avoided},
+    keys::{self, KeyChain},
     meter::Meter,
+    restore::replay,
     steps::error::StepError,
     stored::{self, KeysThere, ManifestThere},
-    wiring::DatabaseWiring,
+    wiring::{DatabaseWiring, Wiring},
 };
+use catalog::Catalog;
+use jiff::Timestamp;
 use model::{
-    ByteCount, Disposition, KeyRing, Manifest, RecoveryPointId, StoredObject, TierName, VerifyLevel,
+    ByteCount, DatabaseName, Disposition, KeyRing, Manifest, RecoveryPointId, StoredObject,
+    TierName, VerifyLevel,
 };
 use providers::{
     api::{
@@ -40,10 +45,11 @@ pub(crate) struct CopyToVerify<'a> {
     pub(crate) level: VerifyLevel,
     /// The manifest that the catalog knows, if it knows one: the copy must carry the same.
     pub(crate) recorded: Option<&'a Manifest>,
-    /// Needed above the level `checksum`.
-    pub(crate) database: Option<&'a DatabaseWiring>,
-    /// Needed above the level `checksum` for what is encrypted.
-    pub(crate) keys: &'a Keys,
+    /// Engine and keys, needed above the level `checksum`; the other tiers, where links of a chain may lie.
+    pub(crate) wiring: &'a Wiring,
+    /// What is known of the links of a chain.
+    pub(crate) catalog: Option<&'a Catalog>,
+    pub(crate) now: Timestamp,
     pub(crate) scratch: &'a Path,
     pub(crate) meter: &'a Meter,
 }
@@ -73,7 +79,9 @@ pub(crate) fn verdict(error: &StepError) -> Option<Verdict> {
     match error {
         StepError::Damaged { .. } => Some(Verdict::Damaged),
         StepError::Missing { .. } => Some(Verdict::Missing),
-        StepError::ChecksFailed { .. } => Some(Verdict::ChecksFailed),
+        StepError::ChecksFailed { .. } | StepError::BrokenChain { .. } => {
+            Some(Verdict::ChecksFailed)
+        }
         _ => None,
     }
 }
@@ -107,7 +115,8 @@ pub(crate) async fn verify(copy: CopyToVerify<'_>) -> Result<Passed, StepError> 
             check_bytes(&copy, &manifest, &vec![false; manifest.objects.len()]).await?;
         }
         VerifyLevel::FullRead | VerifyLevel::Restore => {
-            let Some(database) = copy.database else {
+            let name = DatabaseName::new(copy.point.database()).ok();
+            let Some(database) = name.and_then(|name| copy.wiring.databases.get(&name)) else {
                 return Err(StepError::NotDeclared {
                     what: "database",
                     name: copy.point.database().to_owned(),
@@ -116,8 +125,23 @@ pub(crate) async fn verify(copy: CopyToVerify<'_>) -> Result<Passed, StepError> 
             let opened = open_ring(&copy, ring.as_ref()).await?;
             passed.checks = opened.agree.iter().map(|name| key_check(name)).collect();
             passed.not_tried = opened.not_tried;
-            let checks = read_with_engine(&copy, &manifest, &opened.sealings, database).await?;
-            passed.checks.extend(checks);
+            let chain = chain::check(
+                &manifest,
+                copy.tier.name(),
+                copy.wiring,
+                copy.catalog,
+                copy.now,
+            );
+            passed.checks.extend(chain.await?);
+            // Without its whole chain it cannot be restored; its own bytes are still worth a look.
+            let level = match copy.level {
+                VerifyLevel::Restore if passed.checks.iter().all(|check| check.passed) => {
+                    VerifyLevel::Restore
+                }
+                _ => VerifyLevel::FullRead,
+            };
+            let checks = read_with_engine(&copy, level, &manifest, &opened.sealings, database);
+            passed.checks.extend(checks.await?);
         }
     }
     let checks = &passed.checks;
@@ -171,7 +195,7 @@ async fn open_ring(
     let Some(ring) = ring else {
         return Ok(keys::Opened::default());
     };
-    keys::open_with_all(&KeyChain::new(copy.keys), ring)
+    keys::open_with_all(&KeyChain::new(&copy.wiring.keys), ring)
         .await?
         .map_err(|why| StepError::Damaged {
             point: copy.point.clone(),
@@ -267,18 +291,31 @@ async fn manifest_of(copy: &CopyToVerify<'_>) -> Result<Manifest, StepError> {
 
 async fn read_with_engine(
     copy: &CopyToVerify<'_>,
+    level: VerifyLevel,
     manifest: &Manifest,
     openings: &BTreeMap<String, Sealing>,
     database: &DatabaseWiring,
 ) -> Result<Vec<Check>, StepError> {
-    let (objects, ended) =
-        plain_objects(copy.point, copy.tier, manifest, openings, copy.meter).await?;
-    let result = match copy.level {
-        VerifyLevel::Restore => database
-            .engine
-            .restore(RestoreRequest {
-                chain: Vec::new(),
-                recovery: None,
+    let mut avoid = Avoided::new();
+    loop {
+        let (objects, fates) =
+            plain_objects(copy.point, copy.tier, manifest, openings, copy.meter).await?;
+        let mut links = None;
+        let result = if level == VerifyLevel::Restore {
+            let found = chain::ancestors(
+                manifest,
+                copy.tier.name(),
+                &avoid,
+                copy.wiring,
+                copy.catalog,
+                copy.now,
+            );
+            let mut open = chain::open(found.await?, copy.wiring, copy.meter).await?;
+            let for_engine = std::mem::take(&mut open.for_engine);
+            links = Some(open);
+            let request = RestoreRequest {
+                chain: for_engine,
+                recovery: replay::until_consistent(manifest, copy.wiring)?,
                 manifest: manifest.clone(),
                 objects,
                 target: RestoreTarget::Scratch,
@@ -286,44 +323,55 @@ async fn read_with_engine(
                 selection: Selection::default(),
                 asserts: database.asserts.clone(),
                 scratch: copy.scratch.to_owned(),
-            })
-            .await
-            .map(|restored| restored.checks),
-        VerifyLevel::Attested | VerifyLevel::Checksum | VerifyLevel::FullRead => {
-            database
-                .engine
-                .read_through(ReadRequest {
-                    manifest: manifest.clone(),
-                    objects,
-                    scratch: copy.scratch.to_owned(),
-                })
-                .await
-        }
-    };
-    match result {
-        Ok(checks) => {
-            // A reader may stop at its format's own end; the rest of the bytes must be right too.
-            let read: Vec<bool> = ended
-                .iter()
-                .map(|ended| ended.load(Ordering::Acquire))
-                .collect();
-            check_bytes(copy, manifest, &read).await?;
-            Ok(checks)
-        }
-        Err(error) => {
-            // Is it the copy, or the program, the server, the tier? The bytes tell.
-            check_bytes(copy, manifest, &vec![false; manifest.objects.len()]).await?;
-            // The bytes are right and the keys agree with each other, but not with the bytes.
-            if error.code == stored::DAMAGED || error.code == stored::WRONG_KEY {
-                return Err(StepError::Damaged {
-                    point: copy.point.clone(),
-                    tier: copy.tier.name().clone(),
-                    why: error.message,
-                });
+            };
+            let restored = database.engine.restore(request).await;
+            restored.map(|restored| restored.checks)
+        } else {
+            let request = ReadRequest {
+                manifest: manifest.clone(),
+                objects,
+                scratch: copy.scratch.to_owned(),
+            };
+            database.engine.read_through(request).await
+        };
+        match result {
+            Ok(checks) => {
+                // A reader may stop at its format's own end; the rest of the bytes must be right too.
+                let read: Vec<bool> = fates.iter().map(|fate| fate.has_ended()).collect();
+                check_bytes(copy, manifest, &read).await?;
+                return Ok(checks);
             }
-            Err(error.into())
+            Err(error) => {
+                // A link's bad copy says nothing about this one; another tier may have a good one.
+                if let Some(bad) = links.and_then(|links| links.bad()) {
+                    avoid.insert(bad);
+                    continue;
+                }
+                return Err(whose_fault(copy, manifest, error).await);
+            }
         }
     }
+}
+
+/// Is it the copy, or the program, the server, the tier? The bytes tell.
+async fn whose_fault(
+    copy: &CopyToVerify<'_>,
+    manifest: &Manifest,
+    error: ProviderError,
+) -> StepError {
+    let unread = vec![false; manifest.objects.len()];
+    if let Err(error) = check_bytes(copy, manifest, &unread).await {
+        return error;
+    }
+    // The bytes are right and the keys agree with each other, but not with the bytes.
+    if error.code == stored::DAMAGED || error.code == stored::WRONG_KEY {
+        return StepError::Damaged {
+            point: copy.point.clone(),
+            tier: copy.tier.name().clone(),
+            why: error.message,
+        };
+    }
+    error.into()
 }
 
 /// Compares the stored bytes of every object that was not `read` to its checked end.
@@ -378,20 +426,20 @@ async fn open(
     }
 }
 
-/// Plain streams of every object, the sealed ones opened with what stands in `openings`, and for each whether it was read to its checked end.
+/// Plain streams of every object, the sealed ones opened with what stands in `openings`, and what becomes of each.
 pub(crate) async fn plain_objects(
     point: &RecoveryPointId,
     tier: &dyn Tier,
     manifest: &Manifest,
     openings: &BTreeMap<String, Sealing>,
     meter: &Meter,
-) -> Result<(Vec<PlainObject>, Vec<Arc<AtomicBool>>), StepError> {
+) -> Result<(Vec<PlainObject>, Vec<Arc<Fate>>), StepError> {
     let mut objects = Vec::with_capacity(manifest.objects.len());
-    let mut ended = Vec::with_capacity(manifest.objects.len());
+    let mut fates = Vec::with_capacity(manifest.objects.len());
     for object in &manifest.objects {
         let reader = open(point, tier, &object.file).await?;
         let opening = openings.get(&object.file).cloned();
-        let flag = Arc::new(AtomicBool::new(false));
+        let fate = Arc::new(Fate::default());
         objects.push(PlainObject {
             role: object.role.clone(),
             content: object.content.clone(),
@@ -403,26 +451,53 @@ pub(crate) async fn plain_objects(
                     meter.callback(),
                     meter.stages(),
                 ),
-                ended: Arc::clone(&flag),
+                fate: Arc::clone(&fate),
             }),
         });
-        ended.push(flag);
+        fates.push(fate);
     }
-    Ok((objects, ended))
+    Ok((objects, fates))
 }
 
-/// Notes whether a stream was read to its end; a plain stream ends well only when all its digests agree.
+/// What became of a stream that somebody else reads.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    ended: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl Fate {
+    /// It was read to its end; a plain stream ends well only when all its digests agree.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// It gave an error, so whatever its reader says then is the copy's or the tier's fault.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+}
+
 struct Witness {
     inner: Box<dyn Read + Send>,
-    ended: Arc<AtomicBool>,
+    fate: Arc<Fate>,
 }
 
 impl Read for Witness {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        if count == 0 && !buffer.is_empty() {
-            self.ended.store(true, Ordering::Release);
+        match self.inner.read(buffer) {
+            Ok(count) => {
+                if count == 0 && !buffer.is_empty() {
+                    self.fate.ended.store(true, Ordering::Release);
+                }
+                Ok(count)
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    self.fate.failed.store(true, Ordering::Release);
+                }
+                Err(error)
+            }
         }
-        Ok(count)
     }
 }

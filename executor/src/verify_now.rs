@@ -17,9 +17,7 @@ use crate::{
     wiring::Wiring,
 };
 use catalog::{Catalog, CatalogError, Verification};
-use model::{
-    ByteCount, CopyState, DatabaseName, RecoveryPointId, TierName, VerifyLevel, event::Failure,
-};
+use model::{ByteCount, CopyState, RecoveryPointId, TierName, VerifyLevel, event::Failure};
 use providers::{api::Check, stream::Progress};
 use std::{
     sync::Arc,
@@ -85,7 +83,7 @@ pub async fn verify_now(
     clock: &Arc<dyn Clock>,
 ) -> VerifyReport {
     let started = Instant::now();
-    let result = read(order, wiring, catalog).await;
+    let result = read(order, wiring, catalog, clock).await;
     let mut gaps = Vec::new();
     if let Some(catalog) = catalog
         && let Err(error) = record(order, &result, catalog, clock).await
@@ -123,6 +121,7 @@ async fn read(
     order: &VerifyOrder,
     wiring: &Wiring,
     catalog: Option<&Catalog>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<verification::Passed, StepError> {
     let tier = &**steps::tier(wiring, &order.tier)?;
     let _ = gate::look(tier, catalog).await?;
@@ -133,14 +132,14 @@ async fn read(
     let scratch =
         Scratch::create(&wiring.scratch, Owner::Work, &order.run).map_err(StepError::Scratch)?;
     let folder = scratch.fresh().map_err(StepError::Scratch)?;
-    let database = DatabaseName::new(order.point.database()).ok();
     verification::verify(CopyToVerify {
         point: &order.point,
         tier,
         level: order.level,
         recorded: recorded.as_ref(),
-        database: database.and_then(|name| wiring.databases.get(&name)),
-        keys: &wiring.keys,
+        wiring,
+        catalog,
+        now: clock.now(),
         scratch: &folder,
         meter: &Meter::new(Arc::clone(&order.progress)),
     })

@@ -179,7 +179,7 @@ fn add_foreign(
     let point = points
         .entry(manifest.id.clone())
         .or_insert_with(|| RecoveryPoint {
-            wal: None,
+            wal: manifest.wal.map(Box::new),
             bytes: ByteCount(0),
             captured_at: manifest.captured_at,
             copies: Vec::new(),
@@ -196,6 +196,7 @@ fn add_foreign(
         point.state = PointState::Complete;
         point.captured_at = manifest.captured_at;
         point.parent.clone_from(&manifest.parent);
+        point.wal = manifest.wal.map(Box::new);
     }
     if point.bytes == ByteCount(0) {
         point.bytes = manifest.bytes();

@@ -7,12 +7,14 @@
 mod load;
 mod order;
 mod record;
+pub(crate) mod replay;
 mod search;
 
 pub use order::{DrillContext, RecoveryWish, RestoreError, RestoreOrder, RestoreReport};
 
 use crate::{
     clock::Clock,
+    copies,
     scratch::{Owner, Scratch},
     steps::{self, error::StepError},
     thawing::{self, NotThawed},
@@ -20,7 +22,7 @@ use crate::{
 };
 use catalog::Catalog;
 use model::DatabaseName;
-use search::{Search, candidates};
+use search::Search;
 use std::{sync::Arc, time::Instant};
 
 /// Every code of this file, for the test that each has its page in `docs/errors/`.
@@ -66,7 +68,11 @@ async fn attempt(
         given_up: Vec::new(),
     };
     let mut archived = Vec::new();
-    for name in candidates(order, wiring, catalog, began).await {
+    let tiers = match &order.from {
+        Some(from) => vec![from.clone()],
+        None => copies::candidates(&order.point, wiring, catalog, began).await,
+    };
+    for name in tiers {
         match search.look(&name).await {
             Ok((manifest, true)) => {
                 if let Some(report) = search.try_copy(&name, &manifest, None).await? {

@@ -1,23 +1,27 @@
 //! One search for a copy that can be restored: which tiers are tried, in which order, and when a copy is given up for the next.
 
 use super::{
-    load, milliseconds,
+    load::{self, Load},
+    milliseconds,
     order::{RestoreError, RestoreOrder, RestoreReport},
     record::{measure, plain_bytes},
 };
 use crate::{
     clock::Clock,
-    gate,
+    copies,
     keys::NONE_OPENS,
     scratch::Scratch,
     steps::{self, error::StepError},
-    stored::{self, ManifestThere, SizeTrouble},
+    stored,
     thawing::{self, NotThawed},
     wiring::{DatabaseWiring, Wiring},
 };
 use catalog::Catalog;
 use jiff::Timestamp;
-use model::{ByteCount, Manifest, RecoveryPointId, TierName, VerifyLevel, event::Failure};
+use model::{
+    Manifest, RecoveryPointId, RecoveryTarget, TierName, event::Failure, recovery_record::Reached,
+};
+use providers::api::ProviderError;
 use std::{sync::Arc, time::Instant};
 
 const COPY_MISSING: &str = "mainstay::run::copy-missing";
@@ -38,7 +42,7 @@ pub(super) struct Search<'a> {
 impl Search<'_> {
     /// The manifest of a copy that looks whole, and whether all of it can be read now.
     pub(super) async fn look(&self, name: &TierName) -> Result<(Manifest, bool), StepError> {
-        let manifest = look(self.order, self.wiring, self.catalog, name).await?;
+        let manifest = copies::look(&self.order.point, self.wiring, self.catalog, name).await?;
         let tier = &**steps::tier(self.wiring, name)?;
         let readable = thawing::is_readable(tier, &manifest).await?;
         Ok((manifest, readable))
@@ -47,7 +51,7 @@ impl Search<'_> {
     pub(super) async fn thaw(&self, name: &TierName, manifest: &Manifest) -> Result<(), NotThawed> {
         let tier = &**steps::tier(self.wiring, name)?;
         // A thaw takes hours and money; what nobody can open afterwards is not worth it.
-        load::open_keys(self.order, self.wiring, tier, manifest).await?;
+        load::open_keys(self.wiring, tier, manifest).await?;
         thawing::for_restore(tier, manifest, &self.order.thaw, self.clock).await
     }
 
@@ -59,40 +63,43 @@ impl Search<'_> {
         thaw_ms: Option<u64>,
     ) -> Result<Option<RestoreReport>, RestoreError> {
         let waited = milliseconds(self.choosing).saturating_sub(thaw_ms.unwrap_or(0));
-        let loaded = load::load(
-            self.order,
-            self.wiring,
-            self.database,
-            &self.scratch,
-            name,
-            manifest,
-        );
-        let (restored, keys_ms, busy) = match loaded.await {
+        let load = Load {
+            order: self.order,
+            wiring: self.wiring,
+            catalog: self.catalog,
+            database: self.database,
+            scratch: &self.scratch,
+            clock: self.clock,
+        };
+        let loaded = match load.load(name, manifest).await {
             Ok(loaded) => loaded,
-            Err(error) => {
+            Err(NotThawed::Failed(error)) => {
                 self.give_up(name, &error, false)?;
                 return Ok(None);
             }
+            Err(NotThawed::Waiting(failure)) => return Err(self.fail(failure)),
         };
+        let restored = loaded.restored;
         let mut phases = vec![("choose".to_owned(), waited)];
         phases.extend(thaw_ms.map(|ms| ("thaw".to_owned(), ms)));
-        phases.extend(keys_ms.map(|ms| ("keys".to_owned(), ms)));
+        phases.extend(loaded.keys_ms.map(|ms| ("keys".to_owned(), ms)));
         phases.extend(restored.phases);
+        let state = state_of(self.order, manifest, &restored.reached);
         let mut report = RestoreReport {
             point: self.order.point.clone(),
             tier: name.clone(),
             target: restored.target,
-            captured_at: manifest.captured_at,
-            age_seconds: self.began.duration_since(manifest.captured_at).as_secs(),
-            bytes: manifest.bytes(),
-            log_bytes: ByteCount(0),
+            captured_at: state,
+            age_seconds: self.began.duration_since(state).as_secs(),
+            bytes: loaded.bytes,
+            log_bytes: loaded.log_bytes,
             plain_bytes: plain_bytes(manifest),
             method: manifest.method.clone(),
             recovery: self.order.recovery.as_ref().map(|wish| wish.target.clone()),
             reached: restored.reached,
-            chain: Vec::new(),
+            chain: loaded.chain,
             phases,
-            busy,
+            busy: loaded.busy,
             checks: restored.checks,
             notes: restored.notes,
             given_up: std::mem::take(&mut self.given_up),
@@ -148,82 +155,32 @@ impl Search<'_> {
     }
 }
 
-/// Tiers to try: the one that was asked for, else those with a known copy, the best verified first, then all others.
-pub(super) async fn candidates(
-    order: &RestoreOrder,
-    wiring: &Wiring,
-    catalog: Option<&Catalog>,
-    now: Timestamp,
-) -> Vec<TierName> {
-    if let Some(from) = &order.from {
-        return vec![from.clone()];
-    }
-    let known = match catalog {
-        // Without the catalog the tiers still tell; a restore does not wait for it.
-        Some(catalog) => catalog.point(&order.point, now).await.ok().flatten(),
-        None => None,
-    };
-    let rank = |tier: &TierName| {
-        let copy = known.as_ref().and_then(|known| known.copy_on(tier));
-        match copy {
-            Some(copy) if copy.is_present() => match copy.verified.map(|verified| verified.level) {
-                Some(VerifyLevel::Restore) => 0,
-                Some(VerifyLevel::FullRead) => 1,
-                Some(VerifyLevel::Checksum) => 2,
-                Some(VerifyLevel::Attested) => 3,
-                None => 4,
-            },
-            None => 5,
-            Some(_) => 6,
-        }
-    };
-    let mut tiers: Vec<TierName> = wiring.tiers.keys().cloned().collect();
-    tiers.sort_by_key(rank);
-    tiers
-}
-
-async fn look(
-    order: &RestoreOrder,
-    wiring: &Wiring,
-    catalog: Option<&Catalog>,
-    name: &TierName,
-) -> Result<Manifest, StepError> {
-    let tier = &**steps::tier(wiring, name)?;
-    let missing = |why: String| StepError::Missing {
-        point: order.point.clone(),
-        tier: name.clone(),
-        why,
-    };
-    let damaged = |why: String| StepError::Damaged {
-        point: order.point.clone(),
-        tier: name.clone(),
-        why,
-    };
-    gate::look(tier, catalog).await?;
-    match stored::read_manifest(tier, &order.point).await? {
-        ManifestThere::Valid(manifest, _) => match stored::check_sizes(tier, &manifest).await? {
-            None => Ok(*manifest),
-            Some(SizeTrouble::Missing(why)) => Err(missing(why)),
-            Some(SizeTrouble::Differs(why)) => Err(damaged(why)),
-        },
-        ManifestThere::Absent => Err(missing("its manifest is not there".to_owned())),
-        ManifestThere::Unreadable(why) => Err(damaged(why)),
+/// The moment whose state was restored: log rolls a point forward.
+fn state_of(order: &RestoreOrder, manifest: &Manifest, reached: &Reached) -> Timestamp {
+    let asked = order.recovery.as_ref().map(|wish| &wish.target);
+    match (asked, reached.time) {
+        // Nothing was committed between the last transaction and the asked moment.
+        (Some(RecoveryTarget::Time(at)), _) if manifest.wal.is_some() => *at,
+        (_, Some(at)) => at.max(manifest.captured_at),
+        (_, None) => manifest.captured_at,
     }
 }
 
 fn is_the_copys_fault(error: &StepError, before_loading: bool) -> bool {
     match error {
         StepError::Damaged { .. } | StepError::Missing { .. } => true,
-        StepError::Provider(error) => {
-            before_loading
-                || error.code == stored::DAMAGED
-                || error.code == stored::WRONG_KEY
-                // Not damage, but after half a rotation another tier's ring may have another recipient.
-                || error.code == NONE_OPENS
-                || error.code.starts_with("mainstay::tier::")
-        }
+        StepError::Provider(error) => before_loading || blames_the_copy(error),
         _ => before_loading,
     }
+}
+
+/// Whether an engine's or a tier's error says that another copy may do better.
+pub(super) fn blames_the_copy(error: &ProviderError) -> bool {
+    error.code == stored::DAMAGED
+        || error.code == stored::WRONG_KEY
+        // Not damage, but after half a rotation another tier's ring may have another recipient.
+        || error.code == NONE_OPENS
+        || error.code.starts_with("mainstay::tier::")
 }
 
 fn no_copy(point: &RecoveryPointId) -> Failure {

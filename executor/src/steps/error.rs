@@ -26,6 +26,14 @@ pub(crate) enum StepError {
         tier: TierName,
         why: String,
     },
+    #[error(
+        "`{point}` is incremental and builds on `{link}`, of which no tier has a whole copy: {why}"
+    )]
+    BrokenChain {
+        point: RecoveryPointId,
+        link: RecoveryPointId,
+        why: String,
+    },
     #[error("the copy of `{point}` on tier `{tier}` failed {failed} of {all} checks: {first}")]
     ChecksFailed {
         point: RecoveryPointId,
@@ -84,6 +92,7 @@ impl StepError {
         "mainstay::guard::not-a-prune",
         "mainstay::observe::marker-missing",
         "mainstay::observe::other-tier",
+        "mainstay::run::broken-chain",
         "mainstay::run::checks-failed",
         "mainstay::run::conflict",
         "mainstay::run::copy-missing",
@@ -106,6 +115,7 @@ impl StepError {
             Self::Catalog(error) => error.code(),
             Self::Damaged { .. } => crate::stored::DAMAGED,
             Self::Missing { .. } => "mainstay::run::copy-missing",
+            Self::BrokenChain { .. } => "mainstay::run::broken-chain",
             Self::ChecksFailed { .. } => "mainstay::run::checks-failed",
             Self::Conflict { .. } => "mainstay::run::conflict",
             Self::ReadBack { .. } => "mainstay::run::read-back",
@@ -130,6 +140,12 @@ impl StepError {
             Self::Catalog(error) => return error.help(),
             Self::Damaged { .. } | Self::Missing { .. } => {
                 "run `mainstay plan`: it shows whether another tier has a good copy to repair this one from"
+            }
+            Self::BrokenChain { link, .. } => {
+                return Some(format!(
+                    "restore an older point that does not need `{link}` (`mainstay list {}`), and run `mainstay plan`: it repairs the link from another tier or makes a new full point",
+                    link.database()
+                ));
             }
             Self::ChecksFailed { point, .. } => {
                 return Some(format!(

@@ -31,8 +31,9 @@ pub(crate) async fn ensure_verified(at: &Try<'_>) -> Result<Ended, StepError> {
         tier: &**tier,
         level,
         recorded: recorded.as_ref(),
-        database: context.wiring.databases.get(&step.database),
-        keys: &context.wiring.keys,
+        wiring: &context.wiring,
+        catalog: Some(&context.catalog),
+        now: context.now(),
         scratch: at.scratch,
         meter: &at.meter,
     })
