@@ -1,9 +1,7 @@
 //! Keys of a `[database.<name>]` with `engine = "files"` and of its series.
 
-use crate::{
-    api::{ProviderError, Result},
-    stream,
-};
+use super::super::compression_level;
+use crate::api::{ProviderError, Result};
 use globset::{GlobBuilder, GlobMatcher};
 use model::{Disposition, MethodName, Severity, TableFinding, manifest::Compression};
 use schemars::JsonSchema;
@@ -156,18 +154,6 @@ pub(super) fn check_database(table: &Value, _base: &Path) -> Vec<TableFinding> {
 
 /// Checks a series table beyond its schema.
 pub(super) fn check_series(table: &Value, _base: &Path) -> Vec<TableFinding> {
-    let Ok(series) = FilesArchive::read(table) else {
-        return Vec::new();
-    };
-    let levels = stream::levels(series.compression());
-    match series.compression_level {
-        Some(level) if !levels.contains(&level) => vec![TableFinding {
-            code: "files::compression-level",
-            severity: Severity::Error,
-            path: vec!["compression-level".to_owned()],
-            message: format!("level {level} does not exist for this compression"),
-            help: Some(format!("choose {} to {}", levels.start(), levels.end())),
-        }],
-        _ => Vec::new(),
-    }
+    let finding = compression_level::check("files::compression-level", table);
+    finding.into_iter().collect()
 }

@@ -81,6 +81,21 @@ pub(super) fn for_dump(
     })
 }
 
+/// For a base backup of a server: its own major, else the nearest newer one (manual, `pg_basebackup`, "Notes").
+pub(super) fn for_base_backup(
+    found: &[Binaries],
+    server: u32,
+    bin_dir: Option<&Path>,
+) -> Result<Binaries> {
+    let fits = found.iter().find(|set| set.major >= server);
+    fits.cloned().ok_or_else(|| {
+        let why = format!(
+            "the server is PostgreSQL {server}; pg_basebackup must be of version {server} or newer"
+        );
+        missing(found, bin_dir, "pg_basebackup", &why).help(install(server, bin_dir))
+    })
+}
+
 /// For reading an archive of `archive`'s major into a server of `target`'s: at least the archive's, best the target's.
 pub(super) fn for_restore(
     found: &[Binaries],

@@ -2,7 +2,7 @@
 //!
 //! Not here: connecting; nothing in this file does IO, so a policy can be checked on any machine.
 
-use super::url;
+use super::{super::compression_level, physical, url};
 use crate::api::{ProviderError, Result};
 use model::{
     ByteCount, Disposition, Secret, SecretRef, Severity, TableFinding, manifest::Compression,
@@ -279,22 +279,11 @@ pub(super) fn check_series(table: &Value, _base: &Path) -> Vec<TableFinding> {
             ));
         }
     }
-    let level = table.get("compression-level").and_then(Value::as_i64);
-    match (text("compression"), level) {
-        (Some("none"), Some(_)) => findings.push(finding(
-            "postgres::compression-level",
-            "compression-level",
-            "without compression there is no level".to_owned(),
-            "remove `compression-level`",
-        )),
-        (Some("gzip"), Some(level)) if level > 9 => findings.push(finding(
-            "postgres::compression-level",
-            "compression-level",
-            format!("{level} is no level of gzip"),
-            "use 1 to 9",
-        )),
-        _ => {}
-    }
+    findings.extend(compression_level::check(
+        "postgres::compression-level",
+        table,
+    ));
+    findings.extend(physical::check_series(table));
     let filled = |key: &str| {
         table
             .get(key)

@@ -1,5 +1,5 @@
-//! PostgreSQL, method `logical`: `pg_dump` on an exported snapshot, whose rows are counted meanwhile; restored with
-//! `pg_restore` or psql under a temporary name.
+//! PostgreSQL. Method `logical`: `pg_dump` on an exported snapshot, whose rows are counted meanwhile; restored with
+//! `pg_restore` or psql under a temporary name. Method `physical`: a base backup of the whole cluster (`physical`).
 //!
 //! `connection` knows the server's address (from `url` and `defaults`), `binaries` the programs, `config` the keys.
 //! Not here: compression, digests, storage (`stream`, `tiers`).
@@ -17,6 +17,7 @@ mod expectations;
 mod facts;
 mod leftovers;
 mod names;
+mod physical;
 mod read_through;
 mod restore;
 mod snapshot;
@@ -34,6 +35,7 @@ use async_trait::async_trait;
 use config::{DatabaseTable, SeriesTable, UrlSetting};
 use connection::Address;
 use model::{Disposition, MethodName};
+use physical::PhysicalTable;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -44,17 +46,24 @@ use std::{
 /// The engine's line in the registry.
 pub(crate) fn entry() -> EngineEntry {
     #[expect(clippy::expect_used, reason = "a constant that every test run checks")]
-    let logical = MethodName::new("logical").expect("a valid name");
+    let [logical, physical] =
+        ["logical", physical::METHOD].map(|name| MethodName::new(name).expect("a valid name"));
     EngineEntry {
         kind: "postgres",
         database_schema: schemars::schema_for!(DatabaseTable).to_value(),
-        methods: BTreeMap::from([(
-            logical.clone(),
-            schemars::schema_for!(SeriesTable).to_value(),
-        )]),
+        methods: BTreeMap::from([
+            (
+                logical.clone(),
+                schemars::schema_for!(SeriesTable).to_value(),
+            ),
+            (
+                physical.clone(),
+                schemars::schema_for!(PhysicalTable).to_value(),
+            ),
+        ]),
         default_method: logical,
-        incremental: Vec::new(),
-        rolls_forward: Vec::new(),
+        incremental: vec![physical.clone()],
+        rolls_forward: vec![physical],
         check_database: config::check_database,
         check_series: config::check_series,
         restore_only: |target| {
@@ -122,22 +131,32 @@ impl Engine for Postgres {
     }
 
     async fn capture(&self, request: CaptureRequest) -> Result<Box<dyn Capture>> {
-        if request.method.as_str() != "logical" {
-            return Err(ProviderError::new(
+        let address = self.address().await?;
+        let bin_dir = self.bin_dir();
+        match request.method.as_str() {
+            "logical" => {
+                let series: SeriesTable = config::read(&request.options, "series")?;
+                let scratch = request.scratch;
+                let capture = capture::begin(address, bin_dir.as_deref(), series, scratch).await?;
+                Ok(Box::new(capture))
+            }
+            physical::METHOD => {
+                let series: PhysicalTable = config::read(&request.options, "series")?;
+                physical::begin(address, bin_dir.as_deref(), series, request).await
+            }
+            other => Err(ProviderError::new(
                 "mainstay::postgres::policy",
                 Disposition::NeedsOperator,
-                format!("engine `postgres` has no method `{}`", request.method),
+                format!("engine `postgres` has no method `{other}`"),
             )
-            .help("use method = \"logical\""));
+            .help("use method = \"logical\" or \"physical\"")),
         }
-        let series: SeriesTable = config::read(&request.options, "series")?;
-        let address = self.address().await?;
-        let capture =
-            capture::begin(address, self.bin_dir().as_deref(), series, request.scratch).await?;
-        Ok(Box::new(capture))
     }
 
     async fn read_through(&self, request: ReadRequest) -> Result<Vec<Check>> {
+        if request.manifest.method.as_str() == physical::METHOD {
+            return physical::read_through(request).await;
+        }
         read_through::read_through(request, self.bin_dir().as_deref()).await
     }
 

@@ -1,9 +1,7 @@
 //! Keys of a `[database.<name>]` with `engine = "sqlite"` and of its series.
 
-use crate::{
-    api::{ProviderError, Result},
-    stream,
-};
+use super::super::compression_level;
+use crate::api::{ProviderError, Result};
 use model::{Disposition, MethodName, Severity, TableFinding, manifest::Compression};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -105,32 +103,6 @@ pub(super) fn check_database(table: &Value, _base: &Path) -> Vec<TableFinding> {
 
 /// Checks a series table beyond its schema.
 pub(super) fn check_series(table: &Value, _base: &Path) -> Vec<TableFinding> {
-    let Ok(series) = SqliteSnapshot::read(table) else {
-        return Vec::new();
-    };
-    let compression = series.compression();
-    match series.compression_level {
-        Some(level) if !stream::levels(compression).contains(&level) => {
-            let range = stream::levels(compression);
-            let (message, help) = if compression == Compression::None {
-                (
-                    "a `compression-level` without compression has no meaning".to_owned(),
-                    "leave it out, or choose `compression = \"zstd\"`".to_owned(),
-                )
-            } else {
-                (
-                    format!("level {level} does not exist for this compression"),
-                    format!("choose {} to {}", range.start(), range.end()),
-                )
-            };
-            vec![TableFinding {
-                code: "sqlite::compression-level",
-                severity: Severity::Error,
-                path: vec!["compression-level".to_owned()],
-                message,
-                help: Some(help),
-            }]
-        }
-        _ => Vec::new(),
-    }
+    let finding = compression_level::check("sqlite::compression-level", table);
+    finding.into_iter().collect()
 }
