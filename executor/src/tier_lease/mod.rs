@@ -11,18 +11,21 @@
 //! - Right before a deletion the lease is written anew ([`TierLeases::renew`]): a holder that slept through its time fails there.
 //! - A lost lease is not taken again in the same run; what writes to that tier is dropped at once.
 //!
-//! Not here: the lease of the catalog (`lease.rs`); stores that cannot compare (they refuse, and then nothing is deleted there).
+//! Not here: the lease of the catalog (`lease.rs`), what the control object holds (`content`), one tier's state (`slot`); stores that cannot compare (they refuse, and then nothing is deleted there).
+
+mod content;
+mod slot;
 
 use crate::{
-    cancel::{Cancel, CancelSwitch, cancellation},
+    cancel::{Cancel, cancellation},
     holder::Holder,
     steps::error::StepError,
 };
-use bytes::Bytes;
+use content::{Content, FORMAT, describe, key};
 use jiff::Timestamp;
 use model::TierName;
-use providers::api::{ControlTag, Expected, ObjectKey, ProviderError, Tier};
-use serde::{Deserialize, Serialize};
+use providers::api::{Expected, Tier};
+use slot::{Beat, CHANGED, Own, Seen, Slot, State, impossible, look_again, lost};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -30,16 +33,8 @@ use std::{
 };
 use tokio::{task::AbortHandle, time::Instant};
 
-/// Name of the control object in a tier's root.
-pub(crate) const FILE_NAME: &str = ".mainstay-lease.json";
-/// Value of [`Content::format`].
-const FORMAT: &str = "mainstay.tier-lease.v1";
-/// What is there is not what was read.
-const CHANGED: &str = "mainstay::tier::changed";
 /// The store cannot compare and swap.
 const NO_CONDITIONAL_WRITES: &str = "mainstay::tier::no-conditional-writes";
-/// A declared time to live is believed up to here, so that no content can close a tier for ever.
-const LONGEST: Duration = Duration::from_hours(1);
 /// A tier that hangs must not hold up the end of a run.
 const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -58,59 +53,6 @@ impl Default for TierLeaseTimes {
             time_to_live: Duration::from_mins(2),
             beat: Duration::from_secs(30),
         }
-    }
-}
-
-/// The lease as it lies on the tier; described in `docs/formats/tier-lease.md`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Content {
-    format: String,
-    /// Whether it was given back.
-    free: bool,
-    /// Grows with every change of hands.
-    token: u64,
-    /// Grows with every prolongation; all that others look at is whether the content changes.
-    beat: u64,
-    ttl_seconds: u64,
-    /// Identity of the catalog that the holder works with, and the token of its lease there.
-    catalog: String,
-    catalog_token: u64,
-    /// Machine and process, in the words of `holder.rs`.
-    holder: String,
-    run: String,
-    who: String,
-    /// By the holder's clock; for people.
-    taken_at: Timestamp,
-}
-
-impl Content {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Self>(bytes)
-            .ok()
-            .filter(|content| content.format == FORMAT)
-    }
-
-    fn bytes(&self) -> Result<Bytes, StepError> {
-        let mut text = serde_json::to_vec_pretty(self).map_err(|error| {
-            ProviderError::new(
-                "mainstay::tier::leased",
-                model::Disposition::Permanent,
-                "cannot write the lease of the tier as text",
-            )
-            .source(error)
-        })?;
-        text.push(b'\n');
-        Ok(Bytes::from(text))
-    }
-
-    /// Whether both were written by the same holder in one go.
-    fn is_same_tenure(&self, other: &Self) -> bool {
-        (&self.catalog, self.catalog_token, self.token)
-            == (&other.catalog, other.catalog_token, other.token)
-    }
-
-    fn ttl(&self) -> Duration {
-        Duration::from_secs(self.ttl_seconds).min(LONGEST)
     }
 }
 
@@ -138,43 +80,6 @@ impl Drop for TierLeases {
     fn drop(&mut self) {
         self.stop_beating();
     }
-}
-
-#[derive(Debug)]
-struct Slot {
-    tier: Arc<dyn Tier>,
-    key: ObjectKey,
-    state: tokio::sync::Mutex<State>,
-    switch: CancelSwitch,
-    lost: Cancel,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Not ours; what was seen last, and since when it has not changed.
-    NotHeld(Option<Seen>),
-    Held(Own),
-    /// Who has it now, in words.
-    Lost(String),
-    /// The store cannot compare and swap, in its own words.
-    Impossible(String),
-    Released,
-}
-
-#[derive(Debug)]
-struct Seen {
-    tag: ControlTag,
-    since: Instant,
-    /// The same holder has written since it was first seen: it is alive.
-    alive: bool,
-}
-
-#[derive(Debug)]
-struct Own {
-    content: Content,
-    tag: ControlTag,
-    /// Before the last successful write began.
-    renewed: Instant,
 }
 
 /// What a step wants to do to a tier.
@@ -442,139 +347,6 @@ impl TierLeases {
     }
 }
 
-enum Beat {
-    Renewed,
-    Again,
-    Over,
-}
-
-impl Slot {
-    /// One prolongation from the background. A tier that does not answer for the whole time to live is lost too.
-    async fn beat(&self) -> Beat {
-        let mut state = self.state.lock().await;
-        let State::Held(own) = &*state else {
-            return Beat::Over;
-        };
-        let left = own.content.ttl().saturating_sub(own.renewed.elapsed());
-        let result = tokio::time::timeout(left, self.renew(&mut state)).await;
-        match (result, &*state) {
-            (_, State::Lost(_)) => Beat::Over,
-            (Ok(Ok(())), _) => Beat::Renewed,
-            (Err(_), State::Held(_)) => {
-                self.mark_lost(
-                    &mut state,
-                    "nobody, but the tier did not answer in time".to_owned(),
-                );
-                Beat::Over
-            }
-            (Ok(Err(error)), _) => {
-                tracing::warn!(tier = %self.tier.name(), code = error.code(), "the lease of the tier could not be prolonged");
-                Beat::Again
-            }
-            _ => Beat::Over,
-        }
-    }
-
-    async fn renew(&self, state: &mut State) -> Result<(), StepError> {
-        // Twice: the first may find that an earlier write of ours was done and its answer lost.
-        for _ in 0..2 {
-            let own = match &mut *state {
-                State::Held(own) => own,
-                State::Impossible(why) => return Err(impossible(self.tier.name(), why)),
-                State::Lost(who) => return Err(lost(self.tier.name(), who)),
-                State::NotHeld(_) | State::Released => {
-                    return Err(lost(self.tier.name(), "nobody"));
-                }
-            };
-            let began = Instant::now();
-            let next = Content {
-                beat: own.content.beat + 1,
-                ..own.content.clone()
-            };
-            let expected = Expected::Unchanged(own.tag.clone());
-            let written = self
-                .tier
-                .write_control(&self.key, next.bytes()?, expected, None)
-                .await;
-            match written {
-                Ok(tag) => {
-                    *own = Own {
-                        content: next,
-                        tag,
-                        renewed: began,
-                    };
-                    return Ok(());
-                }
-                Err(error) if error.code == CHANGED => self.look(state).await?,
-                Err(error) => {
-                    let over = own.renewed.elapsed() >= own.content.ttl();
-                    if over {
-                        self.mark_lost(state, "nobody, but it ran out".to_owned());
-                    }
-                    return Err(error.into());
-                }
-            }
-        }
-        Err(lost(self.tier.name(), "somebody who writes at this moment"))
-    }
-
-    /// Reads the lease; marks it as lost when it is another's.
-    async fn look(&self, state: &mut State) -> Result<(), StepError> {
-        let own = match &mut *state {
-            State::Held(own) => own,
-            State::Impossible(why) => return Err(impossible(self.tier.name(), why)),
-            State::Lost(who) => return Err(lost(self.tier.name(), who)),
-            State::NotHeld(_) | State::Released => return Err(lost(self.tier.name(), "nobody")),
-        };
-        let there = self.tier.read_control(&self.key).await?;
-        let content = there.as_ref().and_then(|(bytes, _)| Content::parse(bytes));
-        match (there, content) {
-            (Some((_, tag)), Some(content))
-                if content.is_same_tenure(&own.content) && !content.free =>
-            {
-                own.content = content;
-                own.tag = tag;
-                Ok(())
-            }
-            (_, content) => {
-                let who = content
-                    .as_ref()
-                    .map_or_else(|| "nobody".to_owned(), describe);
-                let error = lost(self.tier.name(), &who);
-                self.mark_lost(state, who);
-                Err(error)
-            }
-        }
-    }
-
-    fn mark_lost(&self, state: &mut State, who: String) {
-        *state = State::Lost(who);
-        self.switch.cancel();
-    }
-}
-
-fn key() -> Result<ObjectKey, StepError> {
-    ObjectKey::new(FILE_NAME).ok_or(StepError::Panicked)
-}
-
-/// The same content keeps its time; another one begins anew, and shows that somebody writes.
-fn look_again(seen: Option<Seen>, tag: &ControlTag) -> Seen {
-    match seen {
-        Some(seen) if seen.tag == *tag => seen,
-        earlier => Seen {
-            tag: tag.clone(),
-            since: Instant::now(),
-            alive: earlier.is_some(),
-        },
-    }
-}
-
-fn describe(content: &Content) -> String {
-    let process = Holder::parse(&content.holder)
-        .map_or_else(|| content.holder.clone(), |holder| holder.describe());
-    format!("run `{}` of {} ({process})", content.run, content.who)
-}
-
 fn leased(tier: &TierName, there: Option<&Content>, ttl: Duration) -> StepError {
     StepError::TierLeased {
         tier: tier.clone(),
@@ -583,19 +355,5 @@ fn leased(tier: &TierName, there: Option<&Content>, ttl: Duration) -> StepError 
             |there| format!("{}, taken at {}", describe(there), there.taken_at),
         ),
         seconds: ttl.as_secs(),
-    }
-}
-
-fn lost(tier: &TierName, who: &str) -> StepError {
-    StepError::TierLeaseLost {
-        tier: tier.clone(),
-        holder: who.to_owned(),
-    }
-}
-
-fn impossible(tier: &TierName, why: &str) -> StepError {
-    StepError::NoTierLease {
-        tier: tier.clone(),
-        why: why.to_owned(),
     }
 }
