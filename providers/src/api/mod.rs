@@ -20,6 +20,6 @@ pub use tier::{
     ObjectWriter, PlaceInStore, ProbeResult, Protection, Readiness, Tier, TierState,
 };
 pub use wal::{
-    AfterRecovery, ArchiverState, Recovery, RecoveryObserver, SlotState, WalFetch, WalReceive,
-    WalState,
+    AfterRecovery, ArchiverState, RECENT_SECONDS, Recovery, RecoveryObserver, SlotState, WalFetch,
+    WalReceive, WalState,
 };

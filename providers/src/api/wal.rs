@@ -77,11 +77,18 @@ pub struct WalState {
     pub archiver: ArchiverState,
     /// Size of `pg_wal`; `None`: the role may not look.
     pub pg_wal: Option<ByteCount>,
+    /// Room left on the disk that holds `pg_wal`; `None`: the server is elsewhere, or we may not look.
+    pub free: Option<ByteCount>,
     /// Files that wait to be archived and since when the oldest does; `None`: the role may not look.
     pub waiting: Option<(u64, Option<Timestamp>)>,
-    /// Physical replication slots.
+    /// How many of them began to wait within the last [`RECENT_SECONDS`]; while older ones wait too, that is what the server wrote.
+    pub waiting_recently: u64,
+    /// Replication slots, physical and logical: both hold log back.
     pub slots: Vec<SlotState>,
 }
+
+/// What counts as recent in [`WalState`].
+pub const RECENT_SECONDS: i64 = 300;
 
 /// `pg_stat_archiver`. A command that ends by a signal or with 126, 127 counts in neither.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -96,7 +103,7 @@ pub struct ArchiverState {
     pub last_failed: Option<(String, Timestamp)>,
 }
 
-/// One physical replication slot.
+/// One replication slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotState {
     /// Its name.

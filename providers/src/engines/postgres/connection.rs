@@ -83,6 +83,11 @@ impl Address {
         self.host == other.host && self.port == other.port
     }
 
+    /// Whether the server surely runs on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.host.starts_with('/')
+    }
+
     /// The database's name as a connection string, for options that would take a name with `=` in it for one.
     pub(super) fn conninfo(&self) -> String {
         let value = self.database.replace('\\', "\\\\").replace('\'', "\\'");

@@ -22,11 +22,12 @@ mod read_through;
 mod restore;
 mod snapshot;
 mod url;
+mod wal_state;
 
 use crate::{
     api::{
         Capture, CaptureRequest, Check, Engine, ProviderError, ReadRequest, RestoreRequest,
-        Restored, Result, SourceFacts,
+        Restored, Result, SourceFacts, WalState,
     },
     registry::EngineEntry,
     secrets,
@@ -167,6 +168,10 @@ impl Engine for Postgres {
             maintenance: self.table.maintenance_database.clone(),
         };
         restore::restore(setting, request).await
+    }
+
+    async fn wal_state(&self) -> Result<WalState> {
+        wal_state::ask(&self.address().await?).await
     }
 
     async fn clean_leftovers(&self) -> Result<Vec<String>> {
