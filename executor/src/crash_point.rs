@@ -21,6 +21,15 @@ pub const NAMES: &[&str] = &[
     "after-delete-data",
     "after-forget",
     "before-run-end",
+
+];
+
+/// Those that a file passes on its way into the archive of a log.
+pub const WAL_NAMES: &[&str] = &[
+    "wal-after-keys",
+    "wal-mid-write",
+    "wal-before-visible",
+    "wal-after-visible",
 ];
 
 /// The moment at which this process shall die, if any.
@@ -34,7 +43,7 @@ pub struct CrashPoints {
 }
 
 impl CrashPoints {
-    /// Dies at `at`, one of [`NAMES`].
+    /// Dies at `at`, one of [`NAMES`] or [`WAL_NAMES`].
     pub fn new(at: Option<String>) -> Self {
         Self { at }
     }
@@ -42,7 +51,10 @@ impl CrashPoints {
     /// Dies here if told so: SIGKILL, so that nothing is flushed, unwound or dropped.
     #[cfg(feature = "crash-points")]
     pub(crate) fn hit(&self, name: &'static str) {
-        debug_assert!(NAMES.contains(&name), "`{name}` is missing in NAMES");
+        debug_assert!(
+            NAMES.contains(&name) || WAL_NAMES.contains(&name),
+            "`{name}` is missing in NAMES"
+        );
         if self.at.as_deref() == Some(name) {
             let _ = rustix::process::kill_process(
                 rustix::process::getpid(),

@@ -37,6 +37,7 @@ mod tier_lease;
 mod unknown_rules;
 mod verification;
 mod verify_now;
+pub mod wal;
 mod wiring;
 
 pub use apply::{ApplyOptions, RunEnd, RunError, RunReport, StepReport, apply};
@@ -64,6 +65,7 @@ pub fn error_codes() -> Vec<&'static str> {
         restore::CODES,
         restore::RECORD_CODES,
         thawing::CODES,
+        wal::CODES,
         steps::error::StepError::CODES,
     ]
     .concat();

@@ -8,6 +8,7 @@ use crate::{
     recovery_kit,
     steps::error::{StepError, chain},
     stored::{self, ManifestThere, SizeTrouble},
+    wal,
 };
 use catalog::Catalog;
 use jiff::Timestamp;
@@ -72,7 +73,8 @@ pub(super) async fn list(
                 let file = file.to_owned();
                 folders.entry(point).or_default().insert(file, info);
             }
-            None if recovery_kit::is_part(&info.key) => {}
+            // The log of a database is looked at by its own observer.
+            None if recovery_kit::is_part(&info.key) || wal::is_part(&info.key) => {}
             None => not_ours.push(info.key.to_string()),
         }
     }

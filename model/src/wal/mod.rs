@@ -5,6 +5,7 @@
 mod archive;
 pub mod coverage;
 mod file_name;
+mod header;
 mod history;
 mod lsn;
 mod span;
@@ -14,6 +15,7 @@ pub(crate) use span::decimal;
 
 pub use archive::{ArchivedHistory, WalArchive, WalPartial, WalRun, WalSource, WalTier};
 pub use file_name::{WalFileName, WalFolder, WalNameError};
+pub use header::{HEADER_BYTES, SegmentHeader, SegmentHeaderError};
 pub use history::{TimelineHistory, TimelineSwitch};
 pub use lsn::{DEFAULT_SEGMENT_BYTES, Lsn, LsnError, SegmentNumber};
 pub use span::WalSpan;

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read};
 use zstd::stream::read::Decoder as ZstdDecoder;
 
 /// Largest window that is accepted, as a power of two: ours are at most 2^22; a damaged header must not take memory.
-const LARGEST_WINDOW_LOG: u32 = 24;
+pub(super) const LARGEST_WINDOW_LOG: u32 = 24;
 
 /// The decompressor over any buffered source.
 pub(super) enum Decompressor<R: BufRead> {

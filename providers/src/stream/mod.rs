@@ -23,6 +23,7 @@ mod seal;
 mod store;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use busy::Busy;
 pub use check::check_stored;
@@ -31,6 +32,7 @@ pub use copy::copy;
 pub use damage::{provider_error, provider_error_of};
 pub use plain::{plain, plain_timed};
 pub use store::store;
+pub use whole::{compress_whole, seal_whole, unpack_whole};
 
 use model::{ByteCount, Digest};
 use std::sync::Arc;
