@@ -1,5 +1,9 @@
 //! The command line as people type it. Words only; what a command does is in `commands/`.
 
+mod wal;
+
+pub(crate) use wal::{WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments};
+
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::Timestamp;
 use model::{ByteCount, RecoveryPointId, VerifyLevel};
@@ -157,6 +161,9 @@ mainstay restore shop --to ./restored.db\n  mainstay restore orders --table publ
     /// Look after tiers
     #[command(subcommand)]
     Tier(TierCommand),
+    /// Archive the log of a server, and get it back
+    #[command(subcommand)]
+    Wal(WalCommand),
     /// Look after the catalog
     #[command(subcommand)]
     Catalog(CatalogCommand),

@@ -26,6 +26,9 @@ pub(crate) enum Exit {
     PartlyFailed = 9,
     /// Blocked by a hold, a lock, the guard or a window.
     Blocked = 10,
+    /// `wal fetch`: whether the file is archived cannot be told. Above 125, so that PostgreSQL stops instead of taking it for the
+    /// end of the log.
+    CannotTell = 200,
 }
 
 impl From<Exit> for std::process::ExitCode {

@@ -19,12 +19,22 @@ use failure::Result;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let failed = if commands::wal::is_fetch(std::env::args_os()) {
+        // 1 would be "not archived", and 101, the code of a panic, too.
+        std::panic::set_hook(Box::new(|panic| {
+            render::out::words(&format!("error: {panic}\n"));
+            std::process::exit(i32::from(Exit::CannotTell as u8));
+        }));
+        Exit::CannotTell
+    } else {
+        Exit::Failed
+    };
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // clap would exit 2, which here means "changes are planned".
             let exit = if error.use_stderr() {
-                Exit::Failed
+                failed
             } else {
                 Exit::Done
             };
@@ -50,7 +60,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             render::out::words(&format!("error: cannot start: {error}\n"));
-            return Exit::Failed.into();
+            return failed.into();
         }
     };
     let result = runtime.block_on(dispatch(arguments));
@@ -86,6 +96,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Hold(command) => commands::hold::run(command, global).await,
         Command::Key(command) => commands::key::run(command, global).await,
         Command::Tier(command) => commands::tier::run(command, global).await,
+        Command::Wal(command) => commands::wal::run(command, global).await,
         Command::Catalog(command) => commands::catalog::run(command, global).await,
         Command::Completions { shell } => commands::completions::run(shell),
     }

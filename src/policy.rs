@@ -73,12 +73,21 @@ pub(crate) fn check(path: &Path) -> Checked {
 
 /// The policy that a command works with, and its path. Shows warnings; errors end the command.
 pub(crate) fn load(global: &Global) -> Result<(PathBuf, Policy)> {
+    load_and(global, true)
+}
+
+/// The same for a command that a server calls for every file of its log: warnings would fill that server's log.
+pub(crate) fn load_quietly(global: &Global) -> Result<(PathBuf, Policy)> {
+    load_and(global, false)
+}
+
+fn load_and(global: &Global, with_warnings: bool) -> Result<(PathBuf, Policy)> {
     let path = settings::policy_path(global)?;
     let checked = check(&path);
-    if !checked.findings.is_empty() {
+    let acceptable = checked.is_acceptable(global.strict);
+    if !checked.findings.is_empty() && (with_warnings || !acceptable) {
         out::words(&checked.findings_text());
     }
-    let acceptable = checked.is_acceptable(global.strict);
     match checked.policy {
         Some(policy) if acceptable => Ok((path, policy)),
         _ => Err(Failure::new(

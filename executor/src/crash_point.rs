@@ -21,7 +21,6 @@ pub const NAMES: &[&str] = &[
     "after-delete-data",
     "after-forget",
     "before-run-end",
-
 ];
 
 /// Those that a file passes on its way into the archive of a log.

@@ -21,3 +21,4 @@ pub(crate) mod status;
 pub(crate) mod tier;
 pub(crate) mod validate;
 pub(crate) mod verify;
+pub(crate) mod wal;

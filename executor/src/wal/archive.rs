@@ -113,7 +113,9 @@ impl WalStore {
                 Disposition::NeedsOperator,
                 format!("the policy declares no archive of the log of `{database}`"),
             )
-            .help(format!("declare one: `[database.{database}.wal]` with `keep.TIER = \"14d\"`")));
+            .help(format!(
+                "declare one: `[database.{database}.wal]` with `keep.TIER = \"14d\"`"
+            )));
         };
         let mut tiers = Vec::with_capacity(wal.tiers.len());
         for name in &wal.tiers {
@@ -179,8 +181,12 @@ impl WalStore {
         };
         let mut working = JoinSet::new();
         for (at, tier) in wanted.iter().enumerate() {
-            let (own, tier, file, packed) =
-                (Arc::clone(self), Arc::clone(tier), file.clone(), packed.clone());
+            let (own, tier, file, packed) = (
+                Arc::clone(self),
+                Arc::clone(tier),
+                file.clone(),
+                packed.clone(),
+            );
             working.spawn(async move {
                 let result = own.put_on(&*tier, &file, &packed).await;
                 (at, tier.name().clone(), result)
@@ -385,7 +391,10 @@ impl WalStore {
         let text = key.to_string();
         let plain =
             blocking(move || stream::unpack_whole(&stored, opening, LARGEST, &text)).await?;
-        if matches!(name, WalFileName::Segment { .. } | WalFileName::Partial { .. }) {
+        if matches!(
+            name,
+            WalFileName::Segment { .. } | WalFileName::Partial { .. }
+        ) {
             let header = SegmentHeader::parse(&plain).and_then(|header| {
                 header.check(&name, plain.len() as u64)?;
                 Ok(header)
@@ -458,7 +467,9 @@ impl WalStore {
     pub async fn list(&self, tier: &TierName) -> Result<WalListing> {
         let tier = self.tier(tier)?;
         let mut listing = WalListing {
-            clusters: cluster::read(tier, &self.database).await?.map(|(found, _)| found),
+            clusters: cluster::read(tier, &self.database)
+                .await?
+                .map(|(found, _)| found),
             ..WalListing::default()
         };
         let prefix = format!("{}/wal/", self.database);
@@ -535,7 +546,10 @@ impl WalStore {
             ProviderError::new(
                 "mainstay::wal::not-declared",
                 Disposition::Permanent,
-                format!("the log of `{}` is not archived on tier `{name}`", self.database),
+                format!(
+                    "the log of `{}` is not archived on tier `{name}`",
+                    self.database
+                ),
             )
         })
     }
@@ -624,7 +638,11 @@ fn damaged(key: &ObjectKey, how: &str) -> ProviderError {
 
 /// An error that several tiers get; its cause stays with the first.
 fn copy_of(error: &ProviderError) -> ProviderError {
-    let copy = ProviderError::new(error.code, error.disposition, crate::steps::error::chain(error));
+    let copy = ProviderError::new(
+        error.code,
+        error.disposition,
+        crate::steps::error::chain(error),
+    );
     ProviderError {
         help: error.help.clone(),
         ..copy
@@ -632,7 +650,7 @@ fn copy_of(error: &ProviderError) -> ProviderError {
 }
 
 /// Runs what computes for a while where that holds nobody up.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {

@@ -110,14 +110,20 @@ impl WalClusters {
     }
 
     fn parse(database: &DatabaseName, bytes: &[u8]) -> Result<Self> {
-        let found: Self = serde_json::from_slice(bytes)
-            .map_err(|error| broken(database, &error.to_string()))?;
+        let found: Self =
+            serde_json::from_slice(bytes).map_err(|error| broken(database, &error.to_string()))?;
         if found.format != FORMAT {
-            let how = format!("its format is `{}`, this program reads `{FORMAT}`", found.format);
+            let how = format!(
+                "its format is `{}`, this program reads `{FORMAT}`",
+                found.format
+            );
             return Err(broken(database, &how));
         }
         if found.database != *database || found.get(found.current).is_none() {
-            return Err(broken(database, "it is that of another database, or was changed"));
+            return Err(broken(
+                database,
+                "it is that of another database, or was changed",
+            ));
         }
         Ok(found)
     }
@@ -168,7 +174,10 @@ pub(crate) async fn ensure_taken(
     let mut tries = 0;
     loop {
         let (new, expected) = match read(tier, database).await? {
-            None => (WalClusters::first(database, cluster.clone()), Expected::Absent),
+            None => (
+                WalClusters::first(database, cluster.clone()),
+                Expected::Absent,
+            ),
             Some((found, tag)) => {
                 refuse_other(&found, tier, system_identifier, segment_bytes)?;
                 let known = found.get(system_identifier);
@@ -176,7 +185,10 @@ pub(crate) async fn ensure_taken(
                 match known.cloned() {
                     // A history came before the first segment.
                     Some(known) if lacks_size && segment_bytes.is_some() => {
-                        let known = KnownCluster { segment_bytes, ..known };
+                        let known = KnownCluster {
+                            segment_bytes,
+                            ..known
+                        };
                         match found.with(known) {
                             Some(new) => (new, Expected::Unchanged(tag)),
                             None => return Ok(found),
@@ -222,7 +234,9 @@ fn refuse_other(
             "two clusters that archive to one place destroy each other's log. If this one has come in the place of the other (an upgrade, a new installation), say so: `mainstay wal accept {database} --system-identifier {system_identifier} --why …`; else declare a database of its own for it"
         )));
     }
-    let known = found.get(system_identifier).and_then(|known| known.segment_bytes);
+    let known = found
+        .get(system_identifier)
+        .and_then(|known| known.segment_bytes);
     if let (Some(known), Some(now)) = (known, segment_bytes)
         && known != now
     {
@@ -250,7 +264,10 @@ pub(crate) async fn accept(
     let mut tries = 0;
     loop {
         let (new, expected) = match read(tier, database).await? {
-            None => (WalClusters::first(database, cluster.clone()), Expected::Absent),
+            None => (
+                WalClusters::first(database, cluster.clone()),
+                Expected::Absent,
+            ),
             Some((found, tag)) => match found.with(cluster.clone()) {
                 Some(new) => (new, Expected::Unchanged(tag)),
                 None => return Ok(false),

@@ -1,10 +1,7 @@
 //! One file of a log as a server hands it over: looked at before anything is done with it.
 
 use bytes::Bytes;
-use model::{
-    Disposition, WalFileName,
-    wal::SegmentHeader,
-};
+use model::{Disposition, WalFileName, wal::SegmentHeader};
 use providers::api::{ProviderError, Result};
 
 /// A file that may be archived: its name, size and first page agree.

@@ -54,10 +54,13 @@ async fn read(tier: &dyn Tier, folder: &WalFolder) -> Result<Option<(KeyRing, By
     let Some((bytes, _)) = tier.read_control(&ring_key(folder)?).await? else {
         return Ok(None);
     };
-    let ring = KeyRing::parse(&bytes)
-        .map_err(|error| trouble(folder, Some(tier), &error.0))?;
+    let ring = KeyRing::parse(&bytes).map_err(|error| trouble(folder, Some(tier), &error.0))?;
     if ring.recovery_point != ring_id(folder)? || !ring.objects.contains_key(OBJECT) {
-        return Err(trouble(folder, Some(tier), "it is the key ring of another folder"));
+        return Err(trouble(
+            folder,
+            Some(tier),
+            "it is the key ring of another folder",
+        ));
     }
     Ok(Some((ring, bytes)))
 }
@@ -67,7 +70,9 @@ async fn open(chain: &KeyChain, folder: &WalFolder, ring: &KeyRing) -> Result<Se
         .objects
         .get(OBJECT)
         .ok_or_else(|| trouble(folder, None, "it holds no key"))?;
-    let key = chain.open_object(&ring.recovery_point, OBJECT, object).await?;
+    let key = chain
+        .open_object(&ring.recovery_point, OBJECT, object)
+        .await?;
     Ok(Sealing {
         key,
         associated_data: object.associated_data.clone(),
@@ -134,13 +139,14 @@ async fn new_ring(
     folder: &WalFolder,
 ) -> Result<(Sealing, Bytes)> {
     let id = ring_id(folder)?;
-    let (sealing, object) = chain
-        .seal(encrypt_for, &id, OBJECT)
-        .await
-        .map_err(|error| match error {
-            crate::steps::error::StepError::Provider(error) => error,
-            other => trouble(folder, None, &other.to_string()),
-        })?;
+    let (sealing, object) =
+        chain
+            .seal(encrypt_for, &id, OBJECT)
+            .await
+            .map_err(|error| match error {
+                crate::steps::error::StepError::Provider(error) => error,
+                other => trouble(folder, None, &other.to_string()),
+            })?;
     let ring = keys::ring_of(&id, BTreeMap::from([(OBJECT.to_owned(), object)]));
     // The next process has to open it: better refused now than at the next segment.
     let opened = open(chain, folder, &ring).await.map_err(cannot_open)?;
