@@ -58,7 +58,7 @@ async fn fetch_now(arguments: &WalFetchArguments, global: &Global) -> Result<Exi
     let found = wal::fetch(&store, cluster, &arguments.file, &arguments.path).await?;
     Ok(match found {
         Fetched::Found => Exit::Done,
-        Fetched::FoundPartial => {
+        Fetched::FoundBeginning => {
             out::words(&format!(
                 "note: only the first part of `{}` is archived\n",
                 arguments.file

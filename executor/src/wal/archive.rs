@@ -360,6 +360,57 @@ impl WalStore {
         })
     }
 
+    /// What is archived of a segment that is not there whole: the `.partial` at the end of a timeline, or the longest beginning that
+    /// a stream has sent; filled up with zeros, which a server takes for the end of the log.
+    pub async fn get_beginning(
+        &self,
+        system_identifier: u64,
+        name: WalFileName,
+    ) -> Result<Option<Vec<u8>>> {
+        if !name.is_segment() {
+            return Ok(None);
+        }
+        let folder = self.folder(system_identifier, name).path();
+        let prefix = format!("{folder}/{name}.");
+        let mut best: Option<(u64, TierName, WalFileName)> = None;
+        for tier in &self.tiers {
+            for info in tier.list(&prefix).await? {
+                let inner = info
+                    .key
+                    .as_str()
+                    .split_once("/wal/")
+                    .map(|(_, inner)| inner);
+                let part = inner.and_then(|inner| of_key(&self.database, inner));
+                let Some(Part::File(_, found)) = part else {
+                    continue;
+                };
+                let length = match found {
+                    WalFileName::Beginning { length, .. } => u64::from(length),
+                    WalFileName::Partial { .. } => LARGEST,
+                    _ => continue,
+                };
+                if best
+                    .as_ref()
+                    .is_none_or(|(longest, _, _)| length > *longest)
+                {
+                    best = Some((length, tier.name().clone(), found));
+                }
+            }
+        }
+        let Some((_, tier, found)) = best else {
+            return Ok(None);
+        };
+        let Some(mut plain) = self.get_from(&tier, system_identifier, found).await? else {
+            return Ok(None);
+        };
+        if let Ok(header) = SegmentHeader::parse(&plain)
+            && let Ok(size) = usize::try_from(header.segment_bytes)
+        {
+            plain.resize(size.max(plain.len()), 0);
+        }
+        Ok(Some(plain))
+    }
+
     async fn read(
         &self,
         tier: &dyn Tier,
@@ -391,10 +442,7 @@ impl WalStore {
         let text = key.to_string();
         let plain =
             blocking(move || stream::unpack_whole(&stored, opening, LARGEST, &text)).await?;
-        if matches!(
-            name,
-            WalFileName::Segment { .. } | WalFileName::Partial { .. }
-        ) {
+        if name.has_pages() {
             let header = SegmentHeader::parse(&plain).and_then(|header| {
                 header.check(&name, plain.len() as u64)?;
                 Ok(header)
@@ -618,7 +666,14 @@ struct Fetcher {
 #[async_trait]
 impl WalFetch for Fetcher {
     async fn fetch(&self, file: &WalFileName) -> Result<Option<Box<dyn Read + Send>>> {
-        let found = self.store.get(self.system_identifier, *file).await?;
+        let found = match self.store.get(self.system_identifier, *file).await? {
+            Some(found) => Some(found),
+            None => {
+                self.store
+                    .get_beginning(self.system_identifier, *file)
+                    .await?
+            }
+        };
         Ok(found.map(|plain| Box::new(std::io::Cursor::new(plain)) as Box<dyn Read + Send>))
     }
 }

@@ -4,7 +4,7 @@
 //! goes on without what is missing.
 
 use super::{archive::WalStore, server};
-use model::{Disposition, WalFileName};
+use model::Disposition;
 use providers::api::{ProviderError, Result};
 use std::{
     io::{self, Write},
@@ -17,8 +17,8 @@ use std::{
 pub enum Fetched {
     /// The file is at its target.
     Found,
-    /// Only the part of the segment that was archived as `.partial` is; the server replays what it holds.
-    FoundPartial,
+    /// Only the first part of the segment is archived, and at its target; the server replays what it holds.
+    FoundBeginning,
     /// Every tier was read, and none has it.
     NotFound,
 }
@@ -64,33 +64,11 @@ pub async fn fetch(
         write(target, &plain)?;
         return Ok(Fetched::Found);
     }
-    if let WalFileName::Segment {
-        timeline,
-        log,
-        segment,
-    } = name
-    {
-        let partial = WalFileName::Partial {
-            timeline,
-            log,
-            segment,
-        };
-        if let Some(mut plain) = store.get(cluster, partial).await? {
-            pad(&mut plain);
-            write(target, &plain)?;
-            return Ok(Fetched::FoundPartial);
-        }
+    if let Some(plain) = store.get_beginning(cluster, name).await? {
+        write(target, &plain)?;
+        return Ok(Fetched::FoundBeginning);
     }
     Ok(Fetched::NotFound)
-}
-
-/// A server wants whole segments; behind the end of the log they are empty.
-pub(crate) fn pad(plain: &mut Vec<u8>) {
-    if let Ok(header) = model::wal::SegmentHeader::parse(plain)
-        && let Ok(size) = usize::try_from(header.segment_bytes)
-    {
-        plain.resize(size.max(plain.len()), 0);
-    }
 }
 
 /// Under a name of its own first: a server must never see a part of a file. Not synced: the server copies what it keeps.

@@ -29,7 +29,9 @@ impl WalFile {
             return Err(not_this_segment(name, "it is empty".to_owned()));
         }
         let header = match name {
-            WalFileName::Segment { .. } | WalFileName::Partial { .. } => {
+            WalFileName::Segment { .. }
+            | WalFileName::Partial { .. }
+            | WalFileName::Beginning { .. } => {
                 let header = SegmentHeader::parse(&plain).and_then(|header| {
                     header.check(&name, plain.len() as u64)?;
                     Ok(header)

@@ -221,6 +221,14 @@ impl WalFileName {
         }
     }
 
+    /// Whether it holds pages of the log, and so begins with the head of a segment.
+    pub fn has_pages(&self) -> bool {
+        matches!(
+            self,
+            Self::Segment { .. } | Self::Partial { .. } | Self::Beginning { .. }
+        )
+    }
+
     /// Whether it is a whole segment.
     pub fn is_segment(&self) -> bool {
         matches!(self, Self::Segment { .. })

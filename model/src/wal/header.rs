@@ -109,6 +109,9 @@ impl SegmentHeader {
         }
         let fits = match name {
             WalFileName::Partial { .. } => bytes <= self.segment_bytes,
+            WalFileName::Beginning { length, .. } => {
+                bytes == u64::from(*length) && bytes <= self.segment_bytes
+            }
             _ => bytes == self.segment_bytes,
         };
         if !fits {
