@@ -11,6 +11,7 @@ mod clock;
 mod copies;
 pub mod crash_point;
 mod drift;
+pub mod drill;
 mod gate;
 mod holder;
 mod journal;
@@ -50,7 +51,9 @@ pub use lease::TIME_TO_LIVE;
 pub use legal_hold::{HeldCopy, HoldReport, spread_hold};
 pub use observe::{Observation, Refresh, observe};
 pub use rebuild::{RebuildReport, rebuild};
-pub use restore::{DrillContext, RecoveryWish, RestoreError, RestoreOrder, RestoreReport, restore};
+pub use restore::{
+    DrillContext, RecoveryWish, RestoreError, RestoreOrder, RestoreReport, restore, restore_until,
+};
 pub use rotate::{NotDone, RotateOrder, RotateReport, TierRotation, rotate};
 pub use thawing::{Tell, ThawPolicy};
 pub use tier_lease::TierLeaseTimes;
@@ -62,6 +65,7 @@ pub fn error_codes() -> Vec<&'static str> {
     let mut codes: Vec<_> = [
         apply::RunError::CODES,
         apply::STOP_CODES,
+        drill::CODES,
         restore::CODES,
         restore::RECORD_CODES,
         thawing::CODES,

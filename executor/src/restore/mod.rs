@@ -21,13 +21,13 @@ use crate::{
     wiring::{DatabaseWiring, Wiring},
 };
 use catalog::Catalog;
-use model::DatabaseName;
+use model::{DatabaseName, event::Failure};
 use search::Search;
 use std::{sync::Arc, time::Instant};
 
 /// Every code of this file, for the test that each has its page in `docs/errors/`.
 pub(crate) const CODES: &[&str] = &["mainstay::restore::no-copy"];
-pub(crate) use record::CODES as RECORD_CODES;
+pub(crate) use record::{CODES as RECORD_CODES, waits};
 
 /// Restores a point. However it ends, it is recorded.
 ///
@@ -38,8 +38,27 @@ pub async fn restore(
     catalog: Option<&Catalog>,
     clock: &Arc<dyn Clock>,
 ) -> Result<RestoreReport, RestoreError> {
+    restore_until(order, wiring, catalog, clock, std::future::pending()).await
+}
+
+/// Restores a point unless `stop` comes first, with the reason: then what was begun is dropped, and that is recorded.
+pub async fn restore_until(
+    order: &RestoreOrder,
+    wiring: &Wiring,
+    catalog: Option<&Catalog>,
+    clock: &Arc<dyn Clock>,
+    stop: impl Future<Output = Failure>,
+) -> Result<RestoreReport, RestoreError> {
     let watch = record::Watch::start(clock);
-    let result = attempt(order, wiring, catalog, clock).await;
+    let result = tokio::select! {
+        result = attempt(order, wiring, catalog, clock) => result,
+        failure = stop => Err(RestoreError {
+            failure,
+            tier: None,
+            given_up: Vec::new(),
+            record: None,
+        }),
+    };
     watch.end(order, wiring, catalog, clock, result).await
 }
 
@@ -53,6 +72,7 @@ async fn attempt(
     let prepared = prepare(order, wiring);
     let (database, scratch) = prepared.map_err(|error| RestoreError {
         failure: error.to_failure(),
+        tier: None,
         given_up: Vec::new(),
         record: None,
     })?;
@@ -68,10 +88,13 @@ async fn attempt(
         given_up: Vec::new(),
     };
     let mut archived = Vec::new();
-    let tiers = match &order.from {
+    let mut tiers = match &order.from {
         Some(from) => vec![from.clone()],
         None => copies::candidates(&order.point, wiring, catalog, began).await,
     };
+    if let Some(prefer) = order.drill.as_ref().and_then(|drill| drill.prefer.as_ref()) {
+        tiers.sort_by_key(|name| name != prefer);
+    }
     for name in tiers {
         match search.look(&name).await {
             Ok((manifest, true)) => {

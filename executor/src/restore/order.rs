@@ -76,6 +76,8 @@ impl RestoreOrder {
 pub struct DrillContext {
     /// The drill and its slot.
     pub slot: DrillSlot,
+    /// The tier to try first; another one is tried when its copy is bad.
+    pub prefer: Option<TierName>,
     /// Promised largest loss.
     pub rpo: Option<Promise>,
     /// Promised longest restore.
@@ -172,6 +174,8 @@ impl RestoreReport {
 pub struct RestoreError {
     /// What went wrong, or that there is no copy.
     pub failure: Failure,
+    /// The tier whose copy it was, if it was a copy's fault.
+    pub tier: Option<TierName>,
     /// The other copies that were tried, and why they were given up.
     pub given_up: Vec<(TierName, Failure)>,
     /// The record of it.

@@ -5,7 +5,7 @@
 //! Not here: documents made of it (`reports`), the estimate of the next one (`planner`).
 
 use super::order::{RestoreError, RestoreOrder, RestoreReport};
-use crate::{clock::Clock, steps::error::catalog_failure, wiring::Wiring};
+use crate::{clock::Clock, steps::error::catalog_failure, thawing, wiring::Wiring};
 use catalog::{Catalog, Measurement};
 use jiff::Timestamp;
 use model::{
@@ -59,7 +59,10 @@ impl Watch {
             Ok(report) => ended(&mut record, report, &known),
             Err(error) => failed(&mut record, error),
         }
+        let waits = order.drill.is_some() && matches!(&result, Err(error) if waits(&error.failure));
         let gap = match catalog {
+            // The drill is not over; the next run goes on with it.
+            _ if waits => None,
             Some(catalog) => catalog.record_recovery(&record).await.err(),
             None => None,
         };
@@ -76,6 +79,11 @@ impl Watch {
             }
         }
     }
+}
+
+/// Whether a copy only waits for its archive.
+pub(crate) fn waits(failure: &Failure) -> bool {
+    thawing::CODES.contains(&failure.code.as_str())
 }
 
 /// What the catalog knows of the point.
@@ -193,6 +201,9 @@ fn ended(record: &mut RecoveryRecord, report: &RestoreReport, known: &Known) {
 fn failed(record: &mut RecoveryRecord, error: &RestoreError) {
     record.failure = Some(error.failure.clone());
     record.given_up.clone_from(&error.given_up);
+    if error.tier.is_some() {
+        record.tier.clone_from(&error.tier);
+    }
     record.phases = vec![Phase {
         milliseconds: record.rto_measured_milliseconds,
         name: "until it failed".to_owned(),

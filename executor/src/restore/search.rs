@@ -130,6 +130,7 @@ impl Search<'_> {
     pub(super) fn fail(&mut self, failure: Failure) -> RestoreError {
         RestoreError {
             failure,
+            tier: None,
             given_up: std::mem::take(&mut self.given_up),
             record: None,
         }
@@ -141,17 +142,18 @@ impl Search<'_> {
             .given_up
             .iter()
             .position(|(_, failure)| failure.code != COPY_MISSING);
-        let failure = match worst {
-            Some(at) => {
-                let (tier, failure) = self.given_up.remove(at);
-                Failure {
-                    message: format!("the copy on `{tier}`: {}", failure.message),
-                    ..failure
-                }
-            }
-            None => no_copy(&self.order.point),
+        let Some(at) = worst else {
+            return self.fail(no_copy(&self.order.point));
         };
-        self.fail(failure)
+        let (tier, failure) = self.given_up.remove(at);
+        let failure = Failure {
+            message: format!("the copy on `{tier}`: {}", failure.message),
+            ..failure
+        };
+        RestoreError {
+            tier: Some(tier),
+            ..self.fail(failure)
+        }
     }
 }
 

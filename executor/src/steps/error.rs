@@ -3,7 +3,7 @@
 //! Not here: a step that is not tried at all (`Ended`), a run that cannot begin (`apply::RunError`).
 
 use catalog::CatalogError;
-use model::{Disposition, RecoveryPointId, TierName, event::Failure};
+use model::{DatabaseName, Disposition, RecoveryPointId, TierName, event::Failure};
 use providers::api::ProviderError;
 use std::{error::Error, io};
 
@@ -82,6 +82,13 @@ pub(crate) enum StepError {
     Unguarded { step: String, why: String },
     #[error("cannot use the scratch folder")]
     Scratch(#[source] io::Error),
+    #[error("drill `{name}` of `{database}` failed: {}", failure.message)]
+    Drill {
+        name: String,
+        database: DatabaseName,
+        failure: Failure,
+        record: String,
+    },
     #[error("the step stopped by a fault of the program")]
     Panicked,
 }
@@ -89,6 +96,7 @@ pub(crate) enum StepError {
 impl StepError {
     /// Every code, for the test that each has its page in `docs/errors/`.
     pub(crate) const CODES: &'static [&'static str] = &[
+        "mainstay::drill::failed",
         "mainstay::guard::not-a-prune",
         "mainstay::observe::marker-missing",
         "mainstay::observe::other-tier",
@@ -129,6 +137,7 @@ impl StepError {
             Self::Unsupported(_) => "mainstay::run::unsupported-step",
             Self::Unguarded { .. } => "mainstay::guard::not-a-prune",
             Self::Scratch(_) => "mainstay::run::scratch",
+            Self::Drill { .. } => "mainstay::drill::failed",
             Self::Panicked => "mainstay::run::fault",
         }
     }
@@ -190,6 +199,15 @@ impl StepError {
             Self::Scratch(_) => {
                 "give this user a writable folder with free space for scratch files, then run `mainstay apply` again"
             }
+            Self::Drill {
+                record, failure, ..
+            } => {
+                let way_out = failure.help.as_ref().map(|help| format!("; {help}"));
+                return Some(format!(
+                    "everything that is known of it: `mainstay drill show {record}`{}",
+                    way_out.unwrap_or_default()
+                ));
+            }
             Self::Panicked => "run `mainstay apply` again and please report this",
         };
         Some(text.to_owned())
@@ -200,6 +218,7 @@ impl StepError {
         match self {
             Self::Provider(error) => error.disposition,
             Self::Catalog(error) => error.disposition(),
+            Self::Drill { failure, .. } => failure.disposition,
             Self::ReadBack { .. } | Self::TimedOut { .. } | Self::TierLeased { .. } => {
                 Disposition::Retry
             }

@@ -7,6 +7,7 @@
 pub(crate) mod adopt;
 pub(crate) mod backup;
 pub(crate) mod copying;
+pub(crate) mod drill;
 pub(crate) mod error;
 pub(crate) mod key_file;
 pub(crate) mod lock;
@@ -131,7 +132,8 @@ async fn carry_out(at: &Try<'_>) -> Result<Ended, StepError> {
         Action::Verify => verify::ensure_verified(at).await,
         Action::Lock => lock::ensure_locked(at).await,
         Action::Thaw => thaw::ensure_thawed(at).await,
-        Action::Drill | Action::ExpireWal => Err(StepError::Unsupported(at.step.id.to_string())),
+        Action::Drill => drill::ensure_drilled(at).await,
+        Action::ExpireWal => Err(StepError::Unsupported(at.step.id.to_string())),
     }
 }
 

@@ -6,8 +6,10 @@ pub mod faults;
 mod faulty_engine;
 #[cfg(feature = "faults")]
 mod faulty_tier;
+pub mod flipped_tier;
 pub mod read_only;
 pub mod throttle;
+pub mod wrong_rows;
 
 #[cfg(feature = "faults")]
 pub use faults::{Faults, When};
@@ -15,5 +17,7 @@ pub use faults::{Faults, When};
 pub use faulty_engine::FaultyEngine;
 #[cfg(feature = "faults")]
 pub use faulty_tier::FaultyTier;
+pub use flipped_tier::FlippedTier;
 pub use read_only::ReadOnlyTier;
 pub use throttle::ThrottledTier;
+pub use wrong_rows::{PlantedRow, WrongRowsEngine};
