@@ -2,11 +2,14 @@
 
 use crate::{
     arguments::{Global, PlanSource},
+    commands::running::RealClock,
     failure::{Failure, Result},
     render::{color, out},
     session, wiring,
 };
-use executor::{Drift, Refresh, TierWiring, look_at_keys, observe};
+use executor::{
+    Clock, Drift, Observation, Refresh, TierWiring, look_at_keys, observe, wal::observe_wal,
+};
 use jiff::Timestamp;
 use model::{DatabaseName, Inventory, KeyName, SeriesName, TierName};
 use planner::Options;
@@ -14,6 +17,7 @@ use policy_schema::Policy;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
 };
 
 /// Reality as far as it could be seen.
@@ -40,7 +44,8 @@ pub(crate) async fn look(
     } else {
         Refresh::Shallow
     };
-    let observed = observe(catalog.as_ref(), &tiers, now, refresh).await?;
+    let mut observed = observe(catalog.as_ref(), &tiers, now, refresh).await?;
+    look_at_logs(policy, catalog.as_ref(), &mut observed).await?;
     if let Some(catalog) = catalog {
         catalog.close().await;
     }
@@ -48,6 +53,29 @@ pub(crate) async fn look(
         inventory: observed.inventory,
         drift: observed.drift,
     })
+}
+
+/// What is archived of the log of each database that archives one. What cannot be told stays out.
+async fn look_at_logs(
+    policy: &Policy,
+    catalog: Option<&catalog::Catalog>,
+    observed: &mut Observation,
+) -> Result<()> {
+    if policy
+        .databases
+        .values()
+        .all(|declared| declared.wal.is_none())
+    {
+        return Ok(());
+    }
+    let mut wiring = wiring::wire(policy, std::path::PathBuf::new())?;
+    wiring::read_only(&mut wiring.tiers);
+    let unreachable = observed.unreachable.keys().cloned().collect();
+    let clock: Arc<dyn Clock> = Arc::new(RealClock);
+    for (name, look) in observe_wal(&wiring, catalog, &clock, None, &unreachable).await {
+        observed.inventory.wal.insert(name, look.archive);
+    }
+    Ok(())
 }
 
 /// Keys that something shall be encrypted for and that cannot be used now, with what is wrong. Nothing is changed, and no tier asked.

@@ -12,6 +12,7 @@ mod cluster;
 mod fetch;
 mod file;
 mod keys;
+mod observe;
 mod push;
 mod server;
 
@@ -20,6 +21,7 @@ pub use archive::{Put, WalListing, WalObject, WalStore};
 pub use cluster::{KnownCluster, WalClusters};
 pub use fetch::{Fetched, cluster_for, fetch};
 pub use file::WalFile;
+pub use observe::{WalLook, observe_wal};
 pub use push::{Pushed, push};
 pub use server::system_identifier_beside;
 
@@ -32,6 +34,7 @@ pub(crate) const CODES: &[&str] = &[
     "mainstay::wal::file-name",
     "mainstay::wal::keys",
     "mainstay::wal::keys-lost",
+    "mainstay::wal::no-answer",
     "mainstay::wal::not-declared",
     "mainstay::wal::not-this-segment",
     "mainstay::wal::other-cluster",
