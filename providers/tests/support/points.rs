@@ -56,10 +56,28 @@ pub fn request(options: Value, scratch: &Path) -> CaptureRequest {
     }
 }
 
+/// The request for a physical capture.
+pub fn physical(options: Value, scratch: &Path) -> CaptureRequest {
+    CaptureRequest {
+        method: MethodName::new("physical").expect("a name"),
+        ..request(options, scratch)
+    }
+}
+
 /// Captures a recovery point.
 pub async fn capture(engine: &Arc<dyn Engine>, options: Value) -> Result<Point> {
     let scratch = tempfile::tempdir().expect("a folder");
-    let mut capture = engine.capture(request(options, scratch.path())).await?;
+    take(engine, request(options, scratch.path())).await
+}
+
+/// Captures a recovery point as it is asked for.
+pub async fn take(engine: &Arc<dyn Engine>, request: CaptureRequest) -> Result<Point> {
+    let method = request.method.clone();
+    let parent = request
+        .parent
+        .as_ref()
+        .map(|parent| parent.manifest.id.clone());
+    let mut capture = engine.capture(request).await?;
     let mut objects = Vec::new();
     while let Some(object) = capture.next_object().await? {
         let (role, content, mut stream) = (object.role, object.content, object.stream);
@@ -68,8 +86,14 @@ pub async fn capture(engine: &Arc<dyn Engine>, options: Value) -> Result<Point> 
             stream.read_to_end(&mut bytes).map(|_| bytes)
         })
         .await
-        .expect("no panic")
-        .expect("readable");
+        .expect("no panic");
+        // As the executor does: the programs' own words tell more than a stream that broke off.
+        let Ok(bytes) = bytes else {
+            return Err(capture
+                .finish()
+                .await
+                .expect_err("a broken stream is no capture"));
+        };
         objects.push((role, content, bytes));
     }
     let summary = capture.finish().await?;
@@ -90,15 +114,15 @@ pub async fn capture(engine: &Arc<dyn Engine>, options: Value) -> Result<Point> 
         plain_blake3: Digest::sha256(b""),
     });
     let manifest = Manifest {
-        wal: None,
+        wal: summary.wal,
         format: FORMAT.to_owned(),
         id: RecoveryPointId::new(&database, &series, Timestamp::UNIX_EPOCH),
         database,
         series,
         slot: Timestamp::UNIX_EPOCH,
         engine: "postgres".to_owned(),
-        method: MethodName::new("logical").expect("a name"),
-        parent: None,
+        method,
+        parent,
         captured_at: summary.captured_at,
         finished_at: summary.captured_at,
         source: summary.source,

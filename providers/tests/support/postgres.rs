@@ -73,13 +73,22 @@ pub fn bin_folder() -> PathBuf {
     })
 }
 
+/// The programs of PostgreSQL 18, which can take incremental backups.
+pub fn bin_folder_18() -> PathBuf {
+    let folder = std::env::var_os("MAINSTAY_TEST_PG18")
+        .expect("MAINSTAY_TEST_PG18 must name the folder of PostgreSQL 18's programs: ./check installs them and sets it");
+    let folder = PathBuf::from(folder);
+    assert!(
+        folder.join("initdb").exists(),
+        "MAINSTAY_TEST_PG18 names `{}`, which has no initdb",
+        folder.display()
+    );
+    folder
+}
+
 /// A command as the user that may run a server: root must not.
 fn as_server_user(program: &Path) -> Command {
-    let root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout == b"0\n");
-    let mut command = if root {
+    let mut command = if is_root() {
         let mut command = Command::new("runuser");
         command.args(["-u", "postgres", "--"]).arg(program);
         command
@@ -93,6 +102,11 @@ fn as_server_user(program: &Path) -> Command {
         }
     }
     command
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout == b"0\n")
 }
 
 fn run(command: &mut Command) -> String {
@@ -110,13 +124,44 @@ fn run(command: &mut Command) -> String {
 impl Server {
     /// Starts a server with settings such as `wal_level=logical`.
     pub fn start(settings: &[&str]) -> Self {
-        Self::start_with(settings, |folder, bin, data| {
+        Self::start_of(bin_folder(), settings)
+    }
+
+    /// Starts a server of PostgreSQL 18.
+    pub fn start_18(settings: &[&str]) -> Self {
+        Self::start_of(bin_folder_18(), settings)
+    }
+
+    /// Starts a server over a data folder that `fill` makes, as the server's user: it is given the path of the folder.
+    pub fn start_on(bin: PathBuf, settings: &[&str], fill: impl FnOnce(&Path)) -> Self {
+        Self::start_with(bin, settings, |_, _, data| {
+            fill(data);
+            // Whoever made it, the server must own it.
+            run(Command::new("chmod").arg("-R").arg("u=rwX,go=").arg(data));
+            if is_root() {
+                run(Command::new("chown").args(["-R", "postgres"]).arg(data));
+            }
+        })
+    }
+
+    /// Starts a server that keeps checksums of its pages.
+    pub fn start_checksummed(bin: PathBuf) -> Self {
+        Self::initialized(bin, &[], &["--data-checksums"])
+    }
+
+    fn start_of(bin: PathBuf, settings: &[&str]) -> Self {
+        Self::initialized(bin, settings, &[])
+    }
+
+    fn initialized(bin: PathBuf, settings: &[&str], options: &[&str]) -> Self {
+        Self::start_with(bin, settings, |folder, bin, data| {
             let password_file = folder.join("password");
             std::fs::write(&password_file, PASSWORD).expect("writable");
             run(as_server_user(Path::new("chmod")).arg("700").arg(folder));
             run(as_server_user(&bin.join("initdb"))
                 .args(["--no-sync", "--username=postgres", "--encoding=UTF8"])
                 .args(["--locale=C.UTF-8", "--auth-local=trust"])
+                .args(options)
                 .arg("--auth-host=scram-sha-256")
                 .arg(format!("--pwfile={}", password_file.display()))
                 .arg(format!("--pgdata={}", data.display())));
@@ -125,7 +170,7 @@ impl Server {
 
     /// Starts a hot standby of this server.
     pub fn standby(&self) -> Self {
-        Self::start_with(&[], |_, bin, data| {
+        Self::start_with(self.bin.clone(), &[], |_, bin, data| {
             run(as_server_user(&bin.join("pg_basebackup"))
                 .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"])
                 .arg("--username=postgres")
@@ -135,8 +180,7 @@ impl Server {
         })
     }
 
-    fn start_with(settings: &[&str], fill: impl FnOnce(&Path, &Path, &Path)) -> Self {
-        let bin = bin_folder();
+    fn start_with(bin: PathBuf, settings: &[&str], fill: impl FnOnce(&Path, &Path, &Path)) -> Self {
         let mut mktemp = as_server_user(Path::new("mktemp"));
         let folder = PathBuf::from(run(mktemp.args(["-d", "/tmp/mainstay-pg-XXXXXX"])));
         let data = folder.join("data");

@@ -379,8 +379,8 @@ mod tests {
           write a size such as 1GiB
         postgres::count-rows-twice at count-exact-below: `count-rows` already decides for all tables
           keep one of `count-rows` and `count-exact-below`
-        postgres::compression-level at compression-level: 12 is no level of gzip
-          use 1 to 9
+        postgres::compression-level at compression-level: level 12 does not exist for this compression
+          choose 1 to 9
         postgres::schemas-without-effect at include-tables: pg_dump ignores the schemas when tables are named
           write the schema into the table patterns: include-tables = ["sales.*"]
         "#);
