@@ -272,7 +272,7 @@ fn odd_values_of_every_kind_are_found() {
         "[database.a]\nengine = \"postgres\"\nurl = \"ORDERS_URL\"\n",
         "[database.a]\nengine = \"postgress\"\nurl = { evn = \"A\" }\nobjective = { rpo = { }, rto = \"1mo\" }\n",
         "[database.a]\nengine = \"sqlite\"\npath = \":memory:\"\nseries = \"daily\"\ndrill = [ { pick = \"newst\" }, 5, { schedule = \"@daily\", pick = { random-within = \"soon\" }, assert = [ { sql = \"select 1\" }, { at-least = 1 } ] } ]\n",
-        "[[database.a.series]]\nname = \"s\"\nmethod = \"physical\"\nevery = \"1mo\"\nanchor = 2026-01-01\nverify = \"fully\"\n",
+        "[[database.a.series]]\nname = \"s\"\nmethod = \"binary\"\nevery = \"1mo\"\nanchor = 2026-01-01\nverify = \"fully\"\n",
         "[[database.a.series]]\nname = \"s\"\nevery = \"0m\"\nbuffer = \"12 parsecs\"\n",
         "[defaults]\nengine = \"postgres\"\n[[defaults.series]]\nname = \"s\"\nbuffer = \"12 parsecs\"\njobs = 1\n",
     ] {
