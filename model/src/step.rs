@@ -68,7 +68,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// Names a step inside its plan: `<action>:<recovery point>@<tier>`; stable between plans.
+/// Names a step inside its plan: `<action>:<recovery point>@<tier>`, of a drill with its name; stable between plans.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StepId(String);
@@ -77,6 +77,11 @@ impl StepId {
     /// The id of a step.
     pub fn new(action: Action, point: &RecoveryPointId, tier: &TierName) -> Self {
         Self(format!("{action}:{point}@{tier}"))
+    }
+
+    /// The id of a drill: several may restore the same copy, so it names the drill too, `drill:<recovery point>@<tier>#<name>`.
+    pub fn of_drill(point: &RecoveryPointId, tier: &TierName, name: &str) -> Self {
+        Self(format!("{}:{point}@{tier}#{name}", Action::Drill))
     }
 
     /// The id as text.

@@ -4,6 +4,7 @@
 //! §4), not how they are kept: it evaluates no retention and no schedule.
 
 mod deletions;
+mod log;
 mod sealed;
 mod shape;
 
@@ -47,6 +48,10 @@ pub fn check(
     sealed::encryption(plan, policy, &mut report);
     sealed::archives(plan, capabilities, &mut report);
     sealed::locks(plan, inventory, capabilities, &mut report);
+    log::deletions(plan, policy, inventory, &mut report);
+    log::first_bases(plan, policy, inventory, &mut report);
+    log::chains(plan, inventory, policy, &mut report);
+    log::drills(plan, inventory, policy, &mut report);
     violations.sort();
     violations
 }

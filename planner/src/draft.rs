@@ -74,6 +74,8 @@ pub(crate) struct Candidate {
     pub(crate) bytes: Option<ByteCount>,
     /// Tier that it is made on, once one was found.
     pub(crate) primary: Option<usize>,
+    /// What it is incremental to, the parent first; empty: it is a full one.
+    pub(crate) chain: Vec<usize>,
 }
 
 /// What the plan does on one tier of the series.

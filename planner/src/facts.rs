@@ -5,11 +5,13 @@
 
 use crate::{retention::calendar::Moment, world::World};
 use model::{
-    Copy, CopyState, DatabaseName, Keep, PointState, RecoveryPoint, SeriesName, TierName,
+    Copy, CopyState, DatabaseName, Keep, PointState, Reason, RecoveryPoint, RecoveryPointId,
+    SeriesName, TierName,
     tier_facts::{LockRule, ThawOrder},
+    wal::WalSource,
 };
 use policy_schema::policy::{DatabaseDeclaration, Series};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// Points of one series, in any order.
 pub(crate) type Points<'a> = Vec<&'a RecoveryPoint>;
@@ -37,6 +39,19 @@ pub(crate) struct SeriesFacts<'a> {
     pub(crate) incomplete: Points<'a>,
     /// In the order of the policy: the first is the primary.
     pub(crate) tiers: Vec<TierFacts<'a>>,
+    /// What the archived log of the database asks of this series.
+    pub(crate) log: LogNeeds<'a>,
+}
+
+/// What the archived log of a database asks of one of its series.
+#[derive(Default)]
+pub(crate) struct LogNeeds<'a> {
+    /// Why a base backup is needed out of turn.
+    pub(crate) broken: Option<Reason>,
+    /// What the server said of itself.
+    pub(crate) source: Option<&'a WalSource>,
+    /// By tier: points that a window of log begins with, and the words for it.
+    pub(crate) windows: Vec<(usize, usize, Arc<str>)>,
 }
 
 /// One complete point.
@@ -109,6 +124,7 @@ impl<'a> SeriesFacts<'a> {
             points,
             incomplete,
             tiers,
+            log: LogNeeds::default(),
         }
     }
 
@@ -124,6 +140,17 @@ impl<'a> SeriesFacts<'a> {
         let older = &self.points[index + 1..];
         let step = older.iter().position(|facts| &facts.point.id == parent)?;
         Some(index + 1 + step)
+    }
+
+    /// The point and everything that it is incremental to, the point first; an error names the link that is not known.
+    pub(crate) fn chain(&self, index: usize) -> Result<Vec<usize>, &'a RecoveryPointId> {
+        let mut chain = vec![index];
+        let mut link = index;
+        while let Some(parent) = &self.points[link].point.parent {
+            link = self.parent(link).ok_or(parent)?;
+            chain.push(link);
+        }
+        Ok(chain)
     }
 }
 

@@ -40,6 +40,18 @@ pub(crate) fn of_grouped(inventory: &Inventory, groups: &BySeries<'_>) -> Digest
         wal: inventory.wal.clone(),
     };
     bare.unreachable_tiers.sort();
+    bare.drills.sort_by(|a, b| {
+        (&a.database, &a.name, a.slot, a.at).cmp(&(&b.database, &b.name, b.slot, b.at))
+    });
+    for tier in bare
+        .wal
+        .values_mut()
+        .flat_map(|archive| archive.tiers.values_mut())
+    {
+        tier.runs
+            .sort_by_key(|run| (run.system_identifier, run.timeline, run.start));
+        tier.histories.sort_by_key(|history| history.timeline);
+    }
     let mut json = Vec::new();
     write_json(&mut json, &bare);
     root.update(&json);

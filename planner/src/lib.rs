@@ -2,7 +2,8 @@
 //!
 //! `plan` is a function: the same policy, inventory, `now` and options give the same bytes, in whatever order the
 //! inventory stands. Nothing here asks a clock, reads a file or knows a provider. Series are planned one by one
-//! (`rules`, the whole pipeline on one screen) and never compared with each other; `order` makes the DAG a list;
+//! (`rules`, the whole pipeline on one screen) and never compared with each other; what their database has in common is the
+//! archived log (`log`, `expire`) and the drills (`drills`); `order` makes the DAG a list;
 //! `check` states, independently, what must be true of any plan.
 //!
 //! Not here: carrying out (`executor`), words on a screen (root package).
@@ -10,8 +11,11 @@
 mod approval;
 pub mod check;
 mod draft;
+mod drills;
+mod expire;
 mod facts;
 mod fingerprint;
+mod log;
 mod order;
 mod parallel;
 pub mod retention;
@@ -26,6 +30,7 @@ pub use status::status;
 use draft::{Output, Words};
 use facts::{BySeries, SeriesFacts};
 use jiff::Timestamp;
+use log::Log;
 use model::{
     DatabaseName, Inventory, Keep, Plan, SeriesName, TierName, plan::FORMAT,
     tier_facts::TierCapabilities,
@@ -41,11 +46,19 @@ pub struct Options {
     pub purge: Vec<(DatabaseName, Option<SeriesName>)>,
     /// Recovery points to make now, outside the schedule: of every series of a database, or of one.
     pub requested: Vec<(DatabaseName, Option<SeriesName>)>,
+    /// Drills to carry out now, outside the schedule: every one of a database, or the one of this name.
+    pub drills: Vec<(DatabaseName, Option<String>)>,
 }
 
 impl Options {
     fn requests(&self, database: &DatabaseName, series: &SeriesName) -> bool {
         names(&self.requested, database, series)
+    }
+
+    fn asks_for_drill(&self, database: &DatabaseName, drill: &str) -> bool {
+        self.drills
+            .iter()
+            .any(|(named, one)| named == database && one.as_ref().is_none_or(|name| name == drill))
     }
 
     fn purges(&self, database: &DatabaseName, series: &SeriesName) -> bool {
@@ -130,16 +143,32 @@ fn plan_database<'a>(
     words: &mut Words,
     output: &mut Output,
 ) {
+    let mut mine = Output::default();
+    let mut all: Vec<SeriesFacts<'a>> = Vec::with_capacity(database.series.len());
     for series in database.series.values() {
         let points = groups
             .get(&(&database.name, &series.name))
             .cloned()
             .unwrap_or_default();
         let named: BTreeSet<&TierName> = series.keep.iter().map(|(tier, _)| tier).collect();
-        rules::orphans::of_series(world, &database.name, &series.name, &points, &named, output);
-        let facts = SeriesFacts::new(world, database, series, points);
-        output.append(rules::plan_series(world, &facts, words));
+        rules::orphans::of_series(
+            world,
+            &database.name,
+            &series.name,
+            &points,
+            &named,
+            &mut mine,
+        );
+        all.push(SeriesFacts::new(world, database, series, points));
     }
+    let log = Log::new(world, database);
+    for facts in &mut all {
+        facts.log = log.needs_of(facts);
+        mine.append(rules::plan_series(world, facts, words));
+    }
+    expire::what_nothing_needs_of_the_log_goes(world, database, &log, &mut mine);
+    drills::due_drills_are_carried_out(world, database, &all, &log, &mut mine);
+    output.append(mine);
 }
 
 /// Points whose database or series the policy does not declare.
@@ -176,7 +205,8 @@ fn retention_of(
                 let tiers = series.keep.iter().cloned().collect();
                 (series.name.clone(), tiers)
             });
-            (database.name.clone(), series.collect())
+            let log = database.wal.iter().filter_map(log::retention_of);
+            (database.name.clone(), series.chain(log).collect())
         })
         .collect();
     for (database, series, tier, keep) in still_in_force {

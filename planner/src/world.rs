@@ -6,9 +6,12 @@
 
 use crate::Options;
 use jiff::{SignedDuration, Timestamp};
-use model::{Inventory, Reason, ReasonCode, TierName, tier_facts::TierCapabilities};
+use model::{
+    DatabaseName, Inventory, Reason, ReasonCode, RecoveryPoint, TierName,
+    tier_facts::TierCapabilities,
+};
 use policy_schema::Policy;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Clocks of two machines may differ by this much without being wrong.
 pub(crate) const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -23,6 +26,10 @@ pub(crate) struct World<'a> {
     pub(crate) capabilities: &'a TierCapabilities,
     pub(crate) options: &'a Options,
     pub(crate) now: Timestamp,
+    /// Points of each database that need a piece of log to be consistent, of declared series and of others, in any state.
+    pub(crate) bases: HashMap<&'a DatabaseName, Vec<&'a RecoveryPoint>>,
+    /// The newest slot of each drill that was carried out and is not from the future.
+    pub(crate) drills: HashMap<(&'a DatabaseName, &'a str), Timestamp>,
     pub(crate) unreachable: BTreeSet<&'a TierName>,
     /// Why nothing may be deleted now; `None` while the clock can be believed.
     pub(crate) clock: Option<Reason>,
@@ -36,7 +43,23 @@ impl<'a> World<'a> {
         now: Timestamp,
         options: &'a Options,
     ) -> Self {
+        let mut bases: HashMap<&DatabaseName, Vec<&RecoveryPoint>> = HashMap::new();
+        for point in &inventory.recovery_points {
+            if point.wal.is_some() {
+                bases.entry(&point.database).or_default().push(point);
+            }
+        }
+        let horizon = now.saturating_add(TOLERANCE).unwrap_or(Timestamp::MAX);
+        let mut drills: HashMap<(&DatabaseName, &str), Timestamp> = HashMap::new();
+        for fact in inventory.drills.iter().filter(|fact| fact.slot <= horizon) {
+            let newest = drills
+                .entry((&fact.database, &fact.name))
+                .or_insert(fact.slot);
+            *newest = fact.slot.max(*newest);
+        }
         Self {
+            bases,
+            drills,
             policy,
             inventory,
             capabilities,

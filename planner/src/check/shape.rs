@@ -28,7 +28,11 @@ pub(super) fn graph(plan: &Plan, report: &mut Report<'_>) {
         if !seen.insert(&step.id) {
             report("a step stands in a plan once", step.id.to_string());
         }
-        if step.id != StepId::new(step.action, &step.recovery_point, &step.tier) {
+        let said = match &step.drill {
+            Some(order) => StepId::of_drill(&step.recovery_point, &step.tier, &order.name),
+            None => StepId::new(step.action, &step.recovery_point, &step.tier),
+        };
+        if step.id != said {
             report("a step's id says what it does", step.id.to_string());
         }
     }
@@ -73,12 +77,14 @@ pub(super) fn steps(plan: &Plan, policy: &Policy, inventory: &Inventory, report:
                 report("no step touches an undeclared tier", id());
             }
         }
-        if step.destructive != (step.action == Action::Prune) {
-            report("pruning is destructive, and nothing else is", id());
+        let deletes = matches!(step.action, Action::Prune | Action::ExpireWal);
+        if step.destructive != deletes {
+            report("deleting is destructive, and nothing else is", id());
         }
-        if step.recovery_point.database() != step.database.as_str()
-            || step.recovery_point.series() != step.series.as_str()
-        {
+        // Log belongs to a database; the point is the one that it is rolled forward from.
+        let of_series = step.action == Action::ExpireWal
+            || step.recovery_point.series() == step.series.as_str();
+        if step.recovery_point.database() != step.database.as_str() || !of_series {
             report("a step's point belongs to its series", id());
         }
         if step.reason.text.is_empty() {

@@ -131,6 +131,13 @@ fn make(
         ),
     };
     let mut after = Vec::new();
+    match parent_here(facts, draft, tier, index) {
+        Ok(proof) => after.extend(proof),
+        Err(text) => {
+            let what = format!("{action} {id}@{}", here.name);
+            return draft.output.wait(what, ReasonCode::ChainNeeded, text);
+        }
+    }
     let thawed = thaw::source(facts, draft, source, index);
     if !facts.tiers[source].good(index) {
         after.push(prove_source(facts, draft, source, index, thawed.clone()));
@@ -152,6 +159,31 @@ fn make(
     let level = level_on(facts, draft, index, tier);
     let proof = subject.verify(level, bytes, new_copy(level), Some(step.id.clone()));
     draft.output.steps.extend([step, proof]);
+}
+
+/// What proves the parent's copy here, if this plan makes it; an error says that there will be none, so that the point would be of
+/// no use here.
+fn parent_here(
+    facts: &SeriesFacts<'_>,
+    draft: &Draft<'_>,
+    tier: usize,
+    index: usize,
+) -> Result<Option<StepId>, String> {
+    let Some(parent) = &facts.points[index].point.parent else {
+        return Ok(None);
+    };
+    let here = &facts.tiers[tier];
+    let known = facts.parent(index);
+    if known.is_some_and(|known| draft.tiers[tier].made.contains(&known)) {
+        return Ok(Some(StepId::new(Action::Verify, parent, here.name)));
+    }
+    if known.is_some_and(|known| here.present(known)) {
+        return Ok(None);
+    }
+    Err(format!(
+        "it is incremental to {parent}, of which {} has no copy and gets none",
+        here.name
+    ))
 }
 
 /// Verifies an unverified copy before it is spread, once; an archived one when it can be read.

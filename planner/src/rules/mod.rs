@@ -4,6 +4,7 @@
 
 mod adopt;
 mod backup;
+mod chains;
 mod copies;
 mod leftovers;
 mod locks;
@@ -23,6 +24,7 @@ use crate::{
     world::World,
 };
 
+pub(crate) use thaw::step as thaw_of;
 pub(crate) use unreachable::tiers as unreachable_tiers;
 pub(crate) use verdicts::verdicts as verdicts_of;
 
@@ -33,8 +35,10 @@ const RULES: &[Rule] = &[
     adopt::points_found_on_a_tier_are_recorded,
     slots::a_due_slot_without_a_point_is_made_up,
     wanted::each_tier_wants_what_its_retention_keeps,
+    chains::the_candidate_continues_a_chain,
     backup::the_candidate_is_made_on_the_first_tier_that_wants_it,
     copies::wanted_copies_are_made_and_repaired,
+    backup::an_incremental_candidate_follows_its_chain,
     verdicts::retention_judges_what_is_there,
     verify::kept_copies_are_proved,
     locks::what_is_kept_stays_locked,

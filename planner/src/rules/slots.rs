@@ -2,7 +2,8 @@
 //!
 //! Only the newest missed slot is made up, because a dump shows only now; older ones are recorded as missed.
 //! A slot is satisfied by any point that is at least as new, captured since then, and not from the future: neither a clock that
-//! once ran ahead nor a point that only claims a later slot may silence the schedule.
+//! once ran ahead nor a point that only claims a later slot may silence the schedule. Out of turn a point is made when somebody
+//! asks for it, or when the archived log no longer leads on from the newest base.
 
 use crate::{
     draft::{Candidate, Draft},
@@ -79,6 +80,9 @@ pub(super) fn a_due_slot_without_a_point_is_made_up(
         }
         let reason = reason_for(facts, due, newest, missed.as_ref());
         draft.candidate = Some(candidate(world, facts, due, reason));
+    } else if let Some(broken) = &facts.log.broken {
+        let at = whole_seconds(world.now);
+        draft.candidate = Some(candidate(world, facts, at, broken.clone()));
     }
     draft.output.missed.extend(missed);
 }
@@ -164,6 +168,7 @@ fn candidate(
             .map(|facts| facts.point.bytes)
             .find(|bytes| bytes.0 > 0),
         primary: None,
+        chain: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     facts::SeriesFacts,
 };
 use jiff::SignedDuration;
-use model::{Action, Reason, ReasonCode, Step, StepId, tier_facts::ThawOrder};
+use model::{Action, Reason, ReasonCode, Step, StepId, TierName, tier_facts::ThawOrder};
 
 /// The step that makes the copy at `source` readable; `None` where it can be read at once.
 pub(super) fn source(
@@ -21,14 +21,28 @@ pub(super) fn source(
     let tier = &facts.tiers[source];
     let order = tier.thaw?;
     let id = &facts.points[index].point.id;
-    let subject = Subject::new(facts, tier.name, id);
     let thaw = StepId::new(Action::Thaw, id, tier.name);
     if !draft.tiers[source].thawed_now.insert(index) {
         return Some(thaw);
     }
     // Not after a proof: a store that cannot attest would never thaw. The thaw itself asks the store first whether the copy is bad.
-    draft.output.steps.push(Step {
-        bytes: tier.copies[index].map(|copy| copy.bytes),
+    let step = step(facts, tier.name, index, order, "the only copy left");
+    draft.output.steps.push(step);
+    Some(thaw)
+}
+
+/// Makes the copy of a point readable; `what` says which copy it is and why it is read.
+pub(crate) fn step(
+    facts: &SeriesFacts<'_>,
+    tier: &TierName,
+    index: usize,
+    order: ThawOrder,
+    what: &str,
+) -> Step {
+    let point = facts.points[index].point;
+    let subject = Subject::new(facts, tier, &point.id);
+    Step {
+        bytes: point.copy_on(tier).map(|copy| copy.bytes),
         requires: vec![subject.present()],
         thaw: Some(order),
         ..subject.step(
@@ -36,15 +50,13 @@ pub(super) fn source(
             Reason::new(
                 ReasonCode::ThawNeeded,
                 format!(
-                    "the only copy left is archived on {}: thawing typically takes {}; `{}`",
-                    tier.name,
+                    "{what} is archived on {tier}: thawing typically takes {}; `{}`",
                     typical(order),
                     order.speed
                 ),
             ),
         )
-    });
-    Some(thaw)
+    }
 }
 
 /// `12 h`, `5 min`.

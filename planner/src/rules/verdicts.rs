@@ -2,8 +2,8 @@
 //!
 //! Only what is complete occupies a period: a copy that this plan is going to make displaces nothing before it exists, so a
 //! plan never deletes on the strength of something that may still fail. What a new point displaces, the next plan prunes.
-//! Beside the rules, a tier always keeps the newest point and the newest verified point it has, and whatever a kept point
-//! needs to be restored.
+//! Beside the rules, a tier always keeps the newest point and the newest verified point it has, the base that a window of log
+//! there begins with, and whatever a kept point (or the candidate) needs to be restored.
 
 use crate::{
     draft::Draft,
@@ -24,6 +24,7 @@ pub(super) fn retention_judges_what_is_there(
         draft.tiers[tier].verdicts = verdicts(world, facts, tier, keep, Occupy::Complete);
         draft.tiers[tier].cautious = verdicts(world, facts, tier, keep, Occupy::Verified);
         keep_the_newest(facts, draft, tier);
+        keep_windows(facts, draft, tier);
         keep_chains(facts, draft, tier);
     }
     list_kept(facts, draft);
@@ -76,8 +77,21 @@ fn keep_the_newest(facts: &SeriesFacts<'_>, draft: &mut Draft<'_>, tier: usize) 
     }
 }
 
+/// The base that a window of log on this tier begins with.
+fn keep_windows(facts: &SeriesFacts<'_>, draft: &mut Draft<'_>, tier: usize) {
+    let windows = facts.log.windows.iter();
+    for (_, index, words) in windows.filter(|(on, ..)| *on == tier) {
+        draft.tiers[tier].also_kept[*index].push(Arc::clone(words));
+    }
+}
+
 fn keep_chains(facts: &SeriesFacts<'_>, draft: &mut Draft<'_>, tier: usize) {
     let mine = &mut draft.tiers[tier];
+    let candidate = draft.candidate.as_ref().filter(|_| mine.makes_candidate);
+    if let Some((candidate, parent)) = candidate.and_then(|one| Some((one, one.chain.first()?))) {
+        let words = format!("needed by {}", candidate.id);
+        mine.also_kept[*parent].push(Arc::from(words));
+    }
     // Newest first: parents are older, so one walk reaches the whole chain of every kept point.
     for index in 0..facts.points.len() {
         if mine.keeps(index)

@@ -58,6 +58,10 @@ pub(super) fn each_tier_wants_what_its_retention_keeps(
                 }
             }
         }
+        // The base that a window of log begins with: if its copy here is spoilt, it is mended.
+        for (on, index, _) in &facts.log.windows {
+            wanted[*index] |= *on == tier && facts.tiers[tier].copies[*index].is_some();
+        }
         // A point without its chain is no point. Newest first, so that one walk reaches the whole chain.
         for index in 0..wanted.len() {
             if wanted[index]
