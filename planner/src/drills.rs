@@ -18,7 +18,10 @@ use model::{
     Action, Period, Reason, ReasonCode, RecoveryPointId, Step, StepId, TierName,
     recovery_record::Promise,
     step::{DrillOrder, Precondition},
-    wal::{Lsn, RecoveryTarget, WalSpan, WalTier},
+    wal::{
+        RecoveryTarget,
+        coverage::{Base, coverage},
+    },
 };
 use policy_schema::policy::{DatabaseDeclaration, Drill, DrillPick, Target};
 use std::collections::BTreeSet;
@@ -351,39 +354,17 @@ impl<'a> View<'_, 'a> {
         seed: u64,
     ) -> Result<(Restorable<'a>, Timestamp), String> {
         let earliest = period.before(self.world.now, &self.world.policy.timezone);
-        let mut reach: Vec<(Timestamp, Timestamp, &Restorable<'a>)> = Vec::new();
-        for point in points {
-            let base = point.facts.points[point.index].point;
-            let Some(span) = base.wal.as_deref() else {
-                continue;
-            };
-            let last = self
-                .log
-                .windows
-                .iter()
-                .filter_map(|window| leads_to(window.archive?, span))
-                .max();
-            let Some(last) = last.and_then(|last| last.checked_sub(LAST_MOMENTS).ok()) else {
-                continue;
-            };
-            let first = base.captured_at.max(earliest);
-            if first < last {
-                reach.push((first, last, point));
-            }
-        }
-        // Each moment once, with the newest base before it.
-        reach.sort_by_key(|(first, _, point)| {
-            (*first, point.facts.points[point.index].point.captured_at)
-        });
+        let based = |point: &&Restorable<'a>| point.facts.points[point.index].point.wal.is_some();
+        let points: Vec<&Restorable<'a>> = points.iter().filter(based).collect();
         let mut pieces: Vec<(Timestamp, i64, &Restorable<'a>)> = Vec::new();
-        for (index, (first, last, point)) in reach.iter().enumerate() {
-            let next = reach[index + 1..].iter().map(|(next, ..)| *next).min();
-            let end = next.map_or(*last, |next| next.min(*last));
-            let seconds = end.duration_since(*first).as_secs();
+        for (first, last, base) in self.reach(&points) {
+            let first = first.max(earliest);
+            let seconds = last.duration_since(first).as_secs();
             if seconds > 0 {
-                pieces.push((*first, seconds, point));
+                pieces.push((first, seconds, base));
             }
         }
+        pieces.sort_by_key(|(first, ..)| *first);
         let total: i64 = pieces.iter().map(|(_, seconds, _)| seconds).sum();
         let Some(drawn) = draw(seed, usize::try_from(total).unwrap_or(0)) else {
             let from = drill.from.as_ref();
@@ -405,6 +386,64 @@ impl<'a> View<'_, 'a> {
     }
 }
 
+impl<'a> View<'_, 'a> {
+    /// Stretches of moments, each with the newest base before it: no moment is in two of them, as far as clocks agree.
+    fn reach<'p>(
+        &self,
+        points: &[&'p Restorable<'a>],
+    ) -> Vec<(Timestamp, Timestamp, &'p Restorable<'a>)> {
+        let Some(archive) = self.log.archive else {
+            return Vec::new();
+        };
+        let mut bases: Vec<Base> = points
+            .iter()
+            .filter_map(|one| {
+                let point = one.facts.points[one.index].point;
+                Some(Base {
+                    captured_at: point.captured_at,
+                    id: point.id.clone(),
+                    span: *point.wal.as_deref()?,
+                })
+            })
+            .collect();
+        bases.sort_by(|a, b| (a.captured_at, &a.id).cmp(&(b.captured_at, &b.id)));
+        let windows = coverage(&archive.together(), &bases).windows;
+        let newest = |cluster: u64| {
+            let same = windows
+                .iter()
+                .filter(|one| one.system_identifier == cluster);
+            same.map(|one| one.timeline).max()
+        };
+        let mut reach = Vec::new();
+        for window in &windows {
+            // A timeline that was left has moments of its own that no other one leads to: nobody would ask for them by time.
+            if newest(window.system_identifier) != Some(window.timeline) {
+                continue;
+            }
+            let Some(end) = window
+                .stored_at
+                .and_then(|at| at.checked_sub(LAST_MOMENTS).ok())
+            else {
+                continue;
+            };
+            let mut inside: Vec<(Timestamp, &'p Restorable<'a>)> = points
+                .iter()
+                .map(|one| (one.facts.points[one.index].point, *one))
+                .filter(|(point, _)| window.bases.contains(&point.id))
+                .map(|(point, one)| (point.captured_at, one))
+                .collect();
+            inside.sort_by_key(|(at, _)| *at);
+            for (index, (first, base)) in inside.iter().enumerate() {
+                let last = inside
+                    .get(index + 1)
+                    .map_or(end, |(next, _)| end.min(*next));
+                reach.push((*first, last, *base));
+            }
+        }
+        reach
+    }
+}
+
 impl<'a> Restorable<'a> {
     fn choice(&self) -> Choice<'a> {
         Choice {
@@ -420,24 +459,4 @@ impl<'a> Restorable<'a> {
 fn draw(seed: u64, count: usize) -> Option<usize> {
     let count = u64::try_from(count).ok().filter(|count| *count > 0)?;
     usize::try_from(seed % count).ok()
-}
-
-/// When the last log was stored that follows a base without a hole, on the base's own timeline.
-fn leads_to(there: &WalTier, span: &WalSpan) -> Option<Timestamp> {
-    let at = if span.included {
-        last_byte(span.end)
-    } else {
-        span.start
-    };
-    let run = there.runs.iter().find(|run| {
-        run.system_identifier == span.system_identifier
-            && run.timeline == span.timeline
-            && run.holds(at)
-            && run.end >= span.end
-    })?;
-    Some(run.last_stored_at)
-}
-
-fn last_byte(end: Lsn) -> Lsn {
-    Lsn(end.0.saturating_sub(1))
 }

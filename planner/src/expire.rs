@@ -294,7 +294,7 @@ fn are_related(timeline: u32, base: &WalSpan, there: &WalTier) -> bool {
         return true;
     }
     let (older, newer) = (timeline.min(base.timeline), timeline.max(base.timeline));
-    let Some(history) = there.history(newer) else {
+    let Some(history) = there.history(base.system_identifier, newer) else {
         return true;
     };
     let left = history.ancestors.iter().find(|left| left.timeline == older);

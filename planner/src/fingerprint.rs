@@ -50,7 +50,10 @@ pub(crate) fn of_grouped(inventory: &Inventory, groups: &BySeries<'_>) -> Digest
     {
         tier.runs
             .sort_by_key(|run| (run.system_identifier, run.timeline, run.start));
-        tier.histories.sort_by_key(|history| history.timeline);
+        tier.histories
+            .sort_by_key(|one| (one.system_identifier, one.history.timeline));
+        tier.partials
+            .sort_by_key(|part| (part.system_identifier, part.timeline, part.end));
     }
     let mut json = Vec::new();
     write_json(&mut json, &bare);

@@ -10,17 +10,17 @@ use crate::{
     facts::{LogNeeds, SeriesFacts},
     world::World,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use model::{
     Copy, Keep, Period, PointState, Reason, ReasonCode, RecoveryPoint, SeriesName, TierName,
     retention::{Each, KeepCount, KeepRule},
-    wal::{WalArchive, WalRun, WalSource, WalSpan, WalTier},
+    wal::{
+        WalArchive, WalSource, WalTier,
+        coverage::{Base, Renewal, renewal},
+    },
 };
 use policy_schema::policy::{DatabaseDeclaration, WalDeclaration};
 use std::{collections::BTreeMap, sync::Arc};
-
-/// Files are sent several at once: what looks like a hole for so long is one.
-const ON_ITS_WAY: SignedDuration = SignedDuration::from_mins(10);
 
 /// Name under which the windows of a log stand among the retention rules; reserved in the policy language.
 const SERIES: &str = "wal";
@@ -29,6 +29,8 @@ const SERIES: &str = "wal";
 pub(crate) struct Log<'a> {
     /// Points that need log, in any state, newest first.
     pub(crate) bases: Vec<&'a RecoveryPoint>,
+    /// Everything that was observed of it.
+    pub(crate) archive: Option<&'a WalArchive>,
     /// What the server said of itself.
     pub(crate) source: Option<&'a WalSource>,
     /// One for each tier that the policy names, in its order.
@@ -57,6 +59,7 @@ impl<'a> Log<'a> {
         let Some(wal) = &database.wal else {
             return Self {
                 bases: Vec::new(),
+                archive: None,
                 source: None,
                 windows: Vec::new(),
                 broken: None,
@@ -77,6 +80,7 @@ impl<'a> Log<'a> {
         });
         Self {
             bases,
+            archive,
             source: archive.and_then(|archive| archive.source.as_ref()),
             windows,
             broken,
@@ -199,7 +203,11 @@ fn window<'a>(
         .and_then(|archive| archive.tiers.get(tier))
         .filter(|_| !world.unreachable.contains(tier));
     let newest_log = there
-        .and_then(|there| there.runs.iter().map(|run| run.last_stored_at).max())
+        .and_then(|there| {
+            let runs = there.runs.iter().map(|run| run.last_stored_at);
+            runs.chain(there.partials.iter().map(|part| part.stored_at))
+                .max()
+        })
         .or_else(|| bases.first().map(|base| base.captured_at));
     let anchor = newest_log.unwrap_or(world.now).min(world.now);
     let zone = &world.policy.timezone;
@@ -283,41 +291,26 @@ fn break_after(
             ));
         }
     }
+    let base = Base {
+        captured_at: newest.captured_at,
+        id: id.clone(),
+        span: *span,
+    };
+    // What one tier lacks another may have; but each tier has its own window, and each is a promise.
     wal.keep.iter().find_map(|(tier, _)| {
         if world.unreachable.contains(tier) {
             return None;
         }
-        let (from, to) = hole(archive.tiers.get(tier)?, span, world.now)?;
-        Some(format!(
-            "the log on {tier} has a hole from {from} to {to} after the newest base {id}"
-        ))
-    })
-}
-
-/// The first hole after the beginning of a base that lasts.
-fn hole(
-    there: &WalTier,
-    span: &WalSpan,
-    now: Timestamp,
-) -> Option<(model::wal::Lsn, model::wal::Lsn)> {
-    let mut runs: Vec<&WalRun> = there
-        .runs
-        .iter()
-        .filter(|run| {
-            run.system_identifier == span.system_identifier
-                && run.timeline == span.timeline
-                && run.end > span.start
-        })
-        .collect();
-    runs.sort_by_key(|run| run.start);
-    // Where the point carries its own piece of log, the archive must lead on from its end.
-    let mut reached = if span.included { span.end } else { span.start };
-    for run in runs {
-        if run.start > reached {
-            let lasts = run.stored_at.saturating_add(ON_ITS_WAY).ok()? <= now;
-            return lasts.then_some((reached, run.start));
+        let there = archive.tiers.get(tier)?;
+        match renewal(there, std::slice::from_ref(&base), None, world.now)? {
+            Renewal::Hole { after, missing } => {
+                let lacking: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                Some(format!(
+                    "the log on {tier} is whole only up to {after} behind the newest base {id}: it lacks {}",
+                    lacking.join(", ")
+                ))
+            }
+            Renewal::NoBase | Renewal::OtherCluster { .. } | Renewal::OtherTimeline { .. } => None,
         }
-        reached = reached.max(run.end);
-    }
-    None
+    })
 }

@@ -6,7 +6,7 @@ use model::{
     Action, Copy, Inventory, Plan, PointState, RecoveryPoint, RecoveryPointId, Step, StepId,
     TierName,
     step::WalRange,
-    wal::{TimelineHistory, WalSpan, WalTier},
+    wal::{ArchivedHistory, WalSpan, WalTier},
 };
 use policy_schema::Policy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ fn takes_own_log(range: &WalRange, span: &WalSpan) -> bool {
 }
 
 /// Whether the log of `range` continues a base, as far as histories tell.
-fn continues(range: &WalRange, span: &WalSpan, histories: &[TimelineHistory]) -> bool {
+fn continues(range: &WalRange, span: &WalSpan, histories: &[ArchivedHistory]) -> bool {
     if range.system_identifier != span.system_identifier || range.end <= span.start {
         return false;
     }
@@ -28,9 +28,11 @@ fn continues(range: &WalRange, span: &WalSpan, histories: &[TimelineHistory]) ->
         return true;
     }
     // A later timeline that branched off this base's own, after the base began.
-    histories.iter().any(|history| {
-        history.timeline == range.timeline
-            && history
+    histories.iter().any(|known| {
+        known.system_identifier == range.system_identifier
+            && known.history.timeline == range.timeline
+            && known
+                .history
                 .ancestors
                 .iter()
                 .any(|left| left.timeline == span.timeline && left.at >= span.start)
