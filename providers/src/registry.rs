@@ -64,6 +64,7 @@ pub struct KeyEntry {
 /// All engines.
 pub fn engines() -> Vec<EngineEntry> {
     vec![
+        crate::engines::barman::entry(),
         crate::engines::files::entry(),
         crate::engines::postgres::entry(),
         crate::engines::sqlite::entry(),

@@ -26,6 +26,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Connects and looks: versions, identity, size. Errors say what an operator must do (password, missing programs …).
     async fn probe(&self) -> Result<SourceFacts>;
 
+    /// Complete backups that the engine's own software keeps, oldest first, whoever made them; most engines have no such software.
+    /// Changes nothing.
+    async fn existing_backups(&self) -> Result<Vec<ExistingBackup>> {
+        Ok(Vec::new())
+    }
+
     /// Starts to capture one recovery point. Repeats make a new, independent state.
     async fn capture(&self, request: CaptureRequest) -> Result<Box<dyn Capture>>;
 
@@ -67,6 +73,17 @@ pub struct SourceFacts {
     pub facts: BTreeMap<String, String>,
     /// Size of the source, if it can be told cheaply.
     pub bytes: Option<ByteCount>,
+}
+
+/// A backup that is there already, kept by other software, and can become a recovery point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExistingBackup {
+    /// Its name there.
+    pub name: String,
+    /// When it was begun.
+    pub begun_at: Timestamp,
+    /// Keys that make [`Engine::capture`] describe it instead of making a new one, when they are added to the series' own.
+    pub options: serde_json::Value,
 }
 
 /// What to capture.

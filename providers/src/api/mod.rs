@@ -10,8 +10,9 @@ pub mod tier;
 pub mod wal;
 
 pub use engine::{
-    Capture, CaptureObject, CaptureRequest, CaptureSummary, ChainLink, Check, Engine, ParentPoint,
-    PlainObject, ReadRequest, RestoreRequest, RestoreTarget, Restored, Selection, SourceFacts,
+    Capture, CaptureObject, CaptureRequest, CaptureSummary, ChainLink, Check, Engine,
+    ExistingBackup, ParentPoint, PlainObject, ReadRequest, RestoreRequest, RestoreTarget, Restored,
+    Selection, SourceFacts,
 };
 pub use error::{ProviderError, Result};
 pub use key::{KeyContext, KeyFacts, KeyProvider, KeyState};

@@ -20,6 +20,7 @@ mod names;
 mod physical;
 mod read_through;
 mod restore;
+pub(crate) mod session;
 mod snapshot;
 mod url;
 mod wal_state;
