@@ -1,7 +1,7 @@
 //! Engines: one folder each, with the same file names. Known to the outside through `registry` only.
 
-mod compression_level;
 pub mod barman;
+mod compression_level;
 pub mod files;
 pub mod postgres;
 pub mod sqlite;
