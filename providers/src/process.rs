@@ -46,6 +46,7 @@ pub struct Program {
     environment: Vec<(OsString, OsString)>,
     without: Vec<OsString>,
     folder: Option<PathBuf>,
+    user: Option<(u32, u32)>,
     secrets: Vec<Secret>,
 }
 
@@ -58,6 +59,7 @@ impl Program {
             environment: Vec::new(),
             without: Vec::new(),
             folder: None,
+            user: None,
             secrets: Vec::new(),
         };
         program.env("LC_ALL", "C").env("LC_MESSAGES", "C")
@@ -109,6 +111,13 @@ impl Program {
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
+        self
+    }
+
+    /// Runs it as this user and group, without any other group; only root may ask for it.
+    #[must_use]
+    pub fn as_user(mut self, user: u32, group: u32) -> Self {
+        self.user = Some((user, group));
         self
     }
 
@@ -199,6 +208,9 @@ impl Program {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
         let mut child = command.spawn().map_err(|error| self.cannot_start(error))?;
         // Held by `command`, our copies of the child's pipe ends would keep a reader waiting for ever.
         drop(command);
@@ -252,6 +264,20 @@ impl Running {
     /// Its process id, which is also its group's, while it runs.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// Whether its leader still runs.
+    pub fn lives(&self) -> bool {
+        // Unwaited, a leader that ended would stay visible; its pipe's other end does not tell, for its children hold it.
+        self.child.id().is_some_and(|id| {
+            let waited = i32::try_from(id).ok().and_then(Pid::from_raw).map(|pid| {
+                let options = rustix::process::WaitIdOptions::EXITED
+                    | rustix::process::WaitIdOptions::NOHANG
+                    | rustix::process::WaitIdOptions::NOWAIT;
+                rustix::process::waitid(rustix::process::WaitId::Pid(pid), options)
+            });
+            matches!(waited, Some(Ok(None)))
+        })
     }
 
     /// Waits for its end. Anything but exit code 0 is an error that quotes its last words.

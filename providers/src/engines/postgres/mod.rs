@@ -19,6 +19,7 @@ mod leftovers;
 mod names;
 mod physical;
 mod read_through;
+mod recovery;
 mod restore;
 pub(crate) mod session;
 mod snapshot;
@@ -163,6 +164,15 @@ impl Engine for Postgres {
     }
 
     async fn restore(&self, request: RestoreRequest) -> Result<Restored> {
+        if request.manifest.method.as_str() == "physical" {
+            let setting = recovery::Setting {
+                // The server may be gone together with whatever held its password.
+                source: self.address().await,
+                bin_dir: self.bin_dir(),
+                maintenance: self.table.maintenance_database.clone(),
+            };
+            return recovery::restore(setting, request).await;
+        }
         let setting = restore::Setting {
             source: self.address().await?,
             bin_dir: self.bin_dir(),
@@ -176,7 +186,11 @@ impl Engine for Postgres {
     }
 
     async fn clean_leftovers(&self) -> Result<Vec<String>> {
+        // First what needs no server: it may be gone.
+        let mut removed = recovery::clean();
         let address = self.address().await?;
-        leftovers::clean(&address, self.table.maintenance_database.as_deref()).await
+        let maintenance = self.table.maintenance_database.as_deref();
+        removed.extend(leftovers::clean(&address, maintenance).await?);
+        Ok(removed)
     }
 }

@@ -38,20 +38,20 @@ pub(super) struct Setting {
 
 /// Phases with their times, in order.
 #[derive(Debug)]
-struct Phases {
-    done: Vec<(String, u64)>,
+pub(super) struct Phases {
+    pub(super) done: Vec<(String, u64)>,
     since: Instant,
 }
 
 impl Phases {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self {
             done: Vec::new(),
             since: Instant::now(),
         }
     }
 
-    fn end(&mut self, name: &str) {
+    pub(super) fn end(&mut self, name: &str) {
         let elapsed = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.done.push((name.to_owned(), elapsed));
         self.since = Instant::now();
