@@ -13,7 +13,7 @@
 //! encrypted is encrypted for every recipient or not captured at all: each key shows that it can wrap before the capture
 //! begins, and the data key of an object is wrapped before its first byte is read.
 
-use super::{Ended, Try, copying::write_manifest, error::StepError, key_file::write_keys};
+use super::{Ended, Try, copying::write_manifest, error::StepError, key_file::write_keys, parent};
 use crate::{
     keys::{self, KeyChain},
     leftovers,
@@ -161,8 +161,13 @@ async fn capture(
 ) -> Result<Captured, StepError> {
     let (context, step) = (at.context, at.step);
     let database = context.database(&step.database)?;
+    // The engine's own folder is to be empty.
+    let (scratch, beside) = (at.scratch.join("capture"), at.scratch.join("parent"));
+    for folder in [&scratch, &beside] {
+        std::fs::create_dir(folder).map_err(StepError::Scratch)?;
+    }
     let request = CaptureRequest {
-        parent: None,
+        parent: parent::of(at, &beside).await?,
         wal_is_archived: database.wal.is_some(),
         method: method.clone(),
         options: database
@@ -170,7 +175,7 @@ async fn capture(
             .get(&step.series)
             .cloned()
             .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
-        scratch: at.scratch.to_owned(),
+        scratch,
         now: context.now(),
     };
     let mut capture = database.engine.capture(request).await?;

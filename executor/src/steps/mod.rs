@@ -11,6 +11,7 @@ pub(crate) mod drill;
 pub(crate) mod error;
 pub(crate) mod key_file;
 pub(crate) mod lock;
+mod parent;
 pub(crate) mod preconditions;
 pub(crate) mod prune;
 pub(crate) mod repair;

@@ -103,12 +103,15 @@ pub struct CaptureRequest {
     pub wal_is_archived: bool,
 }
 
+/// Roles of the small objects of a point that a capture incremental to it is given.
+pub const PARENT_ROLES: &[&str] = &["backup-manifest"];
+
 /// The point that another one is made incremental to.
 #[derive(Debug, Clone)]
 pub struct ParentPoint {
     /// Its manifest.
     pub manifest: Manifest,
-    /// Its small objects that the engine asked for (`Engine::capture` of an incremental point needs `backup-manifest`), plain, by role.
+    /// Its objects of [`PARENT_ROLES`], plain, by role.
     pub files: BTreeMap<String, PathBuf>,
 }
 
