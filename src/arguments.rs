@@ -2,7 +2,10 @@
 
 mod wal;
 
-pub(crate) use wal::{WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments};
+pub(crate) use wal::{
+    WalAcceptArguments, WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments,
+    WalRunArguments,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::Timestamp;

@@ -48,6 +48,11 @@ fn main() -> ExitCode {
         ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
         ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
     }
+    if let Command::Wal(command) = &arguments.command
+        && let Some(exit) = commands::wal::at_once(command, &arguments.global)
+    {
+        return exit.into();
+    }
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("MAINSTAY_LOG"))
         .with_writer(std::io::stderr)

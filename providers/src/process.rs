@@ -38,6 +38,25 @@ const SECRET_COMMAND_SECONDS: u64 = 30;
 /// Largest output that [`Program::output`] takes in.
 const OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Starts a program that outlives this process, in a group of its own and without any of this process's streams. Only for work
+/// that nobody waits for and that may fail unseen.
+pub fn detach(path: &Path, arguments: &[OsString]) -> std::io::Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this file is the one place that starts programs"
+    )]
+    let mut command = std::process::Command::new(path);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map(drop)
+}
+
 /// A program that will be started, with its arguments and environment. Inherits this process's environment.
 #[derive(Debug, Clone)]
 pub struct Program {

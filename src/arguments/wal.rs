@@ -19,6 +19,47 @@ Exit codes: 0 the file is there, 1 it is not archived on any tier (PostgreSQL ta
 200 it cannot be told (PostgreSQL stops the recovery)."
     )]
     Fetch(WalFetchArguments),
+    /// Archive the log of a server without being asked for each file: `wal push` then takes a few milliseconds
+    #[command(
+        after_help = "Runs until SIGTERM, as the user that PostgreSQL runs as; docs/wal.md has a unit for systemd.\n\n\
+Example:\n  mainstay wal run -p /etc/mainstay/mainstay.toml --database orders"
+    )]
+    Run(WalRunArguments),
+    /// Say that another cluster has come in the place of the one that archived until now
+    #[command(
+        after_help = "Example:\n  mainstay wal accept orders --system-identifier 7300000000000000001 --why 'upgraded to 17 with pg_upgrade'"
+    )]
+    Accept(WalAcceptArguments),
+    /// Fetch ahead for a server that recovers; `wal fetch` starts it
+    #[command(hide = true)]
+    Prefetch(WalFetchArguments),
+}
+
+/// `wal run`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WalRunArguments {
+    /// Database [default: the only one with an archive of its log]
+    #[arg(long, value_name = "DATABASE")]
+    pub(crate) database: Option<String>,
+    /// Folder for the socket [default: .mainstay/wal beside the policy]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// `wal accept`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WalAcceptArguments {
+    /// Database
+    pub(crate) database: String,
+    /// Identifier of the cluster whose files are archived from now on
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) system_identifier: u64,
+    /// Size of its segments, if that was changed
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) segment_bytes: Option<u64>,
+    /// Why; it is kept beside the log
+    #[arg(long)]
+    pub(crate) why: String,
 }
 
 /// Which archive.
@@ -38,6 +79,9 @@ pub(crate) struct WalPushArguments {
     /// The file: `%p` of `archive_command`
     #[arg(value_name = "%p", value_hint = ValueHint::FilePath)]
     pub(crate) path: PathBuf,
+    /// Folder of the agent's socket [default: .mainstay/wal beside the policy]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) socket: Option<PathBuf>,
     /// Which archive.
     #[command(flatten)]
     pub(crate) archive: WalArchiveArguments,
@@ -55,4 +99,7 @@ pub(crate) struct WalFetchArguments {
     /// Which archive.
     #[command(flatten)]
     pub(crate) archive: WalArchiveArguments,
+    /// How many segments are fetched ahead; 0: none
+    #[arg(long, value_name = "SEGMENTS", default_value_t = 4)]
+    pub(crate) prefetch: usize,
 }

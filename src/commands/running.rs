@@ -111,7 +111,7 @@ pub(crate) async fn carry_out(
 }
 
 /// Ctrl-C, or a service manager's SIGTERM.
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     let interrupt = tokio::signal::ctrl_c();
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(mut terminate) => {

@@ -1,31 +1,135 @@
-//! `wal push`, `wal fetch`: what a server calls for every file of its log.
+//! `wal push`, `wal fetch`: what a server calls for every file of its log; `wal run`, which makes them quick.
 //!
 //! Invariant: exit codes are what PostgreSQL makes of them. `push` never ends above 125 (the archiver would take it for its own
 //! death and count no failure); `fetch` says 1 only for "every tier was read and none has it", and 200 for everything else that
 //! is not success (a code up to 125 would be taken for the end of the log, and the server would go on without it).
 
 use crate::{
-    arguments::{Global, WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments},
-    commands::{planning, running::RealClock},
+    arguments::{
+        Global, WalAcceptArguments, WalArchiveArguments, WalCommand, WalFetchArguments,
+        WalPushArguments, WalRunArguments,
+    },
+    clock,
+    commands::{
+        planning,
+        running::{RealClock, stop_signal},
+    },
     exit::Exit,
     failure::{Failure, Result},
     policy,
-    render::out,
+    render::{findings, out},
     settings, wiring,
 };
 use executor::{
+    cancellation,
     crash_point::CrashPoints,
-    wal::{self, Fetched, WalStore},
+    wal::{self, Fetched, KnownCluster, Prefetched, WalAgent, WalStore},
 };
 use model::DatabaseName;
 use policy_schema::Policy;
-use std::sync::Arc;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Pause between two looks whether the policy was changed.
+const LOOK_AT_POLICY: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(command: WalCommand, global: &Global) -> Result<Exit> {
     match command {
         WalCommand::Push(arguments) => push(&arguments, global).await,
         WalCommand::Fetch(arguments) => fetch(&arguments, global).await,
+        WalCommand::Run(arguments) => agent(&arguments, global).await,
+        WalCommand::Accept(arguments) => accept(&arguments, global).await,
+        WalCommand::Prefetch(arguments) => prefetch(&arguments, global).await,
     }
+}
+
+/// What can be done before anything else is read or started: an agent answers, or the file was fetched ahead. `None`: the
+/// command has to do the work itself.
+pub(crate) fn at_once(command: &WalCommand, global: &Global) -> Option<Exit> {
+    match command {
+        WalCommand::Push(arguments) => {
+            let folder = socket_folder(arguments.socket.as_ref(), global)?;
+            let path = std::path::absolute(&arguments.path).ok()?;
+            let archive = &arguments.archive;
+            let request =
+                wal::Request::new(path, archive.database.clone(), archive.system_identifier);
+            let answer = wal::ask(&folder, &request)?;
+            warn(&answer.warnings);
+            if answer.archived {
+                return Some(Exit::Done);
+            }
+            let mut failure = Failure::new("mainstay::wal::agent", "the agent did not say why");
+            if let Some(said) = answer.failure {
+                failure = Failure::new(&said.code, said.message);
+                failure.help = said.help;
+            }
+            out::words(&findings::failure(&failure));
+            Some(Exit::Failed)
+        }
+        WalCommand::Fetch(arguments) if arguments.prefetch > 0 => {
+            match wal::take_prefetched(&arguments.file, &arguments.path) {
+                Prefetched::Taken { coming } => {
+                    if !coming {
+                        start_prefetching(arguments, global);
+                    }
+                    Some(Exit::Done)
+                }
+                Prefetched::Not => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn socket_folder(named: Option<&PathBuf>, global: &Global) -> Option<PathBuf> {
+    match named {
+        Some(folder) => Some(folder.clone()),
+        None => Some(settings::state_folder(&settings::policy_path(global).ok()?).join("wal")),
+    }
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        out::words(&format!("warning: {warning}\n"));
+    }
+}
+
+/// The process that fetches ahead must hold up nobody, and ends by itself.
+fn start_prefetching(arguments: &WalFetchArguments, global: &Global) {
+    let mut words: Vec<OsString> = vec!["wal".into(), "prefetch".into()];
+    if let Some(policy) = &global.policy {
+        words.extend(["--policy".into(), policy.into()]);
+    }
+    if let Some(database) = &arguments.archive.database {
+        words.extend(["--database".into(), database.into()]);
+    }
+    if let Some(cluster) = arguments.archive.system_identifier {
+        words.extend(["--system-identifier".into(), cluster.to_string().into()]);
+    }
+    words.extend(["--prefetch".into(), arguments.prefetch.to_string().into()]);
+    words.extend([arguments.file.clone().into(), arguments.path.clone().into()]);
+    if let Ok(own) = std::env::current_exe() {
+        // Without it the next segment is fetched when it is asked for.
+        let _ = providers::process::detach(&own, &words);
+    }
+}
+
+async fn prefetch(arguments: &WalFetchArguments, global: &Global) -> Result<Exit> {
+    let store = open(&arguments.archive, global)?;
+    let cluster = match arguments.archive.system_identifier {
+        Some(cluster) => Some(cluster),
+        None => wal::cluster_for(&store, &arguments.path).await?,
+    };
+    if let Some(cluster) = cluster {
+        // What is far ahead of a server only fills its disk.
+        let ahead = arguments.prefetch.min(64);
+        wal::prefetch(&store, cluster, &arguments.path, ahead).await?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Whether a command line is that of `wal fetch`, also one that cannot be parsed.
@@ -43,7 +147,9 @@ async fn push(arguments: &WalPushArguments, global: &Global) -> Result<Exit> {
 
 async fn push_now(arguments: &WalPushArguments, global: &Global) -> Result<Exit> {
     let store = open(&arguments.archive, global)?;
-    wal::push(&store, &arguments.path, arguments.archive.system_identifier).await?;
+    let pushed = wal::push(&store, &arguments.path, arguments.archive.system_identifier).await?;
+    wal::send_along(&store, &pushed).await;
+    warn(&pushed.warnings);
     Ok(Exit::Done)
 }
 
@@ -56,6 +162,10 @@ async fn fetch_now(arguments: &WalFetchArguments, global: &Global) -> Result<Exi
     let store = open(&arguments.archive, global)?;
     let cluster = arguments.archive.system_identifier;
     let found = wal::fetch(&store, cluster, &arguments.file, &arguments.path).await?;
+    let is_segment = model::WalFileName::parse(&arguments.file).is_ok_and(|name| name.is_segment());
+    if found == Fetched::Found && is_segment && arguments.prefetch > 0 {
+        start_prefetching(arguments, global);
+    }
     Ok(match found {
         Fetched::Found => Exit::Done,
         Fetched::FoundBeginning => {
@@ -70,6 +180,103 @@ async fn fetch_now(arguments: &WalFetchArguments, global: &Global) -> Result<Exi
             Exit::Failed
         }
     })
+}
+
+async fn accept(arguments: &WalAcceptArguments, global: &Global) -> Result<Exit> {
+    let archive = WalArchiveArguments {
+        database: Some(arguments.database.clone()),
+        system_identifier: None,
+    };
+    let store = open(&archive, global)?;
+    let cluster = KnownCluster {
+        system_identifier: arguments.system_identifier,
+        segment_bytes: arguments.segment_bytes,
+        since: clock::now(),
+        who: settings::who(),
+        why: arguments.why.clone(),
+    };
+    let tiers: Vec<_> = store.tiers().cloned().collect();
+    let mut failed = None;
+    for tier in tiers {
+        match store.accept(&tier, &cluster).await {
+            Ok(true) => out::words(&format!(
+                "{tier}: takes the log of this cluster from now on\n"
+            )),
+            Ok(false) => out::words(&format!("{tier}: took it already\n")),
+            Err(error) => {
+                out::words(&format!("{tier}: not changed: {error}\n"));
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    match failed {
+        None => Ok(Exit::Done),
+        Some(error) => Err(error.into()),
+    }
+}
+
+async fn agent(arguments: &WalRunArguments, global: &Global) -> Result<Exit> {
+    let archive = WalArchiveArguments {
+        database: arguments.database.clone(),
+        system_identifier: None,
+    };
+    let path = settings::policy_path(global)?;
+    let folder = match &arguments.socket {
+        Some(folder) => folder.clone(),
+        None => settings::state_folder(&path).join("wal"),
+    };
+    let mut stop = std::pin::pin!(stop_signal());
+    loop {
+        let read = fingerprint(&path);
+        let store = open(&archive, global)?;
+        let agent = WalAgent::start(Arc::clone(&store), &folder)?;
+        out::words(&format!(
+            "archiving the log of `{}`; stop with SIGTERM\n",
+            store.database()
+        ));
+        let (switch, cancel) = cancellation();
+        let tell: Arc<dyn Fn(&str) + Send + Sync> =
+            Arc::new(|text| out::words(&format!("{text}\n")));
+        let mut serving = std::pin::pin!(agent.serve(&cancel, tell));
+        let changed = async {
+            loop {
+                tokio::time::sleep(LOOK_AT_POLICY).await;
+                // A policy that cannot be used must not end the agent that still works with the last good one.
+                if fingerprint(&path) != read && open(&archive, global).is_ok() {
+                    break;
+                }
+            }
+        };
+        let ends = tokio::select! {
+            () = &mut serving => return Ok(Exit::Done),
+            () = &mut stop => true,
+            () = changed => false,
+        };
+        switch.cancel();
+        serving.await;
+        if ends {
+            return Ok(Exit::Done);
+        }
+        out::words("the policy was changed, and is read again\n");
+    }
+}
+
+/// What tells one state of the policy's files from the next.
+fn fingerprint(path: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
+    let mut files = vec![path.to_owned()];
+    if let Ok(entries) = std::fs::read_dir(path) {
+        files.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    files.sort();
+    files
+        .into_iter()
+        .filter_map(|file| {
+            let about = file.metadata().ok()?;
+            let is_part =
+                file.as_path() == path || file.extension().is_some_and(|end| end == "toml");
+            (is_part && about.is_file()).then(|| (file, about.len(), about.modified().ok()))
+        })
+        .collect()
 }
 
 /// The archive that is meant.

@@ -11,6 +11,7 @@ use super::{
     cluster::{self, WalClusters},
     file::WalFile,
     keys,
+    spool::WalSpool,
 };
 use crate::{
     clock::Clock,
@@ -55,6 +56,8 @@ pub struct WalStore {
     level: i32,
     clock: Arc<dyn Clock>,
     crash: CrashPoints,
+    spool: Option<WalSpool>,
+    parallel: usize,
     /// Clusters that a tier takes, with the size of their segments.
     taken: Mutex<BTreeMap<(TierName, u64, Option<u64>), Instant>>,
     sealings: Mutex<BTreeMap<(TierName, String), (Instant, Sealing)>>,
@@ -136,6 +139,8 @@ impl WalStore {
             level: wal.compression_level,
             clock,
             crash,
+            spool: declared.and_then(|declared| WalSpool::of(database, declared)),
+            parallel: wal.parallel.max(1),
             taken: Mutex::default(),
             sealings: Mutex::default(),
             making_keys: tokio::sync::Mutex::default(),
@@ -150,6 +155,24 @@ impl WalStore {
     /// The tiers, the primary first.
     pub fn tiers(&self) -> impl Iterator<Item = &TierName> {
         self.tiers.iter().map(|tier| tier.name())
+    }
+
+    /// Where files wait for a tier that is away, if the policy declares it.
+    pub fn spool(&self) -> Option<&WalSpool> {
+        self.spool.as_ref()
+    }
+
+    /// Files that are sent at once.
+    pub fn parallel(&self) -> usize {
+        self.parallel
+    }
+
+    pub(super) fn level(&self) -> i32 {
+        self.level
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Stores a file on every tier at once; by tier, the primary first, what became of it. Durable on a tier where it says so. A

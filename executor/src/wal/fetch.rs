@@ -3,7 +3,7 @@
 //! Invariant: "not found" is said only when every tier was read and none has it. A server takes it for the end of the log and
 //! goes on without what is missing.
 
-use super::{archive::WalStore, server};
+use super::{archive::WalStore, prefetch, server};
 use model::Disposition;
 use providers::api::{ProviderError, Result};
 use std::{
@@ -62,12 +62,16 @@ pub async fn fetch(
     };
     if let Some(plain) = store.get(cluster, name).await? {
         write(target, &plain)?;
+        if name.is_segment() {
+            prefetch::want(target, &name);
+        }
         return Ok(Fetched::Found);
     }
     if let Some(plain) = store.get_beginning(cluster, name).await? {
         write(target, &plain)?;
         return Ok(Fetched::FoundBeginning);
     }
+    prefetch::forget(target);
     Ok(Fetched::NotFound)
 }
 

@@ -4,29 +4,42 @@
 //! tiers and keys alone: no catalog, no lease, no waiting for runs, because a server waits for it while its disk fills.
 //!
 //! Files: `file` what is archived, `cluster` whose log it is, `keys` data keys of folders, `archive` the files on the tiers, `server` what
-//! lies beside `pg_wal`, `push` and `fetch` what a server asks for.
+//! lies beside `pg_wal`, `push` and `fetch` what a server asks for, `spool` what waits,
+//! `agent`, `client` and `protocol` the long-running mode, `prefetch` what is fetched before it is asked for.
 //! Not here: which files retention keeps (the planner), names and positions (`model::wal`).
 
+mod agent;
 mod archive;
+mod client;
 mod cluster;
 mod fetch;
 mod file;
 mod keys;
 mod observe;
+mod prefetch;
+mod protocol;
 mod push;
 mod server;
+mod spool;
 
+pub use agent::WalAgent;
 pub(crate) use archive::is_part;
 pub use archive::{Put, WalListing, WalObject, WalStore};
+pub use client::ask;
 pub use cluster::{KnownCluster, WalClusters};
 pub use fetch::{Fetched, cluster_for, fetch};
 pub use file::WalFile;
 pub use observe::{WalLook, observe_wal};
-pub use push::{Pushed, push};
+pub use prefetch::{Prefetched, prefetch, take_prefetched};
+pub use protocol::{Answer, AnswerFailure, Request};
+pub use push::{Placed, Pushed, push, push_file, send_along};
 pub use server::system_identifier_beside;
+pub use spool::{Waiting, WalSpool};
 
 /// Every error code that the archive gives.
 pub(crate) const CODES: &[&str] = &[
+    "mainstay::wal::agent",
+    "mainstay::wal::agent-runs",
     "mainstay::wal::cannot-open",
     "mainstay::wal::cluster-file",
     "mainstay::wal::different-content",
@@ -38,6 +51,7 @@ pub(crate) const CODES: &[&str] = &[
     "mainstay::wal::not-declared",
     "mainstay::wal::not-this-segment",
     "mainstay::wal::other-cluster",
+    "mainstay::wal::spool",
     "mainstay::wal::unreadable",
     "mainstay::wal::unwritable",
 ];
