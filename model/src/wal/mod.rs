@@ -8,6 +8,7 @@ mod file_name;
 mod header;
 mod history;
 mod lsn;
+pub mod records;
 mod span;
 mod target;
 
