@@ -45,10 +45,9 @@ pub(crate) fn what_nothing_needs_of_the_log_goes(
             keep_in_force(database, window, output);
             continue;
         };
-        let wanted = Some(window.wanted.before(window.anchor, &world.policy.timezone));
         let routine = going(log, window.tier, there, window.begins);
         let all = match window.in_force {
-            Some(_) => going(log, window.tier, there, wanted),
+            Some(_) => going(log, window.tier, there, Some(window.wanted_begins)),
             None => None,
         };
         let more = all.filter(|all| {
@@ -121,7 +120,7 @@ fn shortened(
     output.approval.push(Reason::new(
         ReasonCode::RetentionShortened,
         format!(
-            "the window of {} on {} became shorter (`{}`, now `within {}`): log that the old one keeps would be deleted",
+            "the window of {} on {} became shorter (`{}`, now `{}`): log that the old one keeps would be deleted",
             database.name,
             window.tier,
             window.words(),

@@ -1,7 +1,7 @@
 //! The archived log of one database: which base each window begins with, and whether the log still follows the newest base.
 //!
 //! A window "any moment of the last 14 days on nas" begins with a base: the newest one on that tier that is at least as old as the
-//! window. It is measured back from the newest log that is there, not from now: an archive that stopped must not eat its
+//! window; and behind each hole in it with another one. It is measured back from the newest log that is there, not from now: an archive that stopped must not eat its
 //! history. A window that was shortened begins as before until a person has agreed to what that deletes (`expire.rs`).
 //!
 //! Not here: which pieces of log go (`expire.rs`); which moments can be reached (`model::wal`, the restorer's question).
@@ -16,7 +16,7 @@ use model::{
     retention::{Each, KeepCount, KeepRule},
     wal::{
         WalArchive, WalSource, WalTier,
-        coverage::{Base, Renewal, renewal},
+        coverage::{Base, Renewal, coverage, renewal},
     },
 };
 use policy_schema::policy::{DatabaseDeclaration, WalDeclaration};
@@ -50,6 +50,8 @@ pub(crate) struct LogWindow<'a> {
     pub(crate) archive: Option<&'a WalTier>,
     /// What windows are measured back from.
     pub(crate) anchor: Timestamp,
+    /// The first moment that the policy wants to stay recoverable.
+    pub(crate) wanted_begins: Timestamp,
     /// The first moment that is to stay recoverable, under what is in force; `None`: every one.
     pub(crate) begins: Option<Timestamp>,
 }
@@ -99,17 +101,22 @@ impl<'a> Log<'a> {
             let Some(tier) = facts.tiers.iter().position(|tier| tier.name == window.tier) else {
                 continue;
             };
-            let words: Arc<str> = Arc::from(format!(
-                "needed by the window of {} on {}",
-                window.words(),
-                window.tier
-            ));
-            for base in self.first_bases(window) {
-                let index = facts
-                    .points
-                    .iter()
-                    .position(|point| point.point.id == base.id);
-                windows.extend(index.map(|index| (tier, index, Arc::clone(&words))));
+            // Whoever agrees to the shorter window must find its base too.
+            let both = [
+                (window.wanted.to_string(), Some(window.wanted_begins)),
+                (window.words(), window.begins),
+            ];
+            let different = usize::from(window.in_force.is_some()) + 1;
+            for (length, begins) in both.into_iter().take(different) {
+                let words = format!("needed by the window of {length} on {}", window.tier);
+                let words: Arc<str> = Arc::from(words);
+                for base in self.first_bases(window, begins) {
+                    let index = facts
+                        .points
+                        .iter()
+                        .position(|point| point.point.id == base.id);
+                    windows.extend(index.map(|index| (tier, index, Arc::clone(&words))));
+                }
             }
         }
         LogNeeds {
@@ -119,20 +126,44 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// The bases on its tier that a window begins with: the newest that is old enough, and the newest verified one.
-    fn first_bases(&self, window: &LogWindow<'a>) -> Vec<&'a RecoveryPoint> {
+    /// The bases on its tier that a window begins with: the newest that is old enough, the newest verified one, and inside the
+    /// window the first one behind each hole, since nothing older leads over it.
+    fn first_bases(
+        &self,
+        window: &LogWindow<'a>,
+        begins: Option<Timestamp>,
+    ) -> Vec<&'a RecoveryPoint> {
+        let tier = window.tier;
         let here = |wanted: fn(&Copy) -> bool| {
-            let there = self
-                .complete()
-                .filter(move |base| base.copy_on(window.tier).is_some_and(wanted));
-            first_base(there, window.begins)
+            let there = self.complete();
+            there.filter(move |base| base.copy_on(tier).is_some_and(wanted))
         };
         let mut first: Vec<&RecoveryPoint> = Vec::new();
-        for base in [here(Copy::is_present), here(Copy::is_good)] {
-            if let Some(base) = base.filter(|base| first.iter().all(|known| known.id != base.id)) {
-                first.push(base);
+        first.extend(first_base(here(Copy::is_present), begins));
+        first.extend(first_base(here(Copy::is_good), begins));
+        let old_enough =
+            |base: &&RecoveryPoint| begins.is_some_and(|begins| base.captured_at <= begins);
+        if let Some(there) = window.archive {
+            let mut good: Vec<Base> = here(Copy::is_good).filter_map(as_base).collect();
+            good.reverse();
+            for stretch in coverage(there, &good).windows {
+                // What ended before the window began leads to no moment in it.
+                if stretch
+                    .stored_at
+                    .zip(begins)
+                    .is_some_and(|(end, begins)| end < begins)
+                {
+                    continue;
+                }
+                let inside = here(Copy::is_good).filter(|base| stretch.bases.contains(&base.id));
+                first.extend(first_base(inside, begins));
             }
+        } else {
+            // Nobody knows what leads where.
+            first.extend(here(Copy::is_present).take_while(|base| !old_enough(base)));
         }
+        first.sort_by(|a, b| (a.captured_at, &a.id).cmp(&(b.captured_at, &b.id)));
+        first.dedup_by_key(|base| &base.id);
         first
     }
 
@@ -147,7 +178,10 @@ impl LogWindow<'_> {
     /// `14d`; of a longer one that is still in force, that.
     pub(crate) fn words(&self) -> String {
         match self.in_force {
-            Some(keep) => keep.to_string(),
+            Some(keep) => {
+                let words = keep.to_string();
+                words.strip_prefix("within ").unwrap_or(&words).to_owned()
+            }
             None => self.wanted.to_string(),
         }
     }
@@ -166,6 +200,15 @@ pub(crate) fn first_base<'a>(
         }
     }
     oldest
+}
+
+/// A point as the model looks at it.
+fn as_base(point: &RecoveryPoint) -> Option<Base> {
+    Some(Base {
+        captured_at: point.captured_at,
+        id: point.id.clone(),
+        span: *point.wal.as_deref()?,
+    })
 }
 
 /// The windows of a log as retention rules.
@@ -228,6 +271,7 @@ fn window<'a>(
         in_force,
         archive: there,
         anchor,
+        wanted_begins,
         begins,
     }
 }
@@ -291,11 +335,7 @@ fn break_after(
             ));
         }
     }
-    let base = Base {
-        captured_at: newest.captured_at,
-        id: id.clone(),
-        span: *span,
-    };
+    let base = as_base(newest)?;
     // What one tier lacks another may have; but each tier has its own window, and each is a promise.
     wal.keep.iter().find_map(|(tier, _)| {
         if world.unreachable.contains(tier) {

@@ -3,7 +3,15 @@
 #[cfg(test)]
 mod archived;
 #[cfg(test)]
+mod chains;
+#[cfg(test)]
+mod drills;
+#[cfg(test)]
 mod locked;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod log_simulation;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

@@ -2,10 +2,14 @@
 //!
 //! Policy: a line `orders/daily "0 2 * * *" nas{daily=7 weekly=4} archive{monthly=12}`, options behind it
 //! (`verify=restore start-within=2h encrypt=prod,offline`); settings on lines of their own (`zone Europe/Prague`, `max-prune-count 5`).
+//! `incremental` and `full-every=7d` belong to a series; `wal orders nas=14d offsite=35d` and
+//! `drill orders monthly "0 5 1 * *" newest` (`oldest-kept`, `within=7d`, `moment=7d`, `from=nas`) to a database.
 //! What tiers can do is said by [`capable`]: `archive thaw=bulk,12h`, `vault lock=retention`.
 //! Inventory: a line `orders/daily/20261120T020000Z nas:v archive:u`, where a copy is `v` verified by checksum, `f` by full
 //! read, `r` by restore, `a` attested, `u` unverified, `m` missing, `d` damaged, `x` foreign, and `h` behind it means held,
-//! `L<time>` locked; `incomplete` and `parent=<id>` belong to the point.
+//! `L<time>` locked; `incomplete`, `parent=<id>` and `wal=<cluster>:<timeline>:<first segment>-<last segment>` belong to the point.
+//! `log orders nas 7:1 10-20 <first stored> <last stored>` is a run of whole segments, by their numbers; `history orders nas 7:2 1@15`,
+//! `source orders 7:1 21 <when asked>`, `drilled orders monthly <slot>`.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use mainstay_planner::Options;
@@ -13,12 +17,20 @@ use model::{
     Action, ByteCount, Copy, CopyState, DatabaseName, Digest, Inventory, Keep, KeyName, MethodName,
     Period, Plan, PointState, RecoveryPoint, RecoveryPointId, SeriesName, Step, TierName, Verified,
     VerifyLevel,
+    inventory::DrillFact,
     retention::{Each, KeepCount, KeepRule, Pick, RetentionModel},
     tier_facts::{Capabilities, LockMode, LockRule, RetrievalSpeed, ThawOrder, TierCapabilities},
+    wal::{
+        ArchivedHistory, Lsn, TimelineHistory, TimelineSwitch, WalArchive, WalRun, WalSource,
+        WalSpan, WalTier,
+    },
 };
 use policy_schema::{
     Policy, Schedule,
-    policy::{DatabaseDeclaration, Objective, Safety, Series, Target, TierDeclaration, Window},
+    policy::{
+        DatabaseDeclaration, Drill, DrillPick, Objective, Safety, Series, Target, TierDeclaration,
+        WalDeclaration, WalMode, Window,
+    },
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -102,6 +114,8 @@ pub(crate) fn policy(text: &str) -> Policy {
             "min-verified" => policy.safety.min_verified = rest.parse().unwrap(),
             "max-prune-count" => policy.safety.max_prune_count = rest.parse().unwrap(),
             "max-prune-percent" => policy.safety.max_prune_percent = rest.parse().unwrap(),
+            "wal" => wal_line(&mut policy, rest),
+            "drill" => drill_line(&mut policy, rest),
             _ => series_line(&mut policy, first, rest),
         }
     }
@@ -162,8 +176,10 @@ fn series_line(policy: &mut Policy, name: &str, rest: &str) {
             continue;
         }
         let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
-        let (key, value) = word.split_once('=').unwrap();
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
+            "incremental" => new.incremental = true,
+            "full-every" => new.full_every = Period::parse(value).unwrap().fixed().unwrap(),
             "verify" => new.verify = value.parse().unwrap(),
             "encrypt" => {
                 encrypt_with = value
@@ -206,6 +222,167 @@ fn series_line(policy: &mut Policy, name: &str, rest: &str) {
     declared.series.insert(new.name.clone(), new);
 }
 
+fn wal_line(policy: &mut Policy, rest: &str) {
+    let (database, rest) = rest.split_once(' ').unwrap();
+    let keep: Vec<(TierName, Period)> = rest
+        .split_whitespace()
+        .map(|word| {
+            let (tier, window) = word.split_once('=').unwrap();
+            (TierName::new(tier).unwrap(), Period::parse(window).unwrap())
+        })
+        .collect();
+    for (tier, _) in &keep {
+        declare_tier(policy, tier);
+    }
+    declared(policy, database).wal = Some(WalDeclaration {
+        mode: WalMode::Archive,
+        keep,
+        slot: String::new(),
+        compression_level: 1,
+        parallel: 4,
+        spool: None,
+        spool_limit: ByteCount(1 << 30),
+    });
+}
+
+fn drill_line(policy: &mut Policy, rest: &str) {
+    let (database, rest) = rest.split_once(' ').unwrap();
+    let (name, rest) = rest.split_once(' ').unwrap();
+    let (cron, rest) = rest.strip_prefix('"').unwrap().split_once('"').unwrap();
+    let mut drill = Drill {
+        name: name.to_owned(),
+        schedule: Schedule::cron(cron).unwrap(),
+        pick: DrillPick::Newest,
+        asserts: Vec::new(),
+        from: None,
+        amcheck: false,
+    };
+    for word in rest.split_whitespace() {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("newest", _) => drill.pick = DrillPick::Newest,
+            ("oldest-kept", _) => drill.pick = DrillPick::OldestKept,
+            ("within", of) => drill.pick = DrillPick::RandomWithin(Period::parse(of).unwrap()),
+            ("moment", of) => drill.pick = DrillPick::RandomMoment(Period::parse(of).unwrap()),
+            ("from", tier) => drill.from = Some(TierName::new(tier).unwrap()),
+            (other, _) => panic!("`{other}` is no option of a drill"),
+        }
+    }
+    declared(policy, database).drills.push(drill);
+}
+
+fn declared<'p>(policy: &'p mut Policy, database: &str) -> &'p mut DatabaseDeclaration {
+    let name = DatabaseName::new(database).unwrap();
+    policy
+        .databases
+        .get_mut(&name)
+        .expect("the series stands before what else belongs to its database")
+}
+
+/// Size of a segment in tests.
+pub(crate) const SEGMENT: u64 = 16 << 20;
+
+pub(crate) fn segment(number: &str) -> Lsn {
+    Lsn::of_segment(number.parse().unwrap(), SEGMENT)
+}
+
+fn cluster(text: &str) -> (u64, u32) {
+    let (cluster, timeline) = text.split_once(':').unwrap();
+    (cluster.parse().unwrap(), timeline.parse().unwrap())
+}
+
+fn log_line(inventory: &mut Inventory, rest: &str) {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let (system_identifier, timeline) = cluster(words[2]);
+    let (first, last) = words[3].split_once('-').unwrap();
+    let (start, last) = (segment(first), segment(last));
+    let run = WalRun {
+        bytes: ByteCount(last.since(start) / SEGMENT + 1),
+        end: Lsn(last.0 + SEGMENT),
+        last_stored_at: at(words[5]),
+        segment_bytes: SEGMENT,
+        start,
+        stored_at: at(words[4]),
+        system_identifier,
+        timeline,
+    };
+    log_tier(inventory, words[0], words[1]).runs.push(run);
+}
+
+fn history_line(inventory: &mut Inventory, rest: &str) {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let (system_identifier, timeline) = cluster(words[2]);
+    let ancestors = words[3..].iter().map(|word| {
+        let (timeline, left) = word.split_once('@').unwrap();
+        TimelineSwitch {
+            at: segment(left),
+            timeline: timeline.parse().unwrap(),
+        }
+    });
+    let history = TimelineHistory {
+        ancestors: ancestors.collect(),
+        timeline,
+    };
+    let there = log_tier(inventory, words[0], words[1]);
+    there.histories.push(ArchivedHistory {
+        history,
+        system_identifier,
+    });
+}
+
+pub(crate) fn log_of<'i>(inventory: &'i mut Inventory, database: &str) -> &'i mut WalArchive {
+    let database = DatabaseName::new(database).unwrap();
+    inventory.wal.entry(database).or_default()
+}
+
+pub(crate) fn log_tier<'i>(
+    inventory: &'i mut Inventory,
+    database: &str,
+    tier: &str,
+) -> &'i mut WalTier {
+    let tier = TierName::new(tier).unwrap();
+    log_of(inventory, database).tiers.entry(tier).or_default()
+}
+
+fn source_line(inventory: &mut Inventory, rest: &str) {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let (system_identifier, timeline) = cluster(words[1]);
+    log_of(inventory, words[0]).source = Some(WalSource {
+        at: at(words[3]),
+        position: segment(words[2]),
+        system_identifier,
+        timeline,
+    });
+}
+
+fn drilled_line(inventory: &mut Inventory, rest: &str) {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let database = DatabaseName::new(words[0]).unwrap();
+    let series = SeriesName::new("any").unwrap();
+    inventory.drills.push(DrillFact {
+        at: at(words[2]),
+        name: words[1].to_owned(),
+        passed: words.get(3) != Some(&"failed"),
+        recovery_point: RecoveryPointId::new(&database, &series, at(words[2])),
+        slot: at(words[2]),
+        database,
+    });
+}
+
+/// `7:1:10-12`: begins a little after the start of segment 10 and ends in segment 12.
+fn span(text: &str) -> WalSpan {
+    let (place, segments) = text.rsplit_once(':').unwrap();
+    let (system_identifier, timeline) = cluster(place);
+    let (first, last) = segments.split_once('-').unwrap();
+    WalSpan {
+        end: Lsn(segment(last).0 + 0x200),
+        included: false,
+        segment_bytes: SEGMENT,
+        start: Lsn(segment(first).0 + 0x28),
+        system_identifier,
+        timeline,
+    }
+}
+
 pub(crate) fn inventory(now: &str, text: &str) -> Inventory {
     let mut inventory = Inventory::empty(at(now));
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -216,6 +393,14 @@ pub(crate) fn inventory(now: &str, text: &str) -> Inventory {
                 .unreachable_why
                 .insert(tier.clone(), "its marker file is missing".to_owned());
             inventory.unreachable_tiers.push(tier);
+        } else if first == "log" {
+            log_line(&mut inventory, rest);
+        } else if first == "history" {
+            history_line(&mut inventory, rest);
+        } else if first == "source" {
+            source_line(&mut inventory, rest);
+        } else if first == "drilled" {
+            drilled_line(&mut inventory, rest);
         } else {
             inventory.recovery_points.push(point(first, rest));
         }
@@ -244,6 +429,8 @@ fn point(id: &str, rest: &str) -> RecoveryPoint {
             point.state = PointState::Incomplete;
         } else if let Some(parent) = word.strip_prefix("parent=") {
             point.parent = Some(RecoveryPointId::parse(parent).unwrap());
+        } else if let Some(wal) = word.strip_prefix("wal=") {
+            point.wal = Some(Box::new(span(wal)));
         } else {
             let (tier, flags) = word.split_once(':').unwrap();
             point.copies.push(copy(tier, flags, slot));
@@ -366,6 +553,18 @@ pub(crate) fn show(plan: &Plan) -> String {
         if let Some(from) = &step.from {
             let _ = write!(text, " from {from}");
         }
+        if let Some(parent) = &step.parent {
+            let _ = write!(text, " onto {parent}");
+        }
+        for range in &step.wal {
+            let number = |at: Lsn| at.segment(SEGMENT);
+            let (first, last) = (number(range.start), number(range.end) - 1);
+            let (cluster, timeline) = (range.system_identifier, range.timeline);
+            let _ = write!(text, " {cluster}:{timeline} {first}-{last}");
+        }
+        if let Some(target) = step.drill.as_ref().and_then(|drill| drill.target.as_ref()) {
+            let _ = write!(text, " to {target}");
+        }
         if let Some(lock) = &step.lock {
             let _ = write!(text, " locked until {}", lock.until);
         }
@@ -438,6 +637,14 @@ pub(crate) fn apply_to(inventory: &mut Inventory, plan: &Plan) {
             Action::Backup => {
                 let mut made = point(step.recovery_point.as_str(), "");
                 made.captured_at = now;
+                made.parent.clone_from(&step.parent);
+                // A server that was asked makes physical points: they need the segment that it writes now.
+                let archive = inventory.wal.get(&step.database);
+                if let Some(source) = archive.and_then(|archive| archive.source.as_ref()) {
+                    let number = source.position.segment(SEGMENT);
+                    let place = format!("{}:{}", source.system_identifier, source.timeline);
+                    made.wal = Some(Box::new(span(&format!("{place}:{number}-{number}"))));
+                }
                 made.copies.push(new_copy(step, now));
                 inventory.recovery_points.push(made);
             }
@@ -465,7 +672,19 @@ pub(crate) fn apply_to(inventory: &mut Inventory, plan: &Plan) {
             Action::Lock => {
                 copy_of(inventory, step).locked_until = step.lock.map(|lock| lock.until);
             }
-            Action::Drill | Action::ExpireWal | Action::Thaw => {}
+            Action::Drill => {
+                let order = step.drill.as_ref().unwrap();
+                inventory.drills.push(DrillFact {
+                    at: now,
+                    database: step.database.clone(),
+                    name: order.name.clone(),
+                    passed: true,
+                    recovery_point: step.recovery_point.clone(),
+                    slot: order.slot,
+                });
+            }
+            Action::ExpireWal => expire(inventory, step),
+            Action::Thaw => {}
         }
     }
     inventory.observed_at = now;
@@ -473,6 +692,34 @@ pub(crate) fn apply_to(inventory: &mut Inventory, plan: &Plan) {
         inventory.last_activity = Some(now);
     }
     inventory.retention_in_force.clone_from(&plan.retention);
+}
+
+/// Takes the step's ranges out of the runs.
+fn expire(inventory: &mut Inventory, step: &Step) {
+    let there = log_tier(inventory, step.database.as_str(), step.tier.as_str());
+    for range in &step.wal {
+        let mut left = Vec::new();
+        for run in there.runs.drain(..) {
+            let same = run.system_identifier == range.system_identifier
+                && run.timeline == range.timeline
+                && run.start <= range.start
+                && range.end <= run.end;
+            if !same {
+                left.push(run);
+                continue;
+            }
+            for (start, end) in [(run.start, range.start), (range.end, run.end)] {
+                if start < end {
+                    left.push(WalRun {
+                        start,
+                        end,
+                        ..run.clone()
+                    });
+                }
+            }
+        }
+        there.runs = left;
+    }
 }
 
 fn new_copy(step: &Step, now: Timestamp) -> Copy {
