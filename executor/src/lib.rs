@@ -12,6 +12,7 @@ mod copies;
 pub mod crash_point;
 mod drift;
 pub mod drill;
+mod expire_guard;
 mod gate;
 mod holder;
 mod journal;

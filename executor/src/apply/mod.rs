@@ -331,7 +331,12 @@ async fn put_retention_in_force(context: &RunContext, plan: &Plan, steps: &[Step
     {
         return context.journal.gap(catalog_failure(&error));
     }
-    for step in &plan.steps {
+    // A drill that failed says nothing of what may be deleted.
+    for step in plan
+        .steps
+        .iter()
+        .filter(|step| step.action != Action::Drill)
+    {
         let outcome = steps
             .iter()
             .find(|report| report.step == step.id)

@@ -9,6 +9,7 @@ pub(crate) mod backup;
 pub(crate) mod copying;
 pub(crate) mod drill;
 pub(crate) mod error;
+pub(crate) mod expire_wal;
 pub(crate) mod key_file;
 pub(crate) mod lock;
 mod parent;
@@ -134,7 +135,7 @@ async fn carry_out(at: &Try<'_>) -> Result<Ended, StepError> {
         Action::Lock => lock::ensure_locked(at).await,
         Action::Thaw => thaw::ensure_thawed(at).await,
         Action::Drill => drill::ensure_drilled(at).await,
-        Action::ExpireWal => Err(StepError::Unsupported(at.step.id.to_string())),
+        Action::ExpireWal => expire_wal::ensure_expired(at).await,
     }
 }
 
