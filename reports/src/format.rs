@@ -1,0 +1,147 @@
+//! Two formats, one way to make either: templates that are rendered strictly, so that a field that is missing is an error and never a gap
+//! in a document that somebody relies on.
+//!
+//! In Markdown a value is text, in a table or not: everything that Markdown could take for markup is escaped, and a line break
+//! becomes a space. `{{code value}}` gives a code span that ends where the value ends.
+
+use handlebars::{
+    Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason, no_escape,
+};
+use serde::Serialize;
+
+/// A format of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// GitHub's flavour of Markdown.
+    Markdown,
+    /// One page that needs nothing beside itself.
+    Html,
+}
+
+/// Why a document could not be made. Always a fault of the program: the data are plain.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make the document")]
+pub struct ReportError(#[from] Box<handlebars::RenderError>);
+
+const STYLE: &str = include_str!("templates/style.css");
+
+/// Templates of one document, one for each format.
+pub(crate) struct Templates {
+    pub(crate) markdown: &'static str,
+    pub(crate) html: &'static str,
+}
+
+pub(crate) fn render<T: Serialize>(
+    templates: &Templates,
+    format: Format,
+    view: &T,
+) -> Result<String, ReportError> {
+    let mut registry = Handlebars::new();
+    registry.set_strict_mode(true);
+    let text = match format {
+        Format::Markdown => {
+            registry.register_escape_fn(markdown_text);
+            registry.register_helper("code", Box::new(markdown_code));
+            registry.render_template(templates.markdown, view)
+        }
+        Format::Html => {
+            registry.register_helper("code", Box::new(html_code));
+            // Put in before anything is rendered: it has braces of its own, and none of a template.
+            let page = templates.html.replace("/*style*/", STYLE);
+            registry.render_template(&page, view)
+        }
+    };
+    text.map_err(|error| ReportError(Box::new(error)))
+}
+
+/// Text that Markdown takes for nothing but text.
+pub(crate) fn markdown_text(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// A code span: fenced by more backticks than there are in it.
+pub(crate) fn code_span(text: &str) -> String {
+    let clean: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let longest = clean
+        .split(|c| c != '`')
+        .map(str::len)
+        .max()
+        .unwrap_or_default();
+    let fence = "`".repeat(longest + 1);
+    let pad = if clean.starts_with('`') || clean.ends_with('`') || clean.is_empty() {
+        " "
+    } else {
+        ""
+    };
+    // In a table the cell would end there, in a code span too.
+    format!("{fence}{pad}{}{pad}{fence}", clean.replace('|', "\\|"))
+}
+
+fn argument(helper: &Helper<'_>) -> Result<String, RenderErrorReason> {
+    let value = helper.param(0).map(handlebars::PathAndJson::value);
+    let text = value.and_then(|value| value.as_str());
+    text.map(str::to_owned)
+        .ok_or(RenderErrorReason::ParamNotFoundForIndex("code", 0))
+}
+
+fn markdown_code(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    out.write(&code_span(&argument(helper)?))?;
+    Ok(())
+}
+
+fn html_code(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let escaped = handlebars::html_escape(&no_escape(&argument(helper)?));
+    out.write(&format!("<code>{escaped}</code>"))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_reported_becomes_markup() {
+        let wicked = "a|b `c` <script>*x*</script>\n# [y](z) ~~w~~ & \\";
+        insta::assert_snapshot!(markdown_text(wicked), @r"a\|b \`c\` &lt;script&gt;\*x\*&lt;/script&gt; \# \[y\](z) \~\~w\~\~ &amp; \\");
+        insta::assert_snapshot!(code_span("select 'a|b', `x``y`"), @r"``` select 'a\|b', `x``y` ```");
+    }
+
+    #[test]
+    fn a_missing_field_is_an_error() {
+        let templates = Templates {
+            markdown: "{{there}} {{not_there}}",
+            html: "",
+        };
+        let view = serde_json::json!({"there": "x"});
+        assert!(render(&templates, Format::Markdown, &view).is_err());
+    }
+}
