@@ -7,6 +7,12 @@ pub(crate) use wal::{
     WalRunArguments,
 };
 
+mod drill;
+
+pub(crate) use drill::{
+    DrillArguments, DrillCommand, LogFormat, ReportCommand, RunbookArguments, RunbookFormat,
+};
+
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::Timestamp;
 use model::{ByteCount, RecoveryPointId, VerifyLevel};
@@ -155,6 +161,20 @@ mainstay plan --inventory inventory.json --now 2026-11-21T02:00:00Z --json"
 mainstay restore shop --to ./restored.db\n  mainstay restore orders --table public.invoices --to orders_rescue\n  mainstay restore orders --to orders --replace"
     )]
     Restore(RestoreArguments),
+    /// Restore for a test now: to a scratch target, checked, timed, recorded
+    #[command(
+        after_help = "Examples:\n  mainstay drill orders\n  mainstay drill orders --name monthly --from archive\n  mainstay drill --prove-it-can-fail\n  \
+mainstay drill list orders\n  mainstay drill show drill-monthly-20261121T050000Z-4711 --format html > log.html"
+    )]
+    Drill(DrillArguments),
+    /// Print documents for auditors
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Print the exact commands that bring a database back, for each disaster
+    #[command(
+        after_help = "Example:\n  mainstay runbook orders --format html --out orders-runbook.html"
+    )]
+    Runbook(RunbookArguments),
     /// Forbid, or allow again, the deletion of a recovery point
     #[command(subcommand)]
     Hold(HoldCommand),

@@ -14,6 +14,7 @@ pub(crate) mod plan_markdown;
 pub(crate) mod plan_text;
 pub(crate) mod plan_words;
 pub(crate) mod progress;
+pub(crate) mod recovery;
 pub(crate) mod report;
 pub(crate) mod status;
 pub(crate) mod table;
