@@ -18,6 +18,7 @@ mod fingerprint;
 mod log;
 mod order;
 mod parallel;
+mod recovery_time;
 pub mod retention;
 mod rules;
 pub mod status;

@@ -4,11 +4,10 @@
 //! Its age is that of the state it holds (`captured_at`), because that is what would be lost.
 //! Not here: exit codes and words (root package).
 
+use crate::recovery_time;
+pub use crate::recovery_time::{Estimate, FailedDrill, Proof, RtoStatus, RtoVerdict};
 use jiff::Timestamp;
-use model::{
-    Copy, DatabaseName, Inventory, PointState, RecoveryPoint, RecoveryPointId, TierName,
-    VerifyLevel,
-};
+use model::{Copy, DatabaseName, Inventory, RecoveryPoint, RecoveryPointId, TierName, VerifyLevel};
 use policy_schema::{Policy, policy::DatabaseDeclaration};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,10 +29,19 @@ pub struct DatabaseStatus {
     pub next_run: Option<Timestamp>,
     /// The promise, if there is one.
     pub rpo: Option<RpoStatus>,
+    /// How long a restore would take, and whether that is promised.
+    pub rto: RtoStatus,
     /// How it stands.
     pub verdict: Verdict,
     /// The verdict in words.
     pub why: String,
+}
+
+impl DatabaseStatus {
+    /// Whether `mainstay status` ends with exit 6.
+    pub fn fails(&self) -> bool {
+        self.verdict.fails() || self.rto.verdict.fails()
+    }
 }
 
 /// The newest point that could be relied upon.
@@ -99,7 +107,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether `mainstay status` ends with exit 6.
+    /// Whether the promise is broken or cannot be proved.
     pub fn fails(self) -> bool {
         matches!(self, Self::Violated | Self::Unproved | Self::NoKey)
     }
@@ -107,12 +115,7 @@ impl Verdict {
 
 /// The state of every declared database, by name.
 pub fn status(policy: &Policy, inventory: &Inventory, now: Timestamp) -> Vec<DatabaseStatus> {
-    let mut points: BTreeMap<&DatabaseName, Vec<&RecoveryPoint>> = BTreeMap::new();
-    for point in &inventory.recovery_points {
-        if point.state == PointState::Complete {
-            points.entry(&point.database).or_default().push(point);
-        }
-    }
+    let mut points = recovery_time::complete_points(inventory);
     policy
         .databases
         .values()
@@ -167,6 +170,7 @@ fn of_database(
         }),
         next_run,
         rpo,
+        rto: recovery_time::of_database(inventory, database, points),
         verdict,
         why,
     }

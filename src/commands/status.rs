@@ -32,7 +32,7 @@ pub(crate) async fn run(global: &Global) -> Result<Exit> {
     }
     Ok(
         // Without its keys a database is neither backed up any more nor, perhaps, restored.
-        if !keys.is_empty() || databases.iter().any(|database| database.verdict.fails()) {
+        if !keys.is_empty() || databases.iter().any(DatabaseStatus::fails) {
             Exit::ObjectiveViolated
         } else {
             Exit::Done

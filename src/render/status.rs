@@ -1,8 +1,8 @@
 //! `status` for people: one block a database, the verdict first.
 
-use super::{color, plan_text::local};
+use super::{color, plan_text::local, progress::duration};
 use jiff::{Timestamp, tz::TimeZone};
-use planner::status::{DatabaseStatus, Verdict};
+use planner::status::{DatabaseStatus, RtoVerdict, Verdict};
 use std::fmt::Write as _;
 
 /// All databases.
@@ -106,8 +106,71 @@ fn one(text: &mut String, status: &DatabaseStatus, zone: &TimeZone, now: Timesta
             let _ = writeln!(text, "  last verified never");
         }
     }
+    restore_line(text, status, zone);
     if let Some(next) = status.next_run {
         let _ = writeln!(text, "  next run      {}", local(next, zone));
+    }
+}
+
+/// What a restore would take, what was promised, and when that was last proved.
+fn restore_line(text: &mut String, status: &DatabaseStatus, zone: &TimeZone) {
+    let rto = &status.rto;
+    let (style, words) = match rto.verdict {
+        RtoVerdict::Met => (color::ADD, "RTO met"),
+        RtoVerdict::NoObjective => (color::DIM, "no RTO"),
+        RtoVerdict::NotProved => (color::WARN, "RTO not proved yet"),
+        RtoVerdict::Late => (color::WARN, "RTO target missed, within the maximum"),
+        RtoVerdict::Violated => (color::REMOVE, "RTO VIOLATED"),
+        RtoVerdict::DrillFailed => (color::REMOVE, "DRILL FAILED"),
+    };
+    let promised = match (rto.target_seconds, rto.maximum_seconds) {
+        (Some(target), Some(maximum)) if target == maximum => {
+            format!(", promised {}", span(target))
+        }
+        (Some(target), Some(maximum)) => {
+            format!(", promised {}, at most {}", span(target), span(maximum))
+        }
+        _ => String::new(),
+    };
+    let estimate = match &rto.estimate {
+        Some(one) => format!(
+            "about {} from {} ({} measured, last {})",
+            span(i64::try_from(one.seconds).unwrap_or(i64::MAX)),
+            one.tier,
+            one.measured,
+            local(one.measured_at, zone)
+        ),
+        None => "never measured".to_owned(),
+    };
+    let _ = writeln!(
+        text,
+        "  restore       {}: {estimate}{promised}",
+        color::paint(style, words)
+    );
+    let proof = match &rto.last_proof {
+        Some(proof) => {
+            let how = proof.drill.as_ref();
+            let how = how.map_or_else(|| "a restore".to_owned(), |name| format!("drill {name}"));
+            format!(
+                "{} by {how} from {} in {}",
+                local(proof.at, zone),
+                proof.tier,
+                duration(proof.milliseconds)
+            )
+        }
+        None => "never; `mainstay drill` does it now".to_owned(),
+    };
+    let _ = writeln!(text, "  last proved   {proof}");
+    for drill in &rto.failed_drills {
+        let _ = writeln!(
+            text,
+            "  {} drill {} failed at {} with {}; `mainstay drill list {}` shows why",
+            color::paint(color::REMOVE, "!"),
+            drill.name,
+            local(drill.at, zone),
+            drill.recovery_point,
+            status.database
+        );
     }
 }
 
