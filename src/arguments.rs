@@ -1,7 +1,9 @@
 //! The command line as people type it. Words only; what a command does is in `commands/`.
 
+mod restore;
 mod wal;
 
+pub(crate) use restore::{Moment, RestoreArguments, ThawChoice};
 pub(crate) use wal::{
     WalAcceptArguments, WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments,
     WalRunArguments,
@@ -155,11 +157,8 @@ mainstay plan --inventory inventory.json --now 2026-11-21T02:00:00Z --json"
         after_help = "Examples:\n  mainstay verify orders --level full-read\n  mainstay verify orders/daily/20261121T020000Z --tier nas --level restore"
     )]
     Verify(VerifyArguments),
-    /// Restore a recovery point
-    #[command(
-        after_help = "Examples:\n  mainstay restore orders --to orders_check\n  mainstay restore orders --at '2026-11-20 12:00+01' --to postgres://other.example.com/orders\n  \
-mainstay restore shop --to ./restored.db\n  mainstay restore orders --table public.invoices --to orders_rescue\n  mainstay restore orders --to orders --replace"
-    )]
+    /// Restore a recovery point, or any moment that the archived log reaches
+    #[command(after_help = restore::EXAMPLES)]
     Restore(RestoreArguments),
     /// Restore for a test now: to a scratch target, checked, timed, recorded
     #[command(
@@ -349,55 +348,6 @@ pub(crate) struct VerifyArguments {
     /// Every kept point, not only the newest
     #[arg(long)]
     pub(crate) all: bool,
-}
-
-/// `restore`.
-#[derive(Debug, Args)]
-pub(crate) struct RestoreArguments {
-    /// Database, as named in the policy; one that only the catalog knows needs a target that says everything
-    pub(crate) database: String,
-    /// Recovery point [default: the newest]
-    #[arg(long, value_name = "POINT", conflicts_with = "at", value_parser = point)]
-    pub(crate) point: Option<RecoveryPointId>,
-    /// Newest point captured at or before this time; give a zone
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub(crate) at: Option<Timestamp>,
-    /// Read the copy on this tier [default: the best one]
-    #[arg(long, value_name = "TIER")]
-    pub(crate) from: Option<String>,
-    /// Where to: a database name or URL for PostgreSQL, a file for SQLite
-    #[arg(long, value_name = "TARGET")]
-    pub(crate) to: String,
-    /// Replace what is there
-    #[arg(long)]
-    pub(crate) replace: bool,
-    /// Only this table (repeatable)
-    #[arg(long, value_name = "TABLE")]
-    pub(crate) table: Vec<String>,
-    /// Only this schema (repeatable)
-    #[arg(long, value_name = "SCHEMA")]
-    pub(crate) schema: Vec<String>,
-    /// Only this file or folder of the engine `files` (repeatable)
-    #[arg(long, value_name = "PATH")]
-    pub(crate) path: Vec<String>,
-    /// When only an archived copy is left: ask the archive and end, or ask and wait; takes hours and is paid for
-    #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "ask", require_equals = true)]
-    pub(crate) thaw: Option<ThawChoice>,
-    /// Do not ask for the database's name before replacing
-    #[arg(long, short = 'y')]
-    pub(crate) yes: bool,
-    /// Why, for the recovery log
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-}
-
-/// What `restore` does with an archived copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ThawChoice {
-    /// Ask the archive; the same command goes on later
-    Ask,
-    /// Ask the archive and wait
-    Wait,
 }
 
 /// `hold`.

@@ -72,3 +72,19 @@ pub(crate) async fn look(
         ManifestThere::Unreadable(why) => Err(damaged(why)),
     }
 }
+
+/// The manifest of a point, from whichever tier has a copy that looks whole; `None`: none has.
+pub async fn find_manifest(
+    point: &RecoveryPointId,
+    wiring: &Wiring,
+    catalog: Option<&Catalog>,
+) -> Option<Manifest> {
+    let mut tiers: Vec<&TierName> = wiring.tiers.keys().collect();
+    tiers.sort();
+    for tier in tiers {
+        if let Ok(manifest) = look(point, wiring, catalog, tier).await {
+            return Some(manifest);
+        }
+    }
+    None
+}

@@ -45,6 +45,7 @@ mod wiring;
 pub use apply::{ApplyOptions, RunEnd, RunError, RunReport, StepReport, apply};
 pub use cancel::{Cancel, CancelSwitch, cancellation};
 pub use clock::Clock;
+pub use copies::find_manifest;
 pub use drift::Drift;
 pub use journal::EventSink;
 pub use key_report::{KeyLook, KeyReport, KeyUse, key_report, look_at_keys};
@@ -53,7 +54,8 @@ pub use legal_hold::{HeldCopy, HoldReport, spread_hold};
 pub use observe::{Observation, Refresh, observe};
 pub use rebuild::{RebuildReport, rebuild};
 pub use restore::{
-    DrillContext, RecoveryWish, RestoreError, RestoreOrder, RestoreReport, restore, restore_until,
+    DrillContext, NoWay, ReachOrder, ReachableWindow, RecoveryWish, RestoreError, RestoreOrder,
+    RestoreReport, Unreached, Way, reach, restore, restore_until,
 };
 pub use rotate::{NotDone, RotateOrder, RotateReport, TierRotation, rotate};
 pub use thawing::{Tell, ThawPolicy};

@@ -6,6 +6,7 @@
 
 use crate::{
     chain::{self, Avoided},
+    clock::Clock,
     keys::{self, KeyChain},
     meter::Meter,
     restore::replay,
@@ -14,7 +15,6 @@ use crate::{
     wiring::{DatabaseWiring, Wiring},
 };
 use catalog::Catalog;
-use jiff::Timestamp;
 use model::{
     ByteCount, DatabaseName, Disposition, KeyRing, Manifest, RecoveryPointId, StoredObject,
     TierName, VerifyLevel,
@@ -49,7 +49,7 @@ pub(crate) struct CopyToVerify<'a> {
     pub(crate) wiring: &'a Wiring,
     /// What is known of the links of a chain.
     pub(crate) catalog: Option<&'a Catalog>,
-    pub(crate) now: Timestamp,
+    pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) scratch: &'a Path,
     pub(crate) meter: &'a Meter,
 }
@@ -130,7 +130,7 @@ pub(crate) async fn verify(copy: CopyToVerify<'_>) -> Result<Passed, StepError> 
                 copy.tier.name(),
                 copy.wiring,
                 copy.catalog,
-                copy.now,
+                copy.clock.now(),
             );
             passed.checks.extend(chain.await?);
             // Without its whole chain it cannot be restored; its own bytes are still worth a look.
@@ -308,14 +308,14 @@ async fn read_with_engine(
                 &avoid,
                 copy.wiring,
                 copy.catalog,
-                copy.now,
+                copy.clock.now(),
             );
             let mut open = chain::open(found.await?, copy.wiring, copy.meter).await?;
             let for_engine = std::mem::take(&mut open.for_engine);
             links = Some(open);
             let request = RestoreRequest {
                 chain: for_engine,
-                recovery: replay::until_consistent(manifest, copy.wiring)?,
+                recovery: replay::until_consistent(manifest, copy.wiring, copy.clock)?,
                 manifest: manifest.clone(),
                 objects,
                 target: RestoreTarget::Scratch,

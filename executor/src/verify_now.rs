@@ -139,7 +139,7 @@ async fn read(
         recorded: recorded.as_ref(),
         wiring,
         catalog,
-        now: clock.now(),
+        clock,
         scratch: &folder,
         meter: &Meter::new(Arc::clone(&order.progress)),
     })

@@ -15,6 +15,8 @@ pub(crate) mod plan_text;
 pub(crate) mod plan_words;
 pub(crate) mod progress;
 pub(crate) mod recovery;
+pub(crate) mod reach;
 pub(crate) mod report;
+pub(crate) mod restore;
 pub(crate) mod status;
 pub(crate) mod table;

@@ -41,7 +41,7 @@ pub(super) struct Loaded {
     pub(super) chain: Vec<(RecoveryPointId, TierName)>,
     /// Stored bytes of the point and its chain.
     pub(super) bytes: ByteCount,
-    /// Stored bytes of the log that were read.
+    /// Bytes of the log that were read, as the server gets them.
     pub(super) log_bytes: ByteCount,
     /// How long each stage of the streams was busy.
     pub(super) busy: Vec<(String, u64)>,
@@ -99,7 +99,7 @@ impl Load<'_> {
         let mut links = chain::open(links, wiring, &meter).await?;
         let (objects, own) =
             verification::plain_objects(&manifest.id, tier, manifest, &openings, &meter).await?;
-        let replay = replay::prepare(order, manifest, wiring)?;
+        let replay = replay::prepare(order, manifest, wiring, self.clock)?;
         let restored = self
             .database
             .engine

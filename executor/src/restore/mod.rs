@@ -6,11 +6,14 @@
 
 mod load;
 mod order;
+mod proof;
+mod reach;
 mod record;
 pub(crate) mod replay;
 mod search;
 
 pub use order::{DrillContext, RecoveryWish, RestoreError, RestoreOrder, RestoreReport};
+pub use reach::{NoWay, ReachOrder, ReachableWindow, Unreached, Way, reach};
 
 use crate::{
     clock::Clock,
@@ -26,7 +29,11 @@ use search::Search;
 use std::{sync::Arc, time::Instant};
 
 /// Every code of this file, for the test that each has its page in `docs/errors/`.
-pub(crate) const CODES: &[&str] = &["mainstay::restore::no-copy"];
+pub(crate) const CODES: &[&str] = &[
+    "mainstay::restore::no-copy",
+    "mainstay::restore::unreachable",
+    "mainstay::restore::log-gone",
+];
 pub(crate) use record::{CODES as RECORD_CODES, waits};
 
 /// Restores a point. However it ends, it is recorded.
@@ -69,6 +76,7 @@ async fn attempt(
     clock: &Arc<dyn Clock>,
 ) -> Result<RestoreReport, RestoreError> {
     let began = clock.now();
+    let order = &proved(order, wiring, catalog, clock).await?;
     let prepared = prepare(order, wiring);
     let (database, scratch) = prepared.map_err(|error| RestoreError {
         failure: error.to_failure(),
@@ -122,6 +130,46 @@ async fn attempt(
         }
     }
     Err(search.nothing_left())
+}
+
+/// The order with a proved way to its target, if it has one: nothing is started towards a moment that is not there.
+async fn proved(
+    order: &RestoreOrder,
+    wiring: &Wiring,
+    catalog: Option<&Catalog>,
+    clock: &Arc<dyn Clock>,
+) -> Result<RestoreOrder, RestoreError> {
+    let mut order = order.clone();
+    let Some(wish) = &mut order.recovery else {
+        return Ok(order);
+    };
+    let refused = |failure: Failure| RestoreError {
+        failure,
+        tier: None,
+        given_up: Vec::new(),
+        record: None,
+    };
+    if wish.way.as_ref().is_none_or(|way| way.base != order.point) {
+        let Ok(database) = DatabaseName::new(order.point.database()) else {
+            return Ok(order);
+        };
+        let wanted = ReachOrder {
+            database,
+            target: wish.target.clone(),
+            timeline: wish.timeline,
+            point: Some(order.point.clone()),
+            series: None,
+            from: order.from.clone(),
+        };
+        match reach(&wanted, wiring, catalog, clock).await {
+            Ok(way) => wish.way = Some(way),
+            Err(NoWay::Unreached(unreached)) => {
+                return Err(refused(unreached.to_failure(&wish.target)));
+            }
+            Err(NoWay::Failed(failure)) => return Err(refused(*failure)),
+        }
+    }
+    Ok(order)
 }
 
 fn prepare<'a>(

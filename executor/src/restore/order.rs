@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing in here is a secret. Not here: choosing the base of a recovery (`base.rs`), carrying it out (`mod.rs`).
 
+use super::reach::Way;
 use crate::thawing::ThawPolicy;
 use jiff::Timestamp;
 use model::{
@@ -101,6 +102,8 @@ pub struct RecoveryWish {
     pub restore_command: Vec<String>,
     /// Who is told that a scratch server runs; `None`: it is only checked.
     pub observer: Option<Arc<dyn RecoveryObserver>>,
+    /// The way that was found and proved before; `None`: that is done first.
+    pub way: Option<Way>,
 }
 
 impl RecoveryWish {
@@ -114,6 +117,7 @@ impl RecoveryWish {
             amcheck: false,
             restore_command: Vec::new(),
             observer: None,
+            way: None,
         }
     }
 }
@@ -133,7 +137,7 @@ pub struct RestoreReport {
     pub age_seconds: i64,
     /// Stored bytes of the point and of those that it is incremental to.
     pub bytes: ByteCount,
-    /// Stored bytes of the log that were read.
+    /// Bytes of the log that were read, as the server gets them.
     pub log_bytes: ByteCount,
     /// Plain bytes of the point.
     pub plain_bytes: ByteCount,

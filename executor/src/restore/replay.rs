@@ -3,13 +3,22 @@
 //! Invariant: a physical point is always recovered up to a stated target; without a wish it is the first consistent moment.
 //! Not here: whether the target can be reached (`reach.rs`).
 
-use super::order::{RecoveryWish, RestoreOrder};
-use crate::{steps::error::StepError, wiring::Wiring};
-use model::{ByteCount, Manifest, RecoveryTarget};
-use providers::api::{Recovery, WalFetch};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use super::{
+    order::{RecoveryWish, RestoreOrder},
+    reach::everywhere,
+};
+use crate::{
+    clock::Clock, crash_point::CrashPoints, steps::error::StepError, wal::WalStore, wiring::Wiring,
+};
+use async_trait::async_trait;
+use model::{ByteCount, Manifest, RecoveryTarget, TimelineChoice, WalFileName};
+use providers::api::{Recovery, Result as Fetched, WalFetch};
+use std::{
+    io::{self, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// What a recovery works with, and what it counts.
@@ -18,7 +27,7 @@ pub(super) struct Replay {
     pub(super) read: LogRead,
 }
 
-/// Stored bytes of the log that were read.
+/// Bytes of the log that were read, as the server gets them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogRead(Arc<AtomicU64>);
 
@@ -33,13 +42,12 @@ pub(super) fn prepare(
     order: &RestoreOrder,
     manifest: &Manifest,
     wiring: &Wiring,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Replay, StepError> {
-    let wish = order
-        .recovery
-        .clone()
-        .unwrap_or_else(|| RecoveryWish::to(RecoveryTarget::Immediate));
+    let wish = order.recovery.clone();
+    let wish = wish.unwrap_or_else(|| RecoveryWish::to(RecoveryTarget::Immediate));
     let read = LogRead::default();
-    let recovery = with_wish(wish, manifest, wiring, &read)?;
+    let recovery = with_wish(wish, manifest, wiring, clock, &read)?;
     Ok(Replay { recovery, read })
 }
 
@@ -47,24 +55,52 @@ pub(super) fn prepare(
 pub(crate) fn until_consistent(
     manifest: &Manifest,
     wiring: &Wiring,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Option<Recovery>, StepError> {
     let wish = RecoveryWish::to(RecoveryTarget::Immediate);
-    with_wish(wish, manifest, wiring, &LogRead::default())
+    with_wish(wish, manifest, wiring, clock, &LogRead::default())
 }
 
 fn with_wish(
     wish: RecoveryWish,
     manifest: &Manifest,
-    _wiring: &Wiring,
-    _read: &LogRead,
+    wiring: &Wiring,
+    clock: &Arc<dyn Clock>,
+    read: &LogRead,
 ) -> Result<Option<Recovery>, StepError> {
-    if manifest.wal.is_none() {
+    let Some(span) = &manifest.wal else {
         return Ok(None);
-    }
-    let wal: Option<Arc<dyn WalFetch>> = None;
+    };
+    // What the point carries is enough then, also when a tier with the archive is away.
+    let carries_all = span.included && wish.target == RecoveryTarget::Immediate;
+    let wal = if carries_all {
+        None
+    } else {
+        let mut wiring = everywhere(wiring, &manifest.database);
+        if let Some(way) = &wish.way
+            && let Some(declared) = wiring.databases.get_mut(&manifest.database)
+            && let Some(wal) = &mut declared.wal
+        {
+            // A tier that is away would make every file that is nowhere else a failure, also the one behind the last.
+            wal.tiers.retain(|tier| way.tiers.contains(tier));
+        }
+        let crash = CrashPoints::new(None);
+        let store = WalStore::open(&wiring, &manifest.database, Arc::clone(clock), crash)?;
+        let inner = Arc::new(store).fetcher(span.system_identifier);
+        Some(Arc::new(Counted {
+            inner,
+            read: read.clone(),
+        }) as Arc<dyn WalFetch>)
+    };
+    let timeline = match &wish.way {
+        // The one that was proved, whatever is archived meanwhile.
+        Some(way) if way.timeline == span.timeline => TimelineChoice::Current,
+        Some(way) => TimelineChoice::Number(way.timeline),
+        None => wish.timeline,
+    };
     Ok(Some(Recovery {
         target: wish.target,
-        timeline: wish.timeline,
+        timeline,
         wal,
         restore_command: wish.restore_command,
         tablespaces: wish.tablespaces,
@@ -72,4 +108,37 @@ fn with_wish(
         amcheck: wish.amcheck,
         observer: wish.observer,
     }))
+}
+
+/// Counts what is fetched.
+#[derive(Debug)]
+struct Counted {
+    inner: Arc<dyn WalFetch>,
+    read: LogRead,
+}
+
+#[async_trait]
+impl WalFetch for Counted {
+    async fn fetch(&self, file: &WalFileName) -> Fetched<Option<Box<dyn Read + Send>>> {
+        let found = self.inner.fetch(file).await?;
+        Ok(found.map(|inner| {
+            Box::new(CountedRead {
+                inner,
+                read: self.read.clone(),
+            }) as Box<dyn Read + Send>
+        }))
+    }
+}
+
+struct CountedRead {
+    inner: Box<dyn Read + Send>,
+    read: LogRead,
+}
+
+impl Read for CountedRead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read.0.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }

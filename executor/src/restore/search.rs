@@ -101,7 +101,7 @@ impl Search<'_> {
             phases,
             busy: loaded.busy,
             checks: restored.checks,
-            notes: restored.notes,
+            notes: [unread(self.order), restored.notes].concat(),
             given_up: std::mem::take(&mut self.given_up),
             gaps: Vec::new(),
             record: None,
@@ -155,6 +155,17 @@ impl Search<'_> {
             ..self.fail(failure)
         }
     }
+}
+
+/// Tiers whose part of the log could not be looked at.
+fn unread(order: &RestoreOrder) -> Vec<String> {
+    let way = order.recovery.as_ref().and_then(|wish| wish.way.as_ref());
+    way.into_iter()
+        .flat_map(|way| &way.unread)
+        .map(|(tier, why)| {
+            format!("`{tier}` could not be read, so log that only it has is missing: {why}")
+        })
+        .collect()
 }
 
 /// The moment whose state was restored: log rolls a point forward.

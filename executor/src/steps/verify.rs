@@ -33,7 +33,7 @@ pub(crate) async fn ensure_verified(at: &Try<'_>) -> Result<Ended, StepError> {
         recorded: recorded.as_ref(),
         wiring: &context.wiring,
         catalog: Some(&context.catalog),
-        now: context.now(),
+        clock: &context.clock,
         scratch: at.scratch,
         meter: &at.meter,
     })

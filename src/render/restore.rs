@@ -1,0 +1,165 @@
+//! What a restore did, for people and as JSON.
+
+use super::reach::exact;
+use super::{color, plan_text::local, progress::duration, status::span};
+use executor::{RestoreReport, Way};
+use jiff::tz::TimeZone;
+use model::{RecoveryPointId, RecoveryTarget};
+use serde_json::json;
+use std::fmt::Write as _;
+
+/// What is going to be restored.
+pub(crate) enum Chosen<'a> {
+    /// A point as it is.
+    Point(&'a RecoveryPointId),
+    /// A physical point, rolled forward.
+    Recover(&'a RecoveryTarget, &'a Way),
+}
+
+/// Which of the possible ways was chosen, before anything is done.
+pub(crate) fn chosen(chosen: &Chosen<'_>, zone: &TimeZone) -> String {
+    match chosen {
+        Chosen::Point(point) => format!("Restoring {point} as it is.\n"),
+        Chosen::Recover(RecoveryTarget::Immediate, way) => format!(
+            "Restoring {} as soon as it is consistent; `--latest` would go on to the end of the archived log.\n",
+            way.base
+        ),
+        Chosen::Recover(target, way) => format!(
+            "Restoring {} and rolling it forward to {}, over {} of log on timeline {}.\n",
+            way.base,
+            target_words(target, zone),
+            files(way.files),
+            way.timeline
+        ),
+    }
+}
+
+fn files(count: u64) -> String {
+    match count {
+        1 => "1 file".to_owned(),
+        n => format!("{n} files"),
+    }
+}
+
+fn target_words(target: &RecoveryTarget, zone: &TimeZone) -> String {
+    match target {
+        RecoveryTarget::Time(at) => exact(*at, zone),
+        other => other.to_string(),
+    }
+}
+
+/// For people.
+pub(crate) fn text(report: &RestoreReport, zone: &TimeZone) -> String {
+    let mut text = String::new();
+    for (tier, failure) in &report.given_up {
+        let _ = writeln!(
+            text,
+            "{} the copy on {tier} could not be used: {}",
+            color::paint(color::WARN, "!"),
+            failure.message
+        );
+    }
+    let _ = writeln!(
+        text,
+        "{} {} from {} to {}",
+        color::paint(color::BOLD, "Restored"),
+        report.point,
+        report.tier,
+        report.target
+    );
+    let _ = writeln!(
+        text,
+        "  state of  {}, {} old",
+        local(report.captured_at, zone),
+        span(report.age_seconds)
+    );
+    if let Some(target) = &report.recovery {
+        let _ = writeln!(text, "  asked for {}", target_words(target, zone));
+    }
+    let reached = &report.reached;
+    let mut parts = Vec::new();
+    parts.extend(reached.position.map(|lsn| format!("position {lsn}")));
+    parts.extend(
+        reached
+            .time
+            .map(|at| format!("last commit {}", exact(at, zone))),
+    );
+    parts.extend(reached.timeline.map(|n| format!("timeline {n}")));
+    if !parts.is_empty() {
+        let _ = writeln!(text, "  reached   {}", parts.join(", "));
+    }
+    for (link, tier) in &report.chain {
+        let _ = writeln!(text, "  builds on {link} from {tier}");
+    }
+    let phases: Vec<String> = report
+        .phases
+        .iter()
+        .map(|(phase, milliseconds)| format!("{phase} {}", duration(*milliseconds)))
+        .collect();
+    let total: u64 = report
+        .phases
+        .iter()
+        .map(|(_, milliseconds)| milliseconds)
+        .sum();
+    let _ = writeln!(
+        text,
+        "  took      {} ({})",
+        duration(total),
+        phases.join(", ")
+    );
+    let passed = report.checks.iter().filter(|check| check.passed).count();
+    let _ = writeln!(
+        text,
+        "  checks    {passed} of {} passed",
+        report.checks.len()
+    );
+    for check in report.checks.iter().filter(|check| !check.passed) {
+        let _ = writeln!(
+            text,
+            "    {} {}: {}",
+            color::paint(color::REMOVE, "FAILED"),
+            check.what,
+            check.detail
+        );
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "  {} {note}", color::paint(color::WARN, "!"));
+    }
+    for gap in &report.gaps {
+        let _ = writeln!(
+            text,
+            "  {} not recorded: {}",
+            color::paint(color::WARN, "!"),
+            gap.message
+        );
+    }
+    text
+}
+
+/// `mainstay.restore.v1`.
+pub(crate) fn as_json(report: &RestoreReport) -> serde_json::Value {
+    let checks: Vec<_> = report
+        .checks
+        .iter()
+        .map(|check| json!({"what": check.what, "passed": check.passed, "detail": check.detail}))
+        .collect();
+    let phases: Vec<_> = report
+        .phases
+        .iter()
+        .map(|(phase, milliseconds)| json!({"phase": phase, "milliseconds": milliseconds}))
+        .collect();
+    let given_up: Vec<_> = report
+        .given_up
+        .iter()
+        .map(|(tier, failure)| json!({"tier": tier, "failure": failure}))
+        .collect();
+    let chain: Vec<_> = report
+        .chain
+        .iter()
+        .map(|(point, tier)| json!({"recovery_point": point, "tier": tier}))
+        .collect();
+    json!({
+        "format": "mainstay.restore.v1", "recovery_target": report.recovery, "reached": report.reached, "log_bytes": report.log_bytes, "chain": chain, "recovery_point": report.point, "tier": report.tier, "target": report.target, "captured_at": report.captured_at,
+        "age_seconds": report.age_seconds, "bytes": report.bytes, "phases": phases, "checks": checks, "passed": report.passed(), "notes": report.notes, "given_up": given_up,
+    })
+}
