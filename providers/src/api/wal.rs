@@ -34,7 +34,8 @@ pub struct Recovery {
     pub wal: Option<Arc<dyn WalFetch>>,
     /// `restore_command` for a server that a person starts, one argument an item; `%f` and `%p` stand for themselves.
     pub restore_command: Vec<String>,
-    /// Where each tablespace goes, by its location at the source. Empty: below the target folder.
+    /// Where each tablespace goes, by its location at the source. Those that are not named go beside the target, into
+    /// `<target>-tablespaces/<oid>`; never to where they were.
     pub tablespaces: BTreeMap<String, PathBuf>,
     /// What happens after the files are there.
     pub after: AfterRecovery,

@@ -50,6 +50,17 @@ pub struct Cluster {
 impl Cluster {
     /// Starts one with a table `history` whose rows know when they were committed.
     pub fn start(settings: &[&str]) -> Self {
+        Self::of(settings, Server::start)
+    }
+
+    /// The same of PostgreSQL 18, ready for incremental backups.
+    pub fn start_18(settings: &[&str]) -> Self {
+        let mut all = vec!["summarize_wal=on"];
+        all.extend(settings);
+        Self::of(&all, Server::start_18)
+    }
+
+    fn of(settings: &[&str], start: impl FnOnce(&[&str]) -> Server) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         open_to_all(folder.path());
         let archive = folder.path().join("archive");
@@ -61,7 +72,7 @@ impl Cluster {
             "wal_level=replica",
         ];
         all.extend(settings);
-        let server = Server::start(&all);
+        let server = start(&all);
         let cluster = Self {
             server,
             archive,
@@ -139,7 +150,10 @@ impl Cluster {
 
     /// An engine for it.
     pub fn engine(&self) -> Arc<dyn Engine> {
-        super::points::engine(&self.server.url("postgres"))
+        super::points::engine_of(&serde_json::json!({
+            "url": self.server.url("postgres"),
+            "bin-dir": self.server.bin.display().to_string(),
+        }))
     }
 
     /// A full base backup.
@@ -184,13 +198,17 @@ impl Cluster {
                 .filter(|oid| oid.parse::<u32>().is_ok())
             {
                 let bytes = std::fs::read(entry.path()).expect("a tar");
-                objects.push((format!("tablespace-{oid}"), "tar".to_owned(), bytes));
+                objects.push((
+                    format!("tablespace-{oid}"),
+                    "pg-tablespace-tar".to_owned(),
+                    bytes,
+                ));
             }
         }
         let backup_manifest = std::fs::read(to.join("backup_manifest")).expect("a manifest");
         objects.push((
             "backup-manifest".to_owned(),
-            "json".to_owned(),
+            "pg-backup-manifest".to_owned(),
             backup_manifest.clone(),
         ));
         let json: serde_json::Value = serde_json::from_slice(&backup_manifest).expect("a manifest");
@@ -370,6 +388,11 @@ impl Recover {
         self
     }
 
+    /// Makes it, in a task of its own.
+    pub async fn run_owned(self, engine: Arc<dyn Engine>) -> Result<Restored> {
+        self.run(&engine).await
+    }
+
     /// Makes it.
     pub async fn run(self, engine: &Arc<dyn Engine>) -> Result<Restored> {
         let scratch = tempfile::tempdir().expect("a folder");
@@ -440,4 +463,33 @@ impl WalFetch for FolderArchive {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// Folders in /tmp and /var/tmp that recoveries made, and servers of theirs that run.
+pub fn leftovers() -> Vec<String> {
+    let mut found = Vec::new();
+    for parent in ["/tmp", "/var/tmp"] {
+        for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("mainstay-recovery-") || name.contains(".mainstay-") {
+                found.push(name);
+            }
+        }
+    }
+    found
+}
+
+/// Processes of servers whose data lies below a folder.
+pub fn servers_below(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(bytes) = std::fs::read(entry.path().join("cmdline")) else {
+            continue;
+        };
+        let line = String::from_utf8_lossy(&bytes).replace('\0', " ");
+        if line.contains("bin/postgres ") && line.contains(&folder.display().to_string()) {
+            found.push(line);
+        }
+    }
+    found
 }

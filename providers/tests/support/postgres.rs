@@ -240,6 +240,14 @@ impl Server {
         }
     }
 
+    /// Starts it again with other settings.
+    pub fn restart(&mut self, settings: &[&str]) {
+        run(as_server_user(&self.bin.join("pg_ctl"))
+            .args(["stop", "--mode=fast", "--wait"])
+            .arg(format!("--pgdata={}", self.data().display())));
+        self.launch(settings);
+    }
+
     /// Folder of the data.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")

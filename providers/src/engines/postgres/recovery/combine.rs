@@ -4,7 +4,7 @@
 //! end, where its digest is compared, is what makes a link trustworthy, and happens before.
 
 use super::{
-    files::{Streams, drain},
+    files::{Streams, keep_list},
     owner::Owner,
     place::{WorkFolder, cannot_write},
     tablespaces::{self, Tablespace},
@@ -102,7 +102,7 @@ async fn unpack_link(
             unpack::unpack(object, into.clone(), owner, Arc::clone(work)).await?;
             link.tablespaces.insert(oid, into);
         } else {
-            drain(object).await?;
+            keep_list(object, &link.data, owner).await?;
         }
     }
     for (oid, place) in &link.tablespaces {

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     api::{ChainLink, PlainObject, Result},
-    engines::postgres::{binaries::Binaries, restore::Phases},
+    engines::postgres::{
+        archive::blocking, binaries::Binaries, directory_tar::unreadable, physical::MANIFEST_ROLE,
+        restore::Phases,
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -257,7 +260,7 @@ async fn unpack_one(
             tablespaces.push(tablespace);
             unpack::unpack(object, into, owner, work).await?;
         } else {
-            drain(object).await?;
+            keep_list(object, data, owner).await?;
         }
     }
     let map = map.unwrap_or_default();
@@ -267,14 +270,20 @@ async fn unpack_one(
     control.ok_or_else(|| tablespaces::damaged("it has no control file"))
 }
 
-/// Reads an object that is of no use here to its end, where its digest is compared.
-pub(super) async fn drain(object: PlainObject) -> Result<()> {
-    use crate::engines::postgres::{archive::blocking, directory_tar::unreadable};
+/// Puts PostgreSQL's own list of files beside them, where its tools read it; reads any other object to its end, where its digest is compared.
+pub(super) async fn keep_list(object: PlainObject, data: &Path, owner: Owner) -> Result<()> {
+    let is_list = object.role == MANIFEST_ROLE;
     let mut stream = object.stream;
+    let path = data.join("backup_manifest");
     blocking(move || {
-        io::copy(&mut stream, &mut io::sink())
-            .map(|_| ())
-            .map_err(unreadable)
+        let mut bytes = Vec::new();
+        let mut sink = io::sink();
+        let to: &mut dyn io::Write = if is_list { &mut bytes } else { &mut sink };
+        io::copy(&mut stream, to).map_err(unreadable)?;
+        if is_list {
+            write_file(&path, &bytes, &owner)?;
+        }
+        Ok(())
     })
     .await
 }

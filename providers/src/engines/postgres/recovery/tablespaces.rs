@@ -7,7 +7,10 @@ use super::{
     owner::Owner,
     place::{Goal, WorkFolder, cannot_write},
 };
-use crate::api::{ProviderError, Result};
+use crate::{
+    api::{ProviderError, Result},
+    engines::postgres::physical::TABLESPACE_ROLE,
+};
 use model::Disposition;
 use std::{
     collections::BTreeMap,
@@ -69,7 +72,7 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<u32, PathBuf>> {
 
 /// Number of a tablespace in a role such as `tablespace-16385`.
 pub(super) fn oid_of(role: &str) -> Option<u32> {
-    role.strip_prefix("tablespace-")?.parse().ok()
+    role.strip_prefix(TABLESPACE_ROLE)?.parse().ok()
 }
 
 /// Where a tablespace goes that nobody said anything about: beside the data directory.

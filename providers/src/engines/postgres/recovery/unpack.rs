@@ -50,7 +50,7 @@ pub(super) async fn unpack(
     owner: Owner,
     work: Arc<WorkFolder>,
 ) -> Result<Unpacked> {
-    if !matches!(object.content.as_str(), "pg-base-tar" | "tar") {
+    if !matches!(object.content.as_str(), "pg-base-tar" | "pg-tablespace-tar") {
         return Err(foreign(&object.content, "content"));
     }
     let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
