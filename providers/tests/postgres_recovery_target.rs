@@ -414,7 +414,7 @@ async fn a_scratch_server_is_shown_by_its_url_and_ends_with_whoever_waits_for_it
         .run(&past.cluster.engine())
         .await
         .unwrap();
-    assert_eq!(*looker.seen.lock().unwrap(), [past.held.clone()]);
+    assert_eq!(*looker.seen.lock().unwrap(), [past.held.as_str()]);
     let engine = past.cluster.engine();
     let other = parent.path().join("other");
     let running = tokio::spawn(make().to(&other, AfterRecovery::Start).run_owned(engine));
@@ -439,16 +439,14 @@ async fn a_scratch_server_is_shown_by_its_url_and_ends_with_whoever_waits_for_it
 async fn tablespaces_go_beside_the_target_or_where_they_are_mapped_and_never_to_the_source() {
     let cluster = Cluster::start(&[]);
     let source = cluster.server.folder.join("fast disk");
-    for folder in [&source] {
-        assert!(
-            Command::new("install")
-                .args(["-d", "-o", "postgres"])
-                .arg(folder)
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
+    assert!(
+        Command::new("install")
+            .args(["-d", "-o", "postgres"])
+            .arg(&source)
+            .status()
+            .unwrap()
+            .success()
+    );
     cluster.sql(&format!(
         "CREATE TABLESPACE fast LOCATION '{}'",
         source.display()
@@ -677,7 +675,7 @@ impl Read for Endless {
         let count = self.start.read(buffer)?;
         if count == 0 && !buffer.is_empty() {
             std::fs::write(&self.sign, "").unwrap();
-            std::thread::sleep(Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_hours(1));
         }
         Ok(count)
     }

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use model::{Assertion, Expectations, RecoveryTarget, Timestamp, recovery_record::Reached};
-use std::io::Read;
+use std::{fmt::Write, io::Read};
 
 /// What is checked.
 #[derive(Debug)]
@@ -35,10 +35,10 @@ pub(super) fn of_target(target: &RecoveryTarget, reached: &Reached, said: &Said)
         .clone()
         .unwrap_or_else(|| "replayed to the end of the log".to_owned());
     if let Some(position) = reached.position {
-        detail.push_str(&format!("; position {position}"));
+        let _ = write!(detail, "; position {position}");
     }
     if let Some(time) = reached.time {
-        detail.push_str(&format!("; last commit {time}"));
+        let _ = write!(detail, "; last commit {time}");
     }
     Check {
         what: format!("target: {target}"),

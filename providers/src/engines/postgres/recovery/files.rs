@@ -3,7 +3,7 @@
 use super::{
     Setting, Work, check_version, combine, control,
     owner::Owner,
-    place::{Goal, WorkFolder, cannot_write, write_file},
+    place::{self, Goal, WorkFolder, cannot_write, write_file},
     programs,
     session::Session,
     settings,
@@ -72,14 +72,16 @@ pub(super) async fn build(
     session: &Session,
     setting: &Setting,
     goal: Option<Goal>,
-    parent: &Path,
+    scratch: &Path,
     streams: Streams,
     work: &Work<'_>,
     phases: &mut Phases,
 ) -> Result<Built> {
     let owner = session.owner;
-    let name = goal.as_ref().map_or("scratch".to_owned(), Goal::name);
-    let folder = session.work_folder(parent, &name)?;
+    let folder = match &goal {
+        Some(goal) => session.work_beside(goal)?,
+        None => session.work_in(scratch)?,
+    };
     let data = folder.path().join("data");
     let incremental = !streams.chain.is_empty();
     let first = if incremental {
@@ -197,7 +199,7 @@ impl Places<'_> {
         let path = mapped.map_or_else(|| tablespaces::beside(&data.path, oid), Clone::clone);
         let goal = Goal::tablespace(&path)?;
         passable_parents(goal.parent(), self.owner)?;
-        let work = self.session.work_folder(goal.parent(), &goal.name())?;
+        let work = self.session.work_beside(&goal)?;
         let built = work.path().join("data");
         self.owner
             .folder(&built)
@@ -386,14 +388,9 @@ impl Built {
     /// Makes everything durable.
     pub(super) fn sync(&self) -> Result<()> {
         for tablespace in &self.tablespaces {
-            if let Some(goal) = &tablespace.goal {
-                goal.sync(&tablespace.built)?;
-            }
+            place::sync(&tablespace.built)?;
         }
-        match &self.goal {
-            Some(goal) => goal.sync(&self.data),
-            None => Ok(()),
-        }
+        place::sync(&self.data)
     }
 
     /// Gives everything its final name, the data directory last. Gives the target in words.

@@ -32,12 +32,19 @@ const MARK: &str = ".mainstay-";
 #[derive(Debug)]
 pub(super) struct WorkFolder {
     path: PathBuf,
+    /// Whether the folder that it is in was made for it, and goes with it when nothing else is in it.
+    with_parent: bool,
     _lock: OwnedFd,
 }
 
 impl WorkFolder {
     /// Makes one in `parent`. Others may pass through it, not look into it.
-    pub(super) fn create(parent: &Path, name: &str, owner: &Owner) -> Result<Self> {
+    pub(super) fn create(
+        parent: &Path,
+        name: &str,
+        owner: &Owner,
+        with_parent: bool,
+    ) -> Result<Self> {
         let path = parent.join(format!(".{name}{MARK}{}", random_digits()));
         let mode = if owner.is_other() { 0o711 } else { 0o700 };
         let make = || -> io::Result<OwnedFd> {
@@ -50,7 +57,11 @@ impl WorkFolder {
             Ok(lock)
         };
         let lock = make().map_err(|error| cannot_write(&path, error))?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self {
+            path,
+            with_parent,
+            _lock: lock,
+        })
     }
 
     /// Its path.
@@ -63,6 +74,12 @@ impl Drop for WorkFolder {
     fn drop(&mut self) {
         // What cannot be removed now is found by its mark later.
         let _ = remove_tree(&self.path);
+        if self.with_parent
+            && let Some(parent) = self.path.parent()
+        {
+            // Refused when the target is in it.
+            let _ = fs::remove_dir(parent);
+        }
     }
 }
 
@@ -103,6 +120,8 @@ pub(super) struct Goal {
     pub(super) path: PathBuf,
     /// Whether something is there that is to be replaced.
     pub(super) replaces: bool,
+    /// Whether the folder that it is in was made for it.
+    pub(super) with_parent: bool,
 }
 
 impl Goal {
@@ -134,6 +153,7 @@ impl Goal {
         let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else {
             return Err(exists(&path));
         };
+        let with_parent = !parent.exists();
         fs::create_dir_all(parent).map_err(failed)?;
         let found = match fs::symlink_metadata(&path) {
             Ok(found) => found,
@@ -141,6 +161,7 @@ impl Goal {
                 return Ok(Self {
                     path,
                     replaces: false,
+                    with_parent,
                 });
             }
             Err(error) => return Err(failed(error)),
@@ -158,6 +179,7 @@ impl Goal {
         Ok(Self {
             path,
             replaces: !empty,
+            with_parent,
         })
     }
 
@@ -180,12 +202,6 @@ impl Goal {
                 remove_if_abandoned(&entry.path());
             }
         }
-    }
-
-    /// Makes everything in `built` durable.
-    pub(super) fn sync(&self, built: &Path) -> Result<()> {
-        let failed = |error: io::Error| cannot_write(built, error);
-        sync_tree(built).map_err(failed)
     }
 
     /// Puts `built` in place, durably. What was there is then inside the work folder, under the name of `built`.
@@ -228,6 +244,11 @@ impl Goal {
         }
         Ok(())
     }
+}
+
+/// Makes everything in a folder durable.
+pub(super) fn sync(built: &Path) -> Result<()> {
+    sync_tree(built).map_err(|error| cannot_write(built, error))
 }
 
 #[cfg(target_os = "linux")]
@@ -351,7 +372,7 @@ mod tests {
     fn an_abandoned_work_folder_is_removed_and_a_living_one_is_not() {
         let parent = tempfile::tempdir().unwrap();
         let owner = Owner::ourselves();
-        let living = WorkFolder::create(parent.path(), "main", &owner).unwrap();
+        let living = WorkFolder::create(parent.path(), "main", &owner, false).unwrap();
         let dead = parent.path().join(".main.mainstay-0badcafe");
         let foreign = parent.path().join(".main.else");
         for folder in [&dead, &foreign] {
@@ -380,7 +401,7 @@ mod tests {
         assert_eq!(code(true), "mainstay::recovery::server-runs");
         fs::write(&pid, "4194304\n/x\n").unwrap();
         let goal = Goal::data_directory(&target, true).unwrap();
-        let work = WorkFolder::create(parent.path(), "main", &Owner::ourselves()).unwrap();
+        let work = WorkFolder::create(parent.path(), "main", &Owner::ourselves(), false).unwrap();
         let built = work.path().join("data");
         fs::create_dir(&built).unwrap();
         fs::write(built.join("new"), "").unwrap();

@@ -24,7 +24,7 @@ use std::{
 };
 
 /// How long a server may take to shut down.
-const STOP: Duration = Duration::from_secs(600);
+const STOP: Duration = Duration::from_mins(10);
 /// How long a server that is dropped may take; then it is killed.
 const DROP: Duration = Duration::from_secs(5);
 

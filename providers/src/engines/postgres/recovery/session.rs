@@ -5,7 +5,7 @@
 
 use super::{
     owner::Owner,
-    place::{WorkFolder, cannot_write, remove_if_abandoned, remove_tree},
+    place::{Goal, WorkFolder, cannot_write, remove_if_abandoned, remove_tree},
 };
 use crate::api::Result;
 use rustix::fs::FlockOperation;
@@ -60,9 +60,18 @@ impl Session {
         self.folder.join("socket")
     }
 
-    /// Makes a work folder that is found again should we die.
-    pub(super) fn work_folder(&self, parent: &Path, name: &str) -> Result<Arc<WorkFolder>> {
-        let work = WorkFolder::create(parent, name, &self.owner)?;
+    /// Makes a work folder beside a goal, which is found again should we die.
+    pub(super) fn work_beside(&self, goal: &Goal) -> Result<Arc<WorkFolder>> {
+        let made = WorkFolder::create(goal.parent(), &goal.name(), &self.owner, goal.with_parent);
+        self.list(made?)
+    }
+
+    /// Makes a work folder for a scratch server.
+    pub(super) fn work_in(&self, parent: &Path) -> Result<Arc<WorkFolder>> {
+        self.list(WorkFolder::create(parent, "scratch", &self.owner, false)?)
+    }
+
+    fn list(&self, work: WorkFolder) -> Result<Arc<WorkFolder>> {
         let list = self.folder.join(LIST);
         let write = || -> io::Result<()> {
             let mut file = File::options().create(true).append(true).open(&list)?;

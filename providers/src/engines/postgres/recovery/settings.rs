@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_transaction_is_named_by_the_bits_that_a_server_compares() {
-        let target = RecoveryTarget::Transaction((3 << 32) | 741);
+        let target = RecoveryTarget::Transaction(3 * (1 << 32) + 741);
         let settings = of_target(&target, TimelineChoice::Number(4), "pause");
         let last = settings.last().unwrap();
         assert_eq!(

@@ -261,6 +261,19 @@ mod tests {
         assert!(result.is_err());
     }
 
+    /// A stream whose digest does not agree.
+    struct Wrong;
+
+    impl Read for Wrong {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other(ProviderError::new(
+                "mainstay::copy::damaged",
+                Disposition::Permanent,
+                "digest",
+            )))
+        }
+    }
+
     #[test]
     fn a_cut_stream_and_a_wrong_digest_at_the_end_are_errors() {
         use tar::EntryType::Regular;
@@ -268,16 +281,6 @@ mod tests {
         let to = tempfile::tempdir().unwrap();
         let cut = Box::new(io::Cursor::new(whole[..1000].to_vec()));
         assert!(unpack_here(cut, to.path(), Owner::ourselves()).is_err());
-        struct Wrong;
-        impl Read for Wrong {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::Error::other(ProviderError::new(
-                    "mainstay::copy::damaged",
-                    Disposition::Permanent,
-                    "digest",
-                )))
-            }
-        }
         let to = tempfile::tempdir().unwrap();
         let stream = Box::new(io::Cursor::new(whole).chain(Wrong));
         let error = unpack_here(stream, to.path(), Owner::ourselves()).unwrap_err();

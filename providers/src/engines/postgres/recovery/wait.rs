@@ -18,7 +18,7 @@ use std::{pin::Pin, time::Duration};
 /// How often a server is asked.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a promotion may take: it ends with a checkpoint of what was replayed.
-const PROMOTION: Duration = Duration::from_secs(1800);
+const PROMOTION: Duration = Duration::from_mins(30);
 
 /// How a wait ended.
 #[derive(Debug)]
@@ -60,16 +60,14 @@ pub(super) async fn for_target(
         there = look(&addresses, log, target, &mut last) => Some(there),
         () = server.ended() => None,
     };
-    match outcome {
-        Some(there) => there,
-        None => {
-            log.read();
-            if !log.said.too_low.is_empty() || log.said.missing_library.is_some() {
-                return Ok(Arrival::StartAgain);
-            }
-            Err(ended(&log.said, target, &last))
-        }
+    if let Some(there) = outcome {
+        return there;
     }
+    log.read();
+    if !log.said.too_low.is_empty() || log.said.missing_library.is_some() {
+        return Ok(Arrival::StartAgain);
+    }
+    Err(ended(&log.said, target, &last))
 }
 
 async fn look(
@@ -104,10 +102,10 @@ async fn look(
             if wanted && log.said.stopped.is_none() {
                 return Err(not_reached(&log.said, target, last));
             }
-            return Ok(Arrival::There(with_log(state.reached, &log.said)));
+            return Ok(Arrival::There(with_log(&state.reached, &log.said)));
         }
         if state.paused && log.said.stopped.is_some() {
-            return Ok(Arrival::There(with_log(state.reached, &log.said)));
+            return Ok(Arrival::There(with_log(&state.reached, &log.said)));
         }
     }
 }
@@ -122,7 +120,7 @@ pub(super) async fn first_open(addresses: &[Address]) -> Option<PgConnection> {
     None
 }
 
-fn with_log(reached: Reached, said: &Said) -> Reached {
+fn with_log(reached: &Reached, said: &Said) -> Reached {
     Reached {
         position: reached.position.or(said.position),
         time: reached.time.or(said.time),
