@@ -1,0 +1,595 @@
+//! The archive of a log on its tiers: created or compared, never overwritten; whose log it is; keys; what waits for a tier.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests")]
+
+use mainstay_executor as executor;
+
+mod support;
+
+use executor::{
+    WalWiring,
+    crash_point::CrashPoints,
+    wal::{
+        Fetched, KnownCluster, Placed, Put, WalFile, WalStore, fetch, push, push_file, send_along,
+    },
+};
+use model::{ByteCount, WalFileName, recovery_record::Promise};
+use providers::api::ProviderError;
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use support::{World, database, faults::Fault, keys::key, tier};
+
+const CLUSTER: u64 = 7_300_000_000_000_000_001;
+const SIZE: usize = 1 << 20;
+
+/// A world whose log is archived on both tiers, encrypted for these keys.
+async fn archiving(keys: &[&str]) -> World {
+    let mut world = World::new().await;
+    for name in ["nas", "disk"] {
+        std::fs::create_dir_all(world.folder.path().join(name)).unwrap();
+        world.wiring.tiers[&tier(name)]
+            .tier
+            .initialise(name)
+            .await
+            .unwrap();
+    }
+    let wired = world.wiring.databases.get_mut(&database()).unwrap();
+    wired.wal = Some(WalWiring {
+        tiers: vec![tier("nas"), tier("disk")],
+        encrypt_for: keys.iter().map(|name| key(name)).collect(),
+        stream_slot: None,
+        compression_level: 1,
+        parallel: 2,
+        spool: None,
+        spool_limit: ByteCount(1 << 30),
+    });
+    world
+}
+
+fn wal(world: &mut World) -> &mut WalWiring {
+    let wired = world.wiring.databases.get_mut(&database()).unwrap();
+    wired.wal.as_mut().unwrap()
+}
+
+fn open(world: &World) -> Arc<WalStore> {
+    let crash = CrashPoints::default();
+    Arc::new(WalStore::open(&world.wiring, &database(), world.clock(), crash).unwrap())
+}
+
+/// A segment as a cluster would write it.
+fn segment(cluster: u64, timeline: u32, number: u64, fill: u8) -> Vec<u8> {
+    let mut bytes = vec![fill; SIZE];
+    bytes[..40].fill(0);
+    bytes[..2].copy_from_slice(&0xD110_u16.to_le_bytes());
+    bytes[2..4].copy_from_slice(&7_u16.to_le_bytes());
+    bytes[4..8].copy_from_slice(&timeline.to_le_bytes());
+    bytes[8..16].copy_from_slice(&(number * SIZE as u64).to_le_bytes());
+    bytes[24..32].copy_from_slice(&cluster.to_le_bytes());
+    bytes[32..36].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+    bytes
+}
+
+fn name(number: u64) -> WalFileName {
+    WalFileName::of_segment(1, number, SIZE as u64)
+}
+
+fn file(number: u64, fill: u8) -> WalFile {
+    WalFile::new(name(number), segment(CLUSTER, 1, number, fill), None).unwrap()
+}
+
+async fn put(store: &Arc<WalStore>, file: &WalFile) -> Vec<Result<Put, &'static str>> {
+    let results = store.put(file).await;
+    results
+        .into_iter()
+        .map(|(_, result)| result.map_err(|error| error.code))
+        .collect()
+}
+
+/// Where a file lies on a tier, and its bytes.
+fn stored(world: &World, tier: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else {
+                found.push((path.clone(), std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&world.folder.path().join(tier).join("orders"), &mut found);
+    found.sort();
+    found
+}
+
+fn names(world: &World, tier: &str) -> Vec<String> {
+    let top = world.folder.path().join(tier);
+    let relative = |path: PathBuf| path.strip_prefix(&top).unwrap().display().to_string();
+    let files = stored(world, tier).into_iter();
+    files.map(|(path, _)| relative(path)).collect()
+}
+
+fn code<T>(result: Result<T, ProviderError>) -> &'static str {
+    result.err().unwrap().code
+}
+
+#[tokio::test]
+async fn a_file_lies_on_every_tier_and_comes_back_byte_by_byte() {
+    for keys in [&[][..], &["prod", "offline"]] {
+        let world = archiving(keys).await;
+        let store = open(&world);
+        assert_eq!(
+            put(&store, &file(5, 1)).await,
+            [Ok(Put::Stored), Ok(Put::Stored)]
+        );
+        let found = store.get(CLUSTER, name(5)).await.unwrap();
+        assert!(found == Some(segment(CLUSTER, 1, 5, 1)));
+        assert_eq!(store.get(CLUSTER, name(6)).await.unwrap(), None);
+        for name in ["nas", "disk"] {
+            let listing = store.list(&tier(name)).await.unwrap();
+            assert_eq!(listing.files.len(), 1);
+            assert_eq!(listing.files[0].system_identifier, CLUSTER);
+            assert_eq!(listing.clusters.unwrap().current, CLUSTER);
+            assert_eq!(listing.strangers, Vec::<String>::new());
+        }
+        let folder = "orders/wal/7300000000000000001/00000001/0000000100000000";
+        let mut expected = vec![
+            format!("{folder}/000000010000000000000005.zst"),
+            "orders/wal/cluster.json".to_owned(),
+        ];
+        if !keys.is_empty() {
+            expected[0] += ".enc";
+            expected.insert(1, format!("{folder}/keys.json"));
+            let plain = segment(CLUSTER, 1, 5, 1);
+            let whole = std::fs::read(world.folder.path().join("nas").join(&expected[0])).unwrap();
+            assert!(!whole.windows(64).any(|window| window == &plain[100..164]));
+        }
+        assert_eq!(names(&world, "nas"), expected);
+        assert_eq!(names(&world, "disk"), expected);
+    }
+}
+
+/// The fear: a server sends a file again after a crash, or another server sends another one under the same name.
+#[tokio::test]
+async fn the_same_again_is_fine_and_other_content_is_refused_without_a_change() {
+    for keys in [&[][..], &["prod"]] {
+        let world = archiving(keys).await;
+        put(&open(&world), &file(5, 1)).await;
+        let before = stored(&world, "nas");
+        // Another process, which remembers nothing.
+        let store = open(&world);
+        let again = [Ok(Put::AlreadyThere), Ok(Put::AlreadyThere)];
+        assert_eq!(put(&store, &file(5, 1)).await, again);
+        let refused = Err("mainstay::wal::different-content");
+        assert_eq!(put(&store, &file(5, 2)).await, [refused, refused]);
+        assert!(stored(&world, "nas") == before);
+    }
+}
+
+#[tokio::test]
+async fn encryption_switched_on_or_off_does_not_make_a_file_twice() {
+    let mut world = archiving(&[]).await;
+    put(&open(&world), &file(5, 1)).await;
+    wal(&mut world).encrypt_for = vec![key("prod")];
+    let store = open(&world);
+    assert_eq!(put(&store, &file(5, 1)).await, [Ok(Put::AlreadyThere); 2]);
+    let refused = Err("mainstay::wal::different-content");
+    assert_eq!(put(&store, &file(5, 2)).await, [refused, refused]);
+    put(&store, &file(6, 1)).await;
+    wal(&mut world).encrypt_for = Vec::new();
+    let store = open(&world);
+    assert_eq!(put(&store, &file(6, 1)).await, [Ok(Put::AlreadyThere); 2]);
+    assert!(store.get(CLUSTER, name(5)).await.unwrap().is_some());
+    assert!(store.get(CLUSTER, name(6)).await.unwrap().is_some());
+}
+
+/// The fear: a copy of the server, or a new one under the same policy, archives into the log of the first.
+#[tokio::test]
+async fn another_cluster_is_refused_until_a_person_accepts_it() {
+    let world = archiving(&["prod"]).await;
+    put(&open(&world), &file(5, 1)).await;
+    let before = names(&world, "nas");
+    let store = open(&world);
+    let other = WalFile::new(name(5), segment(CLUSTER + 1, 1, 5, 1), None).unwrap();
+    let refused = Err("mainstay::wal::other-cluster");
+    assert_eq!(put(&store, &other).await, [refused, refused]);
+    assert_eq!(names(&world, "nas"), before);
+    let cluster = KnownCluster {
+        system_identifier: CLUSTER + 1,
+        segment_bytes: None,
+        since: world.clock().now(),
+        who: "dba".to_owned(),
+        why: "upgraded".to_owned(),
+    };
+    for name in ["nas", "disk"] {
+        assert!(store.accept(&tier(name), &cluster).await.unwrap());
+        assert!(!store.accept(&tier(name), &cluster).await.unwrap());
+    }
+    assert_eq!(
+        put(&store, &other).await,
+        [Ok(Put::Stored), Ok(Put::Stored)]
+    );
+    // The old one is not taken any more, and what it left can be read.
+    assert_eq!(put(&open(&world), &file(6, 1)).await, [refused, refused]);
+    assert!(store.get(CLUSTER, name(5)).await.unwrap().is_some());
+    let known = store.clusters(&tier("nas")).await.unwrap().unwrap();
+    assert_eq!(known.clusters.len(), 2);
+    assert_eq!(known.clusters[1].why, "upgraded");
+}
+
+#[test]
+fn a_file_that_is_not_what_its_name_says_is_refused_before_anything_is_done() {
+    let whole = segment(CLUSTER, 1, 5, 1);
+    let take = |number, bytes: &[u8], server| {
+        WalFile::new(name(number), bytes.to_vec(), server).map_err(|error| error.code)
+    };
+    let wrong = "mainstay::wal::not-this-segment";
+    assert!(take(5, &whole, Some(CLUSTER)).is_ok());
+    assert_eq!(take(6, &whole, None).unwrap_err(), wrong);
+    assert_eq!(take(5, &whole[..SIZE - 1], None).unwrap_err(), wrong);
+    assert_eq!(take(5, &[], None).unwrap_err(), wrong);
+    assert_eq!(take(5, &vec![0; SIZE], None).unwrap_err(), wrong);
+    let other = Some(CLUSTER + 1);
+    assert_eq!(
+        take(5, &whole, other).unwrap_err(),
+        "mainstay::wal::other-cluster"
+    );
+    let history = WalFileName::parse("00000002.history").unwrap();
+    let without = WalFile::new(history, b"1\t0/3000000\tno reason\n".to_vec(), None);
+    assert_eq!(code(without), "mainstay::wal::cluster-file");
+}
+
+#[tokio::test]
+async fn histories_backups_partials_and_beginnings_have_their_places() {
+    let world = archiving(&["prod"]).await;
+    let store = open(&world);
+    let own = |text: &str| WalFileName::parse(text).unwrap();
+    for (text, bytes) in [
+        ("00000002.history", b"1\t0/3000000\tno reason\n".to_vec()),
+        (
+            "000000010000000000000005.00000028.backup",
+            b"START WAL LOCATION\n".to_vec(),
+        ),
+        (
+            "000000010000000000000005.partial",
+            segment(CLUSTER, 1, 5, 3),
+        ),
+        (
+            "000000010000000000000007.00002000.beginning",
+            segment(CLUSTER, 1, 7, 3)[..8192].to_vec(),
+        ),
+        (
+            "000000010000000000000007.00004000.beginning",
+            segment(CLUSTER, 1, 7, 3)[..16384].to_vec(),
+        ),
+    ] {
+        let file = WalFile::new(own(text), bytes.clone(), Some(CLUSTER)).unwrap();
+        assert_eq!(put(&store, &file).await, [Ok(Put::Stored), Ok(Put::Stored)]);
+        assert!(store.get(CLUSTER, own(text)).await.unwrap() == Some(bytes));
+    }
+    // A server that asks for the segment gets the longest part of it, filled up.
+    let beginning = store
+        .get_beginning(CLUSTER, name(7))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(beginning.len(), SIZE);
+    assert!(beginning[..16384] == segment(CLUSTER, 1, 7, 3)[..16384]);
+    assert!(beginning[16384..].iter().all(|byte| *byte == 0));
+    let fetcher = store.fetcher(CLUSTER);
+    let mut whole = Vec::new();
+    fetcher
+        .fetch(&name(5))
+        .await
+        .unwrap()
+        .unwrap()
+        .read_to_end(&mut whole)
+        .unwrap();
+    assert!(whole == segment(CLUSTER, 1, 5, 3));
+    assert!(fetcher.fetch(&name(6)).await.unwrap().is_none());
+}
+
+/// The fear: an archive that cannot be read says "not there", and the server goes on without the rest of its log.
+#[tokio::test]
+async fn not_there_is_said_only_when_every_tier_was_read() {
+    let world = archiving(&["prod"]).await;
+    let store = open(&world);
+    put(&store, &file(5, 1)).await;
+    let away = world.folder.path().join("nas-away");
+    std::fs::rename(world.folder.path().join("nas"), &away).unwrap();
+    let target = world.folder.path().join("RECOVERYXLOG");
+    let found = fetch(&store, Some(CLUSTER), &name(5).to_string(), &target).await;
+    assert_eq!(found.unwrap(), Fetched::Found);
+    assert!(std::fs::read(&target).unwrap() == segment(CLUSTER, 1, 5, 1));
+    std::fs::remove_file(&target).unwrap();
+    let unknown = fetch(&store, Some(CLUSTER), &name(6).to_string(), &target).await;
+    assert_eq!(code(unknown), "mainstay::tier::unreachable");
+    std::fs::rename(&away, world.folder.path().join("nas")).unwrap();
+    let unknown = fetch(&store, Some(CLUSTER), &name(6).to_string(), &target).await;
+    assert_eq!(unknown.unwrap(), Fetched::NotFound);
+    assert!(!target.exists());
+}
+
+#[tokio::test]
+async fn a_damaged_or_exchanged_file_is_read_from_the_other_tier_and_never_given_out() {
+    for keys in [&[][..], &["prod"]] {
+        let world = archiving(keys).await;
+        let store = open(&world);
+        put(&store, &file(5, 1)).await;
+        put(&store, &file(6, 2)).await;
+        let path = |tier: &str, number: &str| {
+            let ending = if keys.is_empty() { "zst" } else { "zst.enc" };
+            world.folder.path().join(tier).join(format!(
+                "orders/wal/{CLUSTER}/00000001/0000000100000000/0000000100000000000000{number}.{ending}"
+            ))
+        };
+        let good = std::fs::read(path("nas", "05")).unwrap();
+        let other = std::fs::read(path("nas", "06")).unwrap();
+        let mut flipped = good.clone();
+        let middle = good.len() / 2;
+        flipped[middle] ^= 1;
+        for bad in [
+            other,
+            flipped,
+            good[..middle].to_vec(),
+            Vec::new(),
+            b"?".to_vec(),
+        ] {
+            std::fs::write(path("nas", "05"), &bad).unwrap();
+            let found = store.get(CLUSTER, name(5)).await.unwrap();
+            assert!(found == Some(segment(CLUSTER, 1, 5, 1)));
+            let there = put(&store, &file(5, 1)).await;
+            assert_eq!(
+                there,
+                [
+                    Err("mainstay::wal::existing-damaged"),
+                    Ok(Put::AlreadyThere)
+                ]
+            );
+            std::fs::remove_file(path("disk", "05")).unwrap();
+            assert_eq!(
+                code(store.get(CLUSTER, name(5)).await),
+                "mainstay::copy::damaged"
+            );
+            std::fs::write(path("disk", "05"), &good).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_gone_come_from_the_other_tier_and_are_never_made_anew_over_files() {
+    let mut world = archiving(&["prod"]).await;
+    put(&open(&world), &file(5, 1)).await;
+    let ring = |world: &World, tier: &str| {
+        world.folder.path().join(tier).join(format!(
+            "orders/wal/{CLUSTER}/00000001/0000000100000000/keys.json"
+        ))
+    };
+    let (nas, disk) = (ring(&world, "nas"), ring(&world, "disk"));
+    let good = std::fs::read(&nas).unwrap();
+    assert!(
+        good == std::fs::read(&disk).unwrap(),
+        "one key for both tiers"
+    );
+    std::fs::remove_file(&nas).unwrap();
+    assert_eq!(put(&open(&world), &file(6, 1)).await, [Ok(Put::Stored); 2]);
+    assert!(good == std::fs::read(&nas).unwrap());
+    std::fs::remove_file(&nas).unwrap();
+    std::fs::remove_file(&disk).unwrap();
+    let lost = Err("mainstay::wal::keys-lost");
+    assert_eq!(put(&open(&world), &file(7, 1)).await, [lost, lost]);
+    assert_eq!(
+        code(open(&world).get(CLUSTER, name(5)).await),
+        "mainstay::wal::keys-lost"
+    );
+    for path in [&nas, &disk] {
+        std::fs::write(path, &good).unwrap();
+    }
+    // Without a key that opens, nothing can be told, and nothing is archived.
+    let prod = world.wiring.keys.remove(&key("prod")).unwrap();
+    assert_eq!(
+        code(open(&world).get(CLUSTER, name(5)).await),
+        "mainstay::key::none-opens"
+    );
+    wal(&mut world).encrypt_for = vec![key("offline")];
+    let cannot = Err("mainstay::wal::cannot-open");
+    assert_eq!(put(&open(&world), &file(7, 1)).await, [cannot, cannot]);
+    world.wiring.keys.insert(key("prod"), prod);
+    assert_eq!(put(&open(&world), &file(7, 1)).await, [Ok(Put::Stored); 2]);
+}
+
+#[tokio::test]
+async fn several_that_send_at_once_make_one_file_and_one_key() {
+    let world = archiving(&["prod"]).await;
+    let mut sending = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let store = open(&world);
+        sending.spawn(async move {
+            let mut all = Vec::new();
+            for number in 1..4 {
+                all.extend(put(&store, &file(number, 1)).await);
+            }
+            all
+        });
+    }
+    let mut stored = 0;
+    while let Some(results) = sending.join_next().await {
+        for result in results.unwrap() {
+            stored += usize::from(result.unwrap() == Put::Stored);
+        }
+    }
+    assert_eq!(stored, 6, "three files on two tiers, each made once");
+    for number in 1..4 {
+        let found = open(&world).get(CLUSTER, name(number)).await.unwrap();
+        assert!(found == Some(segment(CLUSTER, 1, number, 1)));
+    }
+}
+
+/// The fear: a process dies in any of its calls, and what it left stops the next or is half a file.
+#[tokio::test]
+async fn a_death_in_any_call_leaves_nothing_half_and_the_next_try_succeeds() {
+    for fault in [Fault::Death, Fault::After, Fault::Before] {
+        for n in 1.. {
+            let world = archiving(&["prod"]).await;
+            world.faults.arm(n, fault);
+            let store = open(&world);
+            let (store, first) = (&store, file(5, 1));
+            tokio::select! {
+                _ = push_file(store, &first) => {}
+                () = world.faults.death() => {}
+            }
+            let hit = world.faults.disarm();
+            let store = open(&world);
+            if let Some(found) = store.get(CLUSTER, name(5)).await.unwrap() {
+                assert!(found == segment(CLUSTER, 1, 5, 1), "{fault:?} {n}");
+            }
+            let again = put(&store, &file(5, 1)).await;
+            assert!(again.iter().all(Result::is_ok), "{fault:?} {n}: {again:?}");
+            for name in ["nas", "disk"] {
+                let listing = store.list(&tier(name)).await.unwrap();
+                assert_eq!(listing.files.len(), 1, "{fault:?} {n}");
+                assert_eq!(listing.strangers, Vec::<String>::new());
+            }
+            if !hit {
+                assert!(n > 5, "the fault never came");
+                break;
+            }
+        }
+    }
+}
+
+async fn with_spool(limit: u64, rpo_seconds: Option<u64>) -> World {
+    let mut world = archiving(&["prod"]).await;
+    let spool = world.folder.path().join("spool");
+    wal(&mut world).spool = Some(spool);
+    wal(&mut world).spool_limit = ByteCount(limit);
+    let wired = world.wiring.databases.get_mut(&database()).unwrap();
+    wired.rpo = rpo_seconds.map(|seconds| Promise {
+        maximum_seconds: seconds,
+        target_seconds: seconds,
+    });
+    let now = jiff::Timestamp::try_from(
+        std::fs::metadata(world.folder.path())
+            .unwrap()
+            .modified()
+            .unwrap(),
+    );
+    world.clock.set(now.unwrap());
+    world
+}
+
+fn take_away(world: &World, tier: &str) {
+    let folder = world.folder.path();
+    std::fs::rename(folder.join(tier), folder.join(format!("{tier}-away"))).unwrap();
+}
+
+fn bring_back(world: &World, tier: &str) {
+    let folder = world.folder.path();
+    std::fs::rename(folder.join(format!("{tier}-away")), folder.join(tier)).unwrap();
+}
+
+#[tokio::test]
+async fn a_tier_that_is_away_is_served_later_if_the_objective_allows_it() {
+    let world = with_spool(1 << 30, Some(300)).await;
+    let store = open(&world);
+    push_file(&store, &file(4, 1)).await.unwrap();
+    take_away(&world, "disk");
+    for number in [5, 6] {
+        let pushed = push_file(&store, &file(number, 1)).await.unwrap();
+        assert_eq!(
+            pushed.tiers,
+            [
+                (tier("nas"), Placed::There(Put::Stored)),
+                (tier("disk"), Placed::Waiting)
+            ]
+        );
+        assert_eq!(pushed.warnings.len(), 1);
+    }
+    let waiting = store.spool().unwrap().waiting().unwrap();
+    assert_eq!(waiting[&tier("disk")].files, 2);
+    // Longer than the largest loss that is promised.
+    world.clock.advance(jiff::SignedDuration::from_secs(301));
+    let late = push_file(&store, &file(7, 1)).await;
+    assert_eq!(code(late), "mainstay::tier::unreachable");
+    bring_back(&world, "disk");
+    let pushed = push_file(&store, &file(7, 1)).await.unwrap();
+    assert_eq!(pushed.tiers[0].1, Placed::There(Put::AlreadyThere));
+    send_along(&store, &pushed).await;
+    assert!(store.spool().unwrap().waiting().unwrap().is_empty());
+    for number in 4..8 {
+        let found = store
+            .get_from(&tier("disk"), CLUSTER, name(number))
+            .await
+            .unwrap();
+        assert!(found == Some(segment(CLUSTER, 1, number, 1)), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_waits_only_where_that_is_declared_and_safe() {
+    // No objective, no room, no tier at all: the server keeps the file.
+    for (limit, rpo, away) in [
+        (1 << 30, None, &["disk"][..]),
+        (0, Some(300), &["disk"]),
+        (1 << 30, Some(300), &["nas", "disk"]),
+    ] {
+        let world = with_spool(limit, rpo).await;
+        for tier in away {
+            take_away(&world, tier);
+        }
+        let store = open(&world);
+        let pushed = push_file(&store, &file(5, 1)).await;
+        assert_eq!(code(pushed), "mainstay::tier::unreachable");
+        assert!(store.spool().unwrap().waiting().unwrap().is_empty());
+    }
+    // What is wrong with the file is no reason to wait.
+    let world = with_spool(1 << 30, Some(300)).await;
+    let store = open(&world);
+    push_file(&store, &file(5, 1)).await.unwrap();
+    let wrong = push_file(&store, &file(5, 2)).await;
+    assert_eq!(code(wrong), "mainstay::wal::different-content");
+    assert!(store.spool().unwrap().waiting().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_archived_is_named() {
+    let world = archiving(&[]).await;
+    let store = open(&world);
+    let folder = world.folder.path().join("data/pg_wal");
+    std::fs::create_dir_all(&folder).unwrap();
+    let missing = folder.join(name(5).to_string());
+    assert_eq!(
+        code(push(&store, &missing, None).await),
+        "mainstay::wal::unreadable"
+    );
+    std::fs::write(&missing, b"").unwrap();
+    assert_eq!(
+        code(push(&store, &missing, None).await),
+        "mainstay::wal::not-this-segment"
+    );
+    let other = folder.join("notes.txt");
+    std::fs::write(&other, b"x").unwrap();
+    assert_eq!(
+        code(push(&store, &other, None).await),
+        "mainstay::wal::file-name"
+    );
+    // A history says nothing of its cluster: that stands in `pg_control`.
+    let history = folder.join("00000002.history");
+    std::fs::write(&history, b"1\t0/3000000\tno reason\n").unwrap();
+    assert_eq!(
+        code(push(&store, &history, None).await),
+        "mainstay::wal::cluster-file"
+    );
+    let control = world.folder.path().join("data/global/pg_control");
+    std::fs::create_dir_all(control.parent().unwrap()).unwrap();
+    std::fs::write(&control, [&CLUSTER.to_ne_bytes()[..], &[0; 100]].concat()).unwrap();
+    push(&store, &history, None).await.unwrap();
+    assert_eq!(
+        names(&world, "nas")[0],
+        format!("orders/wal/{CLUSTER}/history/00000002.history.zst")
+    );
+}
