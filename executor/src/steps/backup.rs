@@ -18,6 +18,7 @@ use crate::{
     keys::{self, KeyChain},
     leftovers,
     stored::{self, ManifestThere},
+    wal::WalStore,
 };
 use catalog::CopyIntent;
 use jiff::Timestamp;
@@ -36,6 +37,9 @@ use std::collections::BTreeMap;
 
 /// Clocks of several machines differ a little.
 const CLOCK_TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
+/// How long the next segment of the log may take that a base backup needs. A server archives it as soon as the backup ends.
+const LOG_PATIENCE: std::time::Duration = std::time::Duration::from_mins(5);
 
 /// One object whose bytes are written and not yet visible.
 struct Written {
@@ -108,6 +112,7 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
     context.crash.hit("after-intent");
 
     let captured = capture(at, tier, method, &chain).await?;
+    ensure_log(at, &captured.summary).await?;
     let sealed = captured.sealed;
     let manifest = compose(at, method, slot, captured.objects, captured.summary)?;
     let unwritable = |error: serde_json::Error| StepError::ReadBack {
@@ -149,6 +154,21 @@ async fn record_existing(
         .catalog
         .finish_copy(&context.lease, manifest, &step.tier, context.now())
         .await?;
+    Ok(())
+}
+
+/// A base backup without the log from its beginning to its end restores nothing: the point is complete only when that is archived.
+async fn ensure_log(at: &Try<'_>, summary: &CaptureSummary) -> Result<(), StepError> {
+    let (context, database) = (at.context, &at.step.database);
+    let Some(span) = summary.wal.filter(|span| !span.included) else {
+        return Ok(());
+    };
+    if context.database(database)?.wal.is_none() {
+        return Ok(());
+    }
+    let (clock, crash) = (std::sync::Arc::clone(&context.clock), context.crash.clone());
+    let archive = WalStore::open(&context.wiring, database, clock, crash)?;
+    archive.ensure_archived(&span, LOG_PATIENCE).await?;
     Ok(())
 }
 

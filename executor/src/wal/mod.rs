@@ -21,6 +21,7 @@ mod protocol;
 mod push;
 mod server;
 mod spool;
+mod wait;
 
 pub use agent::WalAgent;
 pub(crate) use archive::is_part;
@@ -48,6 +49,7 @@ pub(crate) const CODES: &[&str] = &[
     "mainstay::wal::keys",
     "mainstay::wal::keys-lost",
     "mainstay::wal::no-answer",
+    "mainstay::wal::not-archived",
     "mainstay::wal::not-declared",
     "mainstay::wal::not-this-segment",
     "mainstay::wal::other-cluster",
