@@ -90,7 +90,7 @@ impl SegmentHeader {
                 && found.timeline > 0
                 && SEGMENT_BYTES.contains(&found.segment_bytes)
                 && found.segment_bytes.is_power_of_two()
-                && found.start.0 % found.segment_bytes == 0;
+                && found.start.0.is_multiple_of(found.segment_bytes);
             whole.then_some(found)
         };
         read(false)

@@ -164,7 +164,7 @@ impl Engine for Postgres {
     }
 
     async fn restore(&self, request: RestoreRequest) -> Result<Restored> {
-        if request.manifest.method.as_str() == "physical" {
+        if request.manifest.method.as_str() == physical::METHOD {
             let setting = recovery::Setting {
                 // The server may be gone together with whatever held its password.
                 source: self.address().await,

@@ -196,11 +196,12 @@ impl Files {
     fn sort(&mut self) -> Result<(), ManifestError> {
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_unstable_by(|a, b| self.path(a).cmp(self.path(b)));
-        let twice = entries
-            .windows(2)
-            .find(|pair| self.path(&pair[0]) == self.path(&pair[1]));
-        if let Some(pair) = twice {
-            let path = String::from_utf8_lossy(self.path(&pair[0])).into_owned();
+        let twice = entries.windows(2).find_map(|pair| match pair {
+            [one, next] if self.path(one) == self.path(next) => Some(self.path(one)),
+            _ => None,
+        });
+        if let Some(path) = twice {
+            let path = String::from_utf8_lossy(path);
             return Err(wrong(format!("it lists `{path}` twice")));
         }
         self.entries = entries;
@@ -399,9 +400,18 @@ mod tests {
     use super::*;
 
     fn sealed(body: &str) -> Vec<u8> {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
-        let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        let mut summed = Summed::new(io::empty());
+        summed.take(body.as_bytes());
+        summed.take(b"{");
+        let (hex, _) = summed.finish();
         format!("{body}\"Manifest-Checksum\": \"{hex}\"}}\n").into_bytes()
+    }
+
+    #[test]
+    fn the_checksum_is_sha_256_of_all_lines_but_the_last() {
+        let text = String::from_utf8(sealed("abc\n")).unwrap();
+        // printf 'abc\n' | sha256sum
+        assert!(text.contains("edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb"));
     }
 
     const BODY: &str = "{ \"PostgreSQL-Backup-Manifest-Version\": 2,\n\"System-Identifier\": 7300000000000000001,\n\"Files\": [\n\

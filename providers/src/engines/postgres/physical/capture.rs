@@ -202,7 +202,7 @@ impl PhysicalCapture {
             files.push_back((
                 format!("{TABLESPACE_ROLE}{}", space.oid),
                 folder.join(&name),
-                "pg-tablespace-tar",
+                "pg-base-tar",
                 name,
             ));
         }

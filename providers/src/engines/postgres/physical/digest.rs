@@ -41,7 +41,9 @@ impl Algorithm {
     pub(super) fn begin(self) -> Hashing {
         match self {
             Self::None => Hashing::None,
-            Self::Crc32c => Hashing::Crc32c(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi)),
+            Self::Crc32c => {
+                Hashing::Crc32c(Box::new(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi)))
+            }
             Self::Sha(algorithm) => Hashing::Sha(Box::new(digest::Context::new(algorithm))),
         }
     }
@@ -50,7 +52,7 @@ impl Algorithm {
 /// A checksum under way.
 pub(super) enum Hashing {
     None,
-    Crc32c(crc_fast::Digest),
+    Crc32c(Box<crc_fast::Digest>),
     Sha(Box<digest::Context>),
 }
 

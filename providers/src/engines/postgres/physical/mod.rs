@@ -6,7 +6,7 @@
 //! | role | content | file stem | is |
 //! |---|---|---|---|
 //! | `data` | `pg-base-tar` | `base.tar` | the data folder; of an incremental point with `INCREMENTAL.*` files |
-//! | `tablespace-<oid>` | `pg-tablespace-tar` | `<oid>.tar` | one for each tablespace of the cluster's own, paths below its location |
+//! | `tablespace-<oid>` | `pg-base-tar` | `<oid>.tar` | one for each tablespace of the cluster's own, paths below its location |
 //! | `backup-manifest` | `pg-backup-manifest` | `backup_manifest` | PostgreSQL's list of all files with their checksums |
 //!
 //! With tablespaces the tars do not hold `backup_manifest`; without, it is also the last member of `data`. Whoever unpacks

@@ -1,7 +1,7 @@
 //! Reads a base backup's tars to their end and compares every file with PostgreSQL's own list: size, checksum, nothing
 //! missing, nothing foreign, the log that was promised. Unpacks nothing, and needs no program of PostgreSQL's.
 //!
-//! Source of what may be there unlisted: PostgreSQL manual, `pg_verifybackup` ("pg_wal", the list itself).
+//! Source of what may be there unlisted: PostgreSQL manual, `pg_verifybackup` (the folder `pg_wal`, the list itself).
 
 use super::super::{archive::blocking, directory_tar::unreadable};
 use super::{
