@@ -361,7 +361,7 @@ impl<R: Read> Summed<R> {
         }
     }
 
-    fn take(&mut self, mut bytes: &[u8]) {
+    fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.line.ends_with(b"\n") || self.line.len() > LAST_LINE {
                 self.context.update(&self.line);
@@ -390,7 +390,7 @@ impl<R: Read> Read for Summed<R> {
             }
             io::Error::from(kind)
         })?;
-        self.take(&buffer[..count]);
+        self.follow(&buffer[..count]);
         Ok(count)
     }
 }
@@ -401,8 +401,8 @@ mod tests {
 
     fn sealed(body: &str) -> Vec<u8> {
         let mut summed = Summed::new(io::empty());
-        summed.take(body.as_bytes());
-        summed.take(b"{");
+        summed.follow(body.as_bytes());
+        summed.follow(b"{");
         let (hex, _) = summed.finish();
         format!("{body}\"Manifest-Checksum\": \"{hex}\"}}\n").into_bytes()
     }
