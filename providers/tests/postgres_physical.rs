@@ -98,7 +98,7 @@ async fn a_captured_cluster_starts_again_with_its_rows() {
     for server in [Server::start(&[]), Server::start_18(&[])] {
         let sum = fill(&server);
         let engine = engine_for(&server);
-        let before = server.psql("postgres", "SELECT now()::timestamptz(0)");
+        let before = server.psql("postgres", "SELECT now()");
         let point = full(&engine, json!({ "max-rate": "900MiB/s" }))
             .await
             .unwrap();
@@ -502,6 +502,28 @@ async fn the_log_is_left_out_where_it_is_archived() {
     promised.manifest.wal.as_mut().unwrap().included = true;
     let checks = promised.read_through(&engine).await.unwrap();
     assert!(shown(&checks).contains("FAILED: the log that it needs is in it"));
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_archive_is_not_waited_for() {
+    let server = Server::start(&["archive_mode=on", "archive_command=/bin/false"]);
+    server.psql("postgres", "SELECT pg_switch_wal()");
+    let failures = "SELECT failed_count > 0 FROM pg_stat_archiver";
+    wait_for(|| (server.psql("postgres", failures) == "t").then_some(())).await;
+    let engine = engine_for(&server);
+    let scratch = tempfile::tempdir().unwrap();
+    let archived = |wal_is_archived| CaptureRequest {
+        wal_is_archived,
+        ..physical(json!({}), scratch.path())
+    };
+    let error = take(&engine, archived(true)).await.unwrap_err();
+    assert_eq!(error.code, "mainstay::postgres::archiving-fails");
+    assert!(
+        error.message.contains("`000000010000000000000001`"),
+        "{error}"
+    );
+    let point = take(&engine, archived(false)).await.unwrap();
+    passes(&engine, &point).await;
 }
 
 #[tokio::test]

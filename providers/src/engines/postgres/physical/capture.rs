@@ -82,6 +82,9 @@ pub(in super::super) async fn begin(
 ) -> Result<Box<dyn Capture>> {
     let mut connection = address.connect().await?;
     let cluster = source::look(&mut connection, &address).await?;
+    if request.wal_is_archived {
+        source::ensure_archiving(&mut connection, &address).await?;
+    }
     let installed = binaries::installed(bin_dir, "pg_basebackup").await;
     let binaries = binaries::for_base_backup(&installed, cluster.major, bin_dir)?;
     let parent = match &request.parent {

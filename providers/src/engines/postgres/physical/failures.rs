@@ -28,6 +28,16 @@ pub(super) fn no_senders(address: &Address) -> ProviderError {
         .help("ALTER SYSTEM SET wal_level = 'replica'; ALTER SYSTEM SET max_wal_senders = 10; then restart the server")
 }
 
+/// The server cannot get rid of its log.
+pub(super) fn archiving_fails(address: &Address, file: &str) -> ProviderError {
+    ProviderError::new(
+        "mainstay::postgres::archiving-fails",
+        Retry,
+        format!("the server of {address} cannot archive `{file}`, and a base backup would wait for that"),
+    )
+    .help("look at the server's log for what archive_command said, and at mainstay wal status; then mainstay apply")
+}
+
 /// An incremental backup of a server that has none.
 pub(super) fn too_old_for_incremental(address: &Address, version: &str) -> ProviderError {
     ProviderError::new(

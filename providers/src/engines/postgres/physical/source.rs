@@ -164,6 +164,26 @@ pub(super) async fn look(connection: &mut PgConnection, address: &Address) -> Re
     })
 }
 
+const ARCHIVER: &str = "SELECT last_failed_wal FROM pg_stat_archiver \
+    WHERE current_setting('archive_mode') <> 'off' \
+    AND (NOT pg_is_in_recovery() OR current_setting('archive_mode') = 'always') \
+    AND last_failed_time > coalesce(last_archived_time, '-infinity')";
+
+/// Without log of its own a base backup ends when the server has archived its log: it would wait for ever for an archiver
+/// that fails, and say nothing.
+pub(super) async fn ensure_archiving(
+    connection: &mut PgConnection,
+    address: &Address,
+) -> Result<()> {
+    let file = text(connection, ARCHIVER)
+        .await
+        .map_err(|error| address.failed("ask the archiver of", error))?;
+    match file {
+        Some(file) => Err(failures::archiving_fails(address, &file)),
+        None => Ok(()),
+    }
+}
+
 /// The tablespaces that lie elsewhere than in the data folder.
 pub(super) async fn tablespaces(
     connection: &mut PgConnection,
