@@ -464,6 +464,19 @@ pub(crate) enum TierCommand {
     },
 }
 
+/// `catalog import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// Database
+    pub(crate) database: String,
+    /// Series that gets them [default: the one that runs most often]
+    #[arg(long)]
+    pub(crate) series: Option<String>,
+    /// How to run
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
 /// `catalog`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CatalogCommand {
@@ -474,6 +487,9 @@ pub(crate) enum CatalogCommand {
         #[arg(long)]
         tier: Vec<String>,
     },
+    /// Make recovery points of the backups that a database's own software keeps (Barman), and that are not known yet
+    #[command(after_help = "Example:\n  mainstay catalog import core")]
+    Import(ImportArguments),
     /// List the runs
     Runs {
         /// How many

@@ -39,6 +39,7 @@ pub use editor::json_schema;
 pub use explain::{Contribution, Explanation, NothingThere};
 pub use files::{Disk, Files, Source, gather};
 pub use format::{FormatError, fmt};
+pub use lifetimes::longest_life;
 pub use load::{Loaded, load, load_path};
 pub use policy::Policy;
 pub use providers::ProviderKinds;

@@ -24,6 +24,12 @@ pub(crate) struct Life {
     pub(crate) length: Option<SignedDuration>,
 }
 
+/// How long the longest-lived point stays under a keep: `None` for ever, zero when nothing is kept.
+pub fn longest_life(schedule: &Schedule, keep: &Keep, zone: &TimeZone) -> Option<SignedDuration> {
+    let life = Lifetimes::new(zone.clone()).longest(schedule, keep);
+    life.map_or(Some(SignedDuration::ZERO), |life| life.length)
+}
+
 /// Remembers what equal schedules have in common.
 pub(crate) struct Lifetimes {
     zone: TimeZone,

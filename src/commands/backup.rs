@@ -52,7 +52,7 @@ pub(crate) async fn run(arguments: BackupArguments, global: &Global) -> Result<E
 }
 
 /// The named series, else the one that runs most often: its retention expects extra points best.
-fn choose(
+pub(crate) fn choose(
     policy: &Policy,
     database: &DatabaseDeclaration,
     name: Option<&str>,
@@ -87,7 +87,7 @@ fn choose(
 }
 
 /// The steps of the requested points alone, sealed anew; `None` when there are none.
-fn only_requested(mut plan: Plan) -> Option<Plan> {
+pub(crate) fn only_requested(mut plan: Plan) -> Option<Plan> {
     let points: BTreeSet<_> = plan
         .steps
         .iter()

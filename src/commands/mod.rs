@@ -8,6 +8,7 @@ pub(crate) mod drill;
 pub(crate) mod explain;
 pub(crate) mod fmt;
 pub(crate) mod hold;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod inventory;
 pub(crate) mod key;

@@ -9,7 +9,7 @@ use crate::{
     render::{out, progress::Progress, report},
     session, settings, wiring,
 };
-use executor::{ApplyOptions, Clock, Drift, RunEnd, RunError, cancellation};
+use executor::{ApplyOptions, Clock, Drift, RunEnd, RunError, Wiring, cancellation};
 use jiff::Timestamp;
 use model::{Digest, Plan};
 use policy_schema::Policy;
@@ -57,6 +57,18 @@ pub(crate) async fn carry_out(
     global: &Global,
 ) -> Result<Exit> {
     let wiring = wiring::wire(policy, settings::scratch(global, path))?;
+    carry_out_with(plan, drift, path, &wiring, run, global).await
+}
+
+/// The same with engines and tiers that were prepared before.
+pub(crate) async fn carry_out_with(
+    plan: &Plan,
+    drift: Vec<Drift>,
+    path: &Path,
+    wiring: &Wiring,
+    run: &RunArguments,
+    global: &Global,
+) -> Result<Exit> {
     let catalog = session::catalog(global, path).await?;
     let progress = Arc::new(Progress::new(global.json));
     let started = clock::now();
@@ -79,7 +91,7 @@ pub(crate) async fn carry_out(
         stop_signal().await;
         std::process::exit(130);
     });
-    let result = executor::apply(plan, &wiring, &catalog, options).await;
+    let result = executor::apply(plan, wiring, &catalog, options).await;
     stopper.abort();
     catalog.close().await;
     let report = result?;

@@ -26,6 +26,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Connects and looks: versions, identity, size. Errors say what an operator must do (password, missing programs …).
     async fn probe(&self) -> Result<SourceFacts>;
 
+    /// Whether it rolls its points forward by itself, over a log that its own software archives: then a restore passes a
+    /// [`Recovery`] although the manifest names no log.
+    fn keeps_its_log(&self) -> bool {
+        false
+    }
+
     /// Complete backups that the engine's own software keeps, oldest first, whoever made them; most engines have no such software.
     /// Changes nothing.
     async fn existing_backups(&self) -> Result<Vec<ExistingBackup>> {
@@ -82,6 +88,8 @@ pub struct ExistingBackup {
     pub name: String,
     /// When it was begun.
     pub begun_at: Timestamp,
+    /// When it was complete: what its point's `captured_at` will be.
+    pub ended_at: Timestamp,
     /// Keys that make [`Engine::capture`] describe it instead of making a new one, when they are added to the series' own.
     pub options: serde_json::Value,
 }

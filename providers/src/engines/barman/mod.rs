@@ -130,6 +130,10 @@ impl Engine for BarmanEngine {
         })
     }
 
+    fn keeps_its_log(&self) -> bool {
+        true
+    }
+
     async fn existing_backups(&self) -> Result<Vec<ExistingBackup>> {
         let mut found = Vec::new();
         let server = self.barman.show_server().await?;
@@ -142,6 +146,7 @@ impl Engine for BarmanEngine {
                 options: serde_json::json!({"existing": listed.id}),
                 name: listed.id,
                 begun_at: pointer.begin_time,
+                ended_at: pointer.end_time,
             });
         }
         found.sort_by_key(|backup| backup.begun_at);

@@ -1,0 +1,78 @@
+//! The whole program with a real Barman: what others backed up becomes points once, and is listed, verified and restored like
+//! any other.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failure of a helper is the test's failure"
+)]
+
+#[path = "../providers/tests/support/barman.rs"]
+mod barman;
+#[path = "../providers/tests/support/postgres.rs"]
+mod postgres;
+mod support;
+
+use barman::Barman;
+use support::Site;
+
+#[test]
+fn backups_of_barman_become_points_once_and_come_back() {
+    let barman = Barman::start();
+    let table = barman.table();
+    let text = |key: &str| table[key].as_str().unwrap().to_owned();
+    let site = Site::new(&format!(
+        "mainstay = 1\n[tier.nas]\nkind = \"filesystem\"\npath = \"nas\"\nmin-free = \"1%\"\n\
+         [database.core]\nengine = \"barman\"\nserver = \"main\"\nconfig = \"{}\"\nuser = \"{}\"\nscratch = \"{}\"\n\
+         assert = [{{ sql = \"select count(*) from events\", equals = \"1\" }}]\n\
+         [[database.core.series]]\nname = \"weekly\"\nschedule = \"@weekly\"\nkeep.nas = {{ last = 3 }}\nverify = \"full-read\"\n",
+        text("config"),
+        text("user"),
+        text("scratch")
+    ));
+    barman
+        .server
+        .psql("postgres", "CREATE TABLE events AS SELECT 1 AS n");
+    barman.run(&["backup", "main", "--wait"]);
+
+    let first = site.expect(0, &["catalog", "import", "core"]);
+    first.says("Imported 1 backup(s); 0 were known already");
+    assert!(
+        first.stderr.contains("RECOVERY WINDOW OF 7 DAYS"),
+        "{first}"
+    );
+    site.expect(0, &["catalog", "import", "core"])
+        .says("Imported 0 backup(s); 1 were known already");
+    let points = site.points();
+    assert_eq!(points.len(), 1);
+
+    // One that Mainstay orders is not imported a second time, although its slot is another.
+    site.next_second();
+    site.expect(0, &["backup", "core"]);
+    site.expect(0, &["catalog", "import", "core"])
+        .says("Imported 0 backup(s); 2 were known already");
+    assert_eq!(site.points().len(), 2);
+    let point = points[0].to_string();
+    site.expect(0, &["list"]).says(&point);
+    site.expect(0, &["verify", &point, "--level", "restore"]);
+
+    let target = barman.folder().join("restored");
+    let target = target.to_str().unwrap();
+    site.expect(
+        0,
+        &[
+            "restore", "core", "--point", &point, "--to", target, "--yes",
+        ],
+    );
+    assert!(
+        std::path::Path::new(target)
+            .join("recovery.signal")
+            .exists()
+    );
+
+    // Barman keeps what Mainstay forgets, and what Barman forgets is not promised any more.
+    let id = barman.run(&["list-backups", "main", "--minimal"]);
+    let oldest = id.lines().last().unwrap();
+    barman.run(&["delete", "main", oldest]);
+    site.expect(1, &["verify", &point, "--level", "full-read"])
+        .says("missing in Barman");
+}
