@@ -24,9 +24,9 @@ def main():
     arguments.add_argument("--level", type=int, default=3, help="zstd level of both")
     arguments.add_argument("--without-verify", action="store_true", help="time Mainstay's step `backup` alone")
     arguments.add_argument("--place", default="/var/tmp", help="folder for everything; needs about four times the cluster")
-    arguments.add_argument("--no-build", action="store_true", help="take the release build that is there")
+    arguments.add_argument("--binary", help="program to measure instead of a fresh release build")
     arguments = arguments.parse_args()
-    mainstay = built(arguments.no_build)
+    mainstay = built(arguments.binary)
     work = Work(mainstay, arguments.level, arguments.level, arguments.place)
     try:
         measure(work, arguments)

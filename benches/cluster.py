@@ -30,9 +30,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def built(no_build):
-    if not no_build:
-        subprocess.run(["cargo", "build", "--release", "--quiet", "--manifest-path", f"{ROOT}/Cargo.toml"], check=True)
+def built(binary):
+    """The program: the given one, else a fresh release build."""
+    if binary:
+        return binary
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--manifest-path", f"{ROOT}/Cargo.toml"], check=True)
     return os.path.join(os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target"), "release", "mainstay")
 
 
@@ -131,6 +133,14 @@ method = "physical"
 schedule = "@yearly"
 compression-level = {level}
 keep.disk = {{ last = 100 }}
+[database.note]
+engine = "files"
+paths = ["mainstay.toml"]
+encrypt-with = ["bench"]
+[[database.note.series]]
+name = "once"
+schedule = "@yearly"
+keep.disk = {{ last = 1 }}
 """)
         self.write(self.rest, f"""[global]
 repo1-path={self.path}/repo
@@ -156,6 +166,8 @@ pg1-socket-path={self.path}
 pg1-user=postgres
 """)
         run([self.mainstay, "key", "generate", "bench", "-p", self.policy])
+        # A tier is ready once something was stored on it.
+        run([self.mainstay, "backup", "note", "-p", self.policy, "--auto-approve"])
 
     def write(self, path, text):
         subprocess.run(as_postgres(["tee", path]), input=text.encode(), stdout=DEVNULL, check=True)

@@ -21,9 +21,9 @@ def main():
     arguments.add_argument("--level", type=int, default=1, help="zstd level of both")
     arguments.add_argument("--no-agent", action="store_true", help="without `wal run`: every push on its own")
     arguments.add_argument("--place", default="/var/tmp", help="folder for everything; needs about three times the segments")
-    arguments.add_argument("--no-build", action="store_true", help="take the release build that is there")
+    arguments.add_argument("--binary", help="program to measure instead of a fresh release build")
     arguments = arguments.parse_args()
-    mainstay = built(arguments.no_build)
+    mainstay = built(arguments.binary)
     # Nothing is archived, and nothing that waits is recycled.
     work = Work(mainstay, 3, arguments.level, arguments.place, "-c archive_command=/bin/false", wal=True)
     try:
@@ -75,6 +75,8 @@ def measure(work, arguments):
             seconds, slowest = archive(work, push[side], files, status)
             if agent:
                 watch.done.set()
+                if agent.poll() is not None:
+                    sys.exit("`wal run` did not stay: " + open(f"{work.path}/log/agent").read())
                 agent.terminate()
                 agent.wait()
                 memory["push"] = max(memory["push"], watch.peak / 2**20)
