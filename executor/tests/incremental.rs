@@ -1,5 +1,7 @@
 //! A capture that builds on another point: it is given that point's list of files, opened and checked, from a good copy.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests")]
+
 use mainstay_executor as executor;
 
 mod support;
@@ -24,11 +26,13 @@ use support::{
     tier, words,
 };
 
+/// Manifest id, and files by role.
+type Parent = (String, BTreeMap<String, String>);
+
 /// Its points have a list of files, and it remembers what it was asked to build on.
 #[derive(Debug, Default)]
 struct ListEngine {
-    /// Manifest id and files by role.
-    parents: Mutex<Vec<Option<(String, BTreeMap<String, String>)>>>,
+    parents: Mutex<Vec<Option<Parent>>>,
 }
 
 struct ListCapture {
