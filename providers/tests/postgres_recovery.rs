@@ -10,7 +10,7 @@ mod support {
 
 use mainstay_providers::api::Restored;
 use model::Timestamp;
-use model::{Lsn, RecoveryTarget};
+use model::{Lsn, RecoveryTarget, TimelineChoice};
 use std::sync::OnceLock;
 use support::{
     cluster::{BasePoint, Cluster, HELD},
@@ -143,4 +143,76 @@ async fn a_target_after_the_last_commit_is_an_error_that_says_how_far_it_came() 
         "{words}"
     );
     assert!(words.contains("the last position"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moment_before_the_end_of_the_base_is_refused_with_the_reason() {
+    let past = past();
+    let error = past
+        .base
+        .recover(RecoveryTarget::Position(Lsn(past
+            .base
+            .manifest
+            .wal
+            .unwrap()
+            .start
+            .0
+            + 1)))
+        .wal(&past.cluster.wal())
+        .run(&past.cluster.engine())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.code, "mainstay::recovery::before-consistent",
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_point_that_needs_an_archive_and_has_none_is_refused_at_once() {
+    let past = past();
+    let recover = past.base.recover(RecoveryTarget::Immediate);
+    let error = recover.run(&past.cluster.engine()).await.unwrap_err();
+    assert_eq!(error.code, "mainstay::recovery::no-log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timelines_are_followed_as_asked() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.write(6);
+    let base = cluster.base(false);
+    cluster.write(2);
+    cluster.archive_all();
+    let first = cluster.held();
+    // A standby that was promoted goes on as timeline 2, and archives it.
+    cluster.become_timeline_2();
+    cluster.write(5);
+    cluster.archive_all();
+    let second = cluster.held();
+    let make = |held: &str, timeline| {
+        let mut recover = base
+            .recover(RecoveryTarget::Latest)
+            .wal(&cluster.wal())
+            .equals(HELD, held);
+        recover.recovery.timeline = timeline;
+        recover
+    };
+    let engine = cluster.engine();
+    let restored = make(&second, TimelineChoice::Latest)
+        .run(&engine)
+        .await
+        .unwrap();
+    passed(&restored);
+    assert_eq!(restored.reached.timeline, Some(2));
+    let restored = make(&first, TimelineChoice::Number(1))
+        .run(&engine)
+        .await
+        .unwrap();
+    passed(&restored);
+    assert_eq!(restored.reached.timeline, Some(1));
+    let error = make("", TimelineChoice::Number(7))
+        .run(&engine)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, "mainstay::recovery::timeline", "{error}");
 }

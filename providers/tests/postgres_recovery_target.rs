@@ -25,7 +25,7 @@ use std::{
 use support::{
     cluster::{BasePoint, Cluster, FolderArchive, HELD, open_to_all, servers_below},
     points::failed,
-    postgres::Server,
+    postgres::{Server, as_server_user},
 };
 
 /// A cluster whose settings would do harm to others if they were inherited.
@@ -106,11 +106,7 @@ fn ask(cluster: &Cluster, data: &Path, sql: &str) -> String {
     )
     .unwrap();
     let as_postgres = |program: PathBuf| {
-        let mut command = Command::new("runuser");
-        command
-            .args(["-u", "postgres", "--"])
-            .arg(program)
-            .current_dir("/tmp");
+        let mut command = as_server_user(&program);
         command.arg("-D").arg(data);
         command
     };
@@ -440,8 +436,7 @@ async fn tablespaces_go_beside_the_target_or_where_they_are_mapped_and_never_to_
     let cluster = Cluster::start(&[]);
     let source = cluster.server.folder.join("fast disk");
     assert!(
-        Command::new("install")
-            .args(["-d", "-o", "postgres"])
+        as_server_user(Path::new("mkdir"))
             .arg(&source)
             .status()
             .unwrap()
@@ -596,8 +591,7 @@ async fn an_incremental_chain_becomes_one_directory_and_a_damaged_link_none() {
     let cluster = Cluster::start_18(&[]);
     let source = cluster.server.folder.join("fast");
     assert!(
-        Command::new("install")
-            .args(["-d", "-o", "postgres"])
+        as_server_user(Path::new("mkdir"))
             .arg(&source)
             .status()
             .unwrap()
@@ -782,4 +776,42 @@ async fn a_failed_assertion_is_a_failed_check() {
     });
     let restored = recover.run(&past.cluster.engine()).await.unwrap();
     assert_eq!(failed(&restored.checks).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_keeps_its_configuration_elsewhere_still_gives_a_directory_that_starts() {
+    let past = past();
+    let parent = place();
+    let target = parent.path().join("main");
+    let mut recover = past
+        .base
+        .recover(RecoveryTarget::Time(past.middle))
+        .to(&target, AfterRecovery::Leave);
+    let copy = format!("cp {}/\"$1\" \"$2\"", past.cluster.archive.display());
+    recover.recovery.restore_command = ["sh", "-c", &copy, "sh", "%f", "%p"]
+        .map(str::to_owned)
+        .to_vec();
+    let bytes = past.base.objects[0].2.clone();
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let mut without = tar::Builder::new(Vec::new());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        if path != Path::new("postgresql.conf") && path != Path::new("pg_hba.conf") {
+            let mut header = entry.header().clone();
+            without.append_data(&mut header, path, &mut entry).unwrap();
+        }
+    }
+    recover.objects[0].stream = Box::new(std::io::Cursor::new(without.into_inner().unwrap()));
+    let restored = recover.run(&past.cluster.engine()).await.unwrap();
+    assert!(
+        restored
+            .notes
+            .iter()
+            .any(|note| note.contains("small postgresql.conf"))
+    );
+    let text = std::fs::read_to_string(target.join("postgresql.conf")).unwrap();
+    assert!(text.contains("max_connections = '60'"), "{text}");
+    std::fs::write(target.join("pg_hba.conf"), "local all all trust\n").unwrap();
+    assert_eq!(ask(&past.cluster, &target, HELD), past.held);
 }

@@ -135,6 +135,20 @@ impl Cluster {
         self.sql(HELD)
     }
 
+    /// Makes it go on as timeline 2, as a promoted standby does.
+    pub fn become_timeline_2(&mut self) {
+        self.server.stop();
+        let signal = self.server.data().join("standby.signal");
+        std::fs::write(signal, "").expect("writable");
+        let settings = [
+            "archive_mode=on",
+            "track_commit_timestamp=on",
+            "wal_level=replica",
+        ];
+        self.server.launch(&settings);
+        self.sql("SELECT pg_promote()");
+    }
+
     /// Waits until everything written so far is archived.
     pub fn archive_all(&self) {
         let segment = self.sql("SELECT pg_walfile_name(pg_switch_wal())");

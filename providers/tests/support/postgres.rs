@@ -87,7 +87,7 @@ pub fn bin_folder_18() -> PathBuf {
 }
 
 /// A command as the user that may run a server: root must not.
-fn as_server_user(program: &Path) -> Command {
+pub fn as_server_user(program: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("runuser");
         command.args(["-u", "postgres", "--"]).arg(program);
@@ -209,7 +209,8 @@ impl Server {
         server
     }
 
-    fn launch(&mut self, settings: &[&str]) {
+    /// Starts it when it is stopped.
+    pub fn launch(&mut self, settings: &[&str]) {
         for attempt in 0.. {
             // Somebody may take the port between our look and the server's start.
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -242,10 +243,15 @@ impl Server {
 
     /// Starts it again with other settings.
     pub fn restart(&mut self, settings: &[&str]) {
+        self.stop();
+        self.launch(settings);
+    }
+
+    /// Stops it in order; its folder stays.
+    pub fn stop(&self) {
         run(as_server_user(&self.bin.join("pg_ctl"))
             .args(["stop", "--mode=fast", "--wait"])
             .arg(format!("--pgdata={}", self.data().display())));
-        self.launch(settings);
     }
 
     /// Folder of the data.

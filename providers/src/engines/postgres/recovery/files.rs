@@ -1,7 +1,8 @@
 //! Builds a data directory from a point's streams, and puts it in place when it is whole.
 
 use super::{
-    Setting, Work, check_version, combine, control,
+    Setting, Work, check_version, combine,
+    control::{self, Control},
     owner::Owner,
     place::{self, Goal, WorkFolder, cannot_write, write_file},
     programs,
@@ -55,6 +56,8 @@ pub(super) struct Built {
     pub(super) major: u32,
     /// The server programs, if they are needed.
     pub(super) set: Option<Binaries>,
+    /// What the control file says, if there are programs to read it.
+    pub(super) control: Option<Control>,
     /// The source's settings, as far as they lie in the data directory.
     pub(super) source: BTreeMap<String, String>,
     /// The source's `postgresql.auto.conf`.
@@ -118,10 +121,12 @@ pub(super) async fn build(
     };
     let major = version_of(&data)?;
     check_version(major)?;
+    let set = programs(setting.bin_dir.as_deref(), major).await;
     let set = if work.starts {
-        Some(programs(setting.bin_dir.as_deref(), major).await?)
+        Some(set?)
     } else {
-        None
+        // A person may start the server on another machine.
+        set.ok()
     };
     for name in LEFTOVERS {
         match fs::remove_file(data.join(name)) {
@@ -149,7 +154,8 @@ pub(super) async fn build(
             ));
         }
     }
-    let built = Built {
+    let mut built = Built {
+        control: None,
         data,
         tablespaces,
         goal,
@@ -164,7 +170,7 @@ pub(super) async fn build(
     if let Some(control) = control {
         unpack::write_control(&built.data, &control, owner)?;
     }
-    built.check_identity(work).await?;
+    built.read_control(work).await?;
     Ok(built)
 }
 
@@ -306,10 +312,11 @@ fn read_settings(path: &Path) -> BTreeMap<String, String> {
 
 impl Built {
     /// The control file must be of the cluster that the manifest names.
-    async fn check_identity(&self, work: &Work<'_>) -> Result<()> {
+    async fn read_control(&mut self, work: &Work<'_>) -> Result<()> {
         let Some(set) = &self.set else { return Ok(()) };
         let control = control::read(set, &self.data).await?;
         if control.system_identifier == work.wal.system_identifier {
+            self.control = Some(control);
             return Ok(());
         }
         Err(tablespaces::damaged(&format!(
@@ -363,14 +370,19 @@ impl Built {
             &self.owner,
         )?;
         if !self.data.join("postgresql.conf").is_file() {
-            let text = "# The source keeps its configuration outside of its data directory; this one only lets a server start.\n\
-                        # See postgresql.auto.conf.\n";
+            let mut text = String::from(
+                "# The source keeps its configuration outside of its data directory; this one only lets a server start.\n\
+                 # A recovery needs these at least as large as they were at the source.\n",
+            );
+            for (name, value) in self.control.iter().flat_map(|control| &control.at_least) {
+                text.push_str(&settings::line(name, &value.to_string()));
+            }
             write_file(
                 &self.data.join("postgresql.conf"),
                 text.as_bytes(),
                 &self.owner,
             )?;
-            notes.push("the source keeps its configuration outside of the data directory: an empty postgresql.conf was written; \
+            notes.push("the source keeps its configuration outside of the data directory: a small postgresql.conf was written; \
                         settings such as max_connections must be at least the source's until the recovery has ended"
                 .to_owned());
         }
