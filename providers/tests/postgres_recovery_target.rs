@@ -791,18 +791,9 @@ async fn a_source_that_keeps_its_configuration_elsewhere_still_gives_a_directory
     recover.recovery.restore_command = ["sh", "-c", &copy, "sh", "%f", "%p"]
         .map(str::to_owned)
         .to_vec();
-    let bytes = past.base.objects[0].2.clone();
-    let mut archive = tar::Archive::new(bytes.as_slice());
-    let mut without = tar::Builder::new(Vec::new());
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().into_owned();
-        if path != Path::new("postgresql.conf") && path != Path::new("pg_hba.conf") {
-            let mut header = entry.header().clone();
-            without.append_data(&mut header, path, &mut entry).unwrap();
-        }
-    }
-    recover.objects[0].stream = Box::new(std::io::Cursor::new(without.into_inner().unwrap()));
+    let kept =
+        |path: &Path| path != Path::new("postgresql.conf") && path != Path::new("pg_hba.conf");
+    recover.objects[0].stream = Box::new(std::io::Cursor::new(only(&past.base, kept)));
     let restored = recover.run(&past.cluster.engine()).await.unwrap();
     assert!(
         restored
@@ -814,4 +805,55 @@ async fn a_source_that_keeps_its_configuration_elsewhere_still_gives_a_directory
     assert!(text.contains("max_connections = '60'"), "{text}");
     std::fs::write(target.join("pg_hba.conf"), "local all all trust\n").unwrap();
     assert_eq!(ask(&past.cluster, &target, HELD), past.held);
+}
+
+/// The tar of a point with some of its files.
+fn only(point: &BasePoint, kept: impl Fn(&Path) -> bool) -> Vec<u8> {
+    let bytes = &point.objects[0].2;
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let mut without = tar::Builder::new(Vec::new());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        if kept(&path) {
+            let mut header = entry.header().clone();
+            without.append_data(&mut header, path, &mut entry).unwrap();
+        }
+    }
+    without.into_inner().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_database_cannot_be_opened_replaces_nothing() {
+    let cluster = Cluster::start(&[]);
+    let broken = cluster.server.create_database("broken");
+    let oid = cluster.sql(&format!(
+        "SELECT oid FROM pg_database WHERE datname = '{broken}'"
+    ));
+    let base = cluster.base(true);
+    let parent = place();
+    let target = parent.path().join("main");
+    let make = || {
+        let mut recover = base
+            .recover(RecoveryTarget::Immediate)
+            .to(&target, AfterRecovery::Promote);
+        let kept = |path: &Path| !path.starts_with(format!("base/{oid}"));
+        recover.objects[0].stream = Box::new(std::io::Cursor::new(only(&base, kept)));
+        recover
+    };
+    let restored = make().run(&cluster.engine()).await.unwrap();
+    let bad: Vec<_> = failed(&restored.checks)
+        .iter()
+        .map(|check| check.what.clone())
+        .collect();
+    assert_eq!(
+        bad,
+        [format!("database {broken}")],
+        "a doubtful copy may be the last"
+    );
+    std::fs::write(target.join("mine"), "").unwrap();
+    let error = make().replace().run(&cluster.engine()).await.unwrap_err();
+    assert_eq!(error.code, "mainstay::restore::checks-failed");
+    assert!(error.to_string().contains(&broken), "{error}");
+    assert!(target.join("mine").exists());
 }

@@ -28,11 +28,12 @@ mod wal_feed;
 
 use super::{
     binaries::{self, Binaries},
+    checks::ASSERT,
     connection::Address,
-    restore::Phases,
+    restore::{Phases, checks_failed},
 };
 use crate::api::{
-    AfterRecovery, ProviderError, Recovery, RestoreRequest, RestoreTarget, Restored, Result,
+    AfterRecovery, Check, ProviderError, Recovery, RestoreRequest, RestoreTarget, Restored, Result,
 };
 use files::Built;
 use model::{Disposition, Manifest, RecoveryTarget, TimelineChoice, WalSpan};
@@ -156,6 +157,14 @@ impl Work<'_> {
 
 /// Puts a data directory in place; a scratch one goes with its work folder.
 fn finish(built: Built, work: &Work<'_>, ran: Ran, mut phases: Phases) -> Result<Restored> {
+    if let Some(goal) = built.goal.as_ref().filter(|goal| goal.replaces) {
+        // What a person asserted may be wrong about this moment; what cannot even be opened replaces nothing.
+        let failed = |check: &Check| !check.passed && !check.what.starts_with(ASSERT);
+        if ran.checks.iter().any(failed) {
+            let place = format!("`{}`", goal.path.display());
+            return Err(checks_failed(&place, &ran.checks));
+        }
+    }
     let mut notes = built.notes.clone();
     notes.extend(ran.notes);
     let target = if built.goal.is_some() {

@@ -388,7 +388,7 @@ fn data_only(goal: &Address) -> ProviderError {
     .help("restore a point with `content = \"schema\"` into the target first, or choose a point with everything")
 }
 
-fn checks_failed(goal: &Address, checks: &[Check]) -> ProviderError {
+pub(super) fn checks_failed(goal: &dyn std::fmt::Display, checks: &[Check]) -> ProviderError {
     let failed: Vec<_> = checks
         .iter()
         .filter(|check| !check.passed)
