@@ -31,6 +31,8 @@ pub struct TextEngine {
     woken: tokio::sync::Notify,
     pub stop_reading_early: AtomicBool,
     pub restored: Mutex<BTreeMap<String, String>>,
+    /// The log that the next point says it needs.
+    pub wal: Mutex<Option<model::wal::WalSpan>>,
 }
 
 impl TextEngine {
@@ -43,6 +45,7 @@ impl TextEngine {
             woken: tokio::sync::Notify::new(),
             stop_reading_early: AtomicBool::new(false),
             restored: Mutex::new(BTreeMap::new()),
+            wal: Mutex::new(None),
         }
     }
 
@@ -124,7 +127,7 @@ impl Engine for TextEngine {
                 object("data", "data.txt", content, Compression::Zstd),
             ],
             summary: CaptureSummary {
-                wal: None,
+                wal: *self.wal.lock().unwrap(),
                 captured_at: request.now,
                 source: BTreeMap::new(),
                 expectations: Expectations {
