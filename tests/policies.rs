@@ -65,12 +65,32 @@ fn every_ready_policy_and_every_example_validates_without_a_finding() {
 struct World {
     folder: TempDir,
     points: BTreeMap<String, Value>,
+    drills: Vec<Value>,
+    /// First archived position of each log, by database and tier.
+    log: BTreeMap<(String, String), u64>,
+}
+
+/// Bytes of a segment; every database writes one in an hour.
+const SEGMENT: u64 = 16 << 20;
+
+fn segment(at: Timestamp) -> u64 {
+    u64::try_from(at.as_second()).unwrap() / 3_600
+}
+
+fn lsn(position: u64) -> String {
+    format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF)
+}
+
+fn position(lsn: &Value) -> u64 {
+    let (high, low) = lsn.as_str().unwrap().split_once('/').unwrap();
+    let part = |text| u64::from_str_radix(text, 16).unwrap();
+    part(high) << 32 | part(low)
 }
 
 impl World {
     fn plan(&self, policy: &str, now: Timestamp) -> Value {
         let inventory = json!({"format": "mainstay.inventory.v1", "observed_at": now.to_string(), "unreachable_tiers": [],
-                               "recovery_points": self.points.values().collect::<Vec<_>>()});
+                               "recovery_points": self.points.values().collect::<Vec<_>>(), "drills": self.drills, "wal": self.archived(now)});
         let file = self.folder.path().join("inventory.json");
         fs::write(&file, inventory.to_string()).unwrap();
         let now = now.to_string();
@@ -87,6 +107,29 @@ impl World {
         expect(0, self.folder.path(), &arguments).json()
     }
 
+    /// Everything that was written since the first base is archived, except what was expired.
+    fn archived(&self, now: Timestamp) -> Value {
+        let mut logs = json!({});
+        for ((database, tier), start) in &self.log {
+            logs[database]["tiers"][tier]["runs"] = json!([{
+                "bytes": 1000, "start": lsn(*start), "end": lsn((segment(now) + 1) * SEGMENT), "segment_bytes": SEGMENT,
+                "stored_at": "2026-12-20T12:00:00Z", "last_stored_at": now.to_string(), "system_identifier": "7", "timeline": 1
+            }]);
+            logs[database]["tiers"][tier]["histories"] = json!([]);
+        }
+        logs
+    }
+
+    /// Notes what a plan says of logs that are archived.
+    fn archive(&mut self, plan: &Value, now: Timestamp) {
+        for (database, series) in plan["retention"].as_object().unwrap() {
+            for (tier, _) in series["wal"].as_object().into_iter().flatten() {
+                let place = (database.clone(), tier.clone());
+                self.log.entry(place).or_insert(segment(now) * SEGMENT);
+            }
+        }
+    }
+
     /// Every step succeeds.
     fn carry_out(&mut self, plan: &Value, now: Timestamp) {
         for step in plan["steps"].as_array().unwrap() {
@@ -96,9 +139,14 @@ impl World {
                               "verified": null, "locked_until": step["lock"]["until"], "held": false});
             match step["action"].as_str().unwrap() {
                 "backup" => {
-                    let point = json!({"id": id, "database": step["database"], "series": step["series"], "method": step["method"],
+                    let mut point = json!({"id": id, "database": step["database"], "series": step["series"], "method": step["method"],
                                        "parent": null, "slot": step["slot"], "captured_at": now.to_string(), "state": "complete",
                                        "bytes": 1000, "copies": [copy]});
+                    if step["method"] == "physical" {
+                        let start = segment(now) * SEGMENT;
+                        point["wal"] = json!({"start": lsn(start + 0x28), "end": lsn(start + 0x200), "included": false,
+                                              "segment_bytes": SEGMENT, "system_identifier": "7", "timeline": 1});
+                    }
                     let old = self.points.insert(id.to_owned(), point);
                     assert!(old.is_none(), "`{id}` was backed up twice");
                 }
@@ -122,6 +170,20 @@ impl World {
                     if self.copies(id).is_empty() {
                         self.points.remove(id);
                     }
+                }
+                "drill" => {
+                    let order = &step["drill"];
+                    self.drills.push(json!({"at": now.to_string(), "database": step["database"], "name": order["name"],
+                                            "passed": true, "recovery_point": id, "slot": order["slot"]}));
+                }
+                "expire-wal" => {
+                    let place = (
+                        step["database"].as_str().unwrap().to_owned(),
+                        tier.as_str().unwrap().to_owned(),
+                    );
+                    let pieces = step["wal"].as_array().unwrap();
+                    let end = pieces.iter().map(|piece| position(&piece["end"])).max();
+                    self.log.insert(place, end.unwrap());
                 }
                 other => panic!("`{other}` is not expected when nothing goes wrong"),
             }
@@ -150,6 +212,8 @@ fn runs_for_three_weeks(policy: &Path) {
     let mut world = World {
         folder: tempfile::tempdir().unwrap(),
         points: BTreeMap::new(),
+        drills: Vec::new(),
+        log: BTreeMap::new(),
     };
     let mut day: Timestamp = "2026-12-20T12:00:00Z".parse().unwrap();
     for _ in 0..21 {
@@ -166,18 +230,21 @@ fn runs_for_three_weeks(policy: &Path) {
         for moment in moments {
             let now = moment + SignedDuration::from_mins(10);
             let plan = world.plan(path, now);
+            world.archive(&plan, now);
             assert_eq!(plan["needs_approval"], false, "{path} at {now}");
             for item in plan["not_planned"].as_array().unwrap() {
-                assert_eq!(
-                    item["reason"]["code"], "window-passed",
-                    "{path} at {now}: {item}"
-                );
+                let code = item["reason"]["code"].as_str().unwrap();
+                // Before the first point is proved there is nothing to drill.
+                let normal = ["window-passed", "nothing-to-restore"].contains(&code);
+                assert!(normal, "{path} at {now}: {item}");
             }
             world.carry_out(&plan, now);
             // What a new point pushed out goes with the next plan; after that there is nothing left to do.
             let plan = world.plan(path, now + SignedDuration::from_secs(1));
             for step in plan["steps"].as_array().unwrap() {
-                assert_eq!(step["action"], "prune", "{path} at {now}: {step}");
+                let action = step["action"].as_str().unwrap();
+                let follows = ["prune", "expire-wal", "drill"].contains(&action);
+                assert!(follows, "{path} at {now}: {step}");
             }
             world.carry_out(&plan, now);
             let plan = world.plan(path, now + SignedDuration::from_secs(2));
@@ -186,6 +253,10 @@ fn runs_for_three_weeks(policy: &Path) {
         day += SignedDuration::from_hours(24);
     }
     assert!(!world.points.is_empty(), "{path} protects nothing");
+    let text = fs::read_to_string(policy).unwrap();
+    if text.contains(".drill]]") {
+        assert!(!world.drills.is_empty(), "{path} practises nothing");
+    }
 }
 
 #[test]
