@@ -23,7 +23,7 @@ use crate::{
 use executor::{
     cancellation,
     crash_point::CrashPoints,
-    wal::{self, Fetched, KnownCluster, Prefetched, WalAgent, WalStore},
+    wal::{self, Fetched, KnownCluster, Prefetched, WalAgent, WalStore, WalStream},
 };
 use model::DatabaseName;
 use policy_schema::Policy;
@@ -229,6 +229,7 @@ async fn agent(arguments: &WalRunArguments, global: &Global) -> Result<Exit> {
     loop {
         let read = fingerprint(&path);
         let store = open(&archive, global)?;
+        let stream = open_stream(&store, global)?;
         let agent = WalAgent::start(Arc::clone(&store), &folder)?;
         out::words(&format!(
             "archiving the log of `{}`; stop with SIGTERM\n",
@@ -237,7 +238,14 @@ async fn agent(arguments: &WalRunArguments, global: &Global) -> Result<Exit> {
         let (switch, cancel) = cancellation();
         let tell: Arc<dyn Fn(&str) + Send + Sync> =
             Arc::new(|text| out::words(&format!("{text}\n")));
-        let mut serving = std::pin::pin!(agent.serve(&cancel, tell));
+        let streaming = async {
+            match &stream {
+                Some(stream) => stream.serve(&cancel, Arc::clone(&tell)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut streaming = std::pin::pin!(streaming);
+        let mut serving = std::pin::pin!(agent.serve(&cancel, Arc::clone(&tell)));
         let changed = async {
             loop {
                 tokio::time::sleep(LOOK_AT_POLICY).await;
@@ -249,16 +257,40 @@ async fn agent(arguments: &WalRunArguments, global: &Global) -> Result<Exit> {
         };
         let ends = tokio::select! {
             () = &mut serving => return Ok(Exit::Done),
+            // A hole in the log: the loudest that a service can be is to end.
+            ended = &mut streaming => {
+                ended?;
+                return Ok(Exit::Done);
+            }
             () = &mut stop => true,
             () = changed => false,
         };
         switch.cancel();
         serving.await;
+        if stream.is_some() {
+            streaming.await?;
+        }
         if ends {
             return Ok(Exit::Done);
         }
         out::words("the policy was changed, and is read again\n");
     }
+}
+
+/// The stream of the database, if we bring its log ourselves.
+fn open_stream(store: &Arc<WalStore>, global: &Global) -> Result<Option<WalStream>> {
+    let (path, policy) = policy::load_quietly(global)?;
+    let wiring = wiring::wire(&policy, settings::scratch(global, &path))?;
+    let Some(declared) = wiring.databases.get(store.database()) else {
+        return Ok(None);
+    };
+    let spool = declared.wal.as_ref().and_then(|wal| wal.spool.clone());
+    let folder = match spool {
+        Some(spool) => spool.join("stream"),
+        None => settings::state_folder(&path).join("stream"),
+    };
+    let folder = folder.join(store.database().as_str());
+    Ok(WalStream::open(Arc::clone(store), declared, &folder)?)
 }
 
 /// What tells one state of the policy's files from the next.

@@ -585,6 +585,29 @@ impl WalStore {
         self.tier(tier)?.delete(&file.key).await
     }
 
+    /// Deletes the beginnings of a segment on one tier, or only those shorter than `keep`: a longer one, or the whole, is there.
+    pub(crate) async fn delete_beginnings(
+        &self,
+        tier: &TierName,
+        system_identifier: u64,
+        segment: WalFileName,
+        keep: Option<u32>,
+    ) -> Result<()> {
+        let tier = self.tier(tier)?;
+        let folder = self.folder(system_identifier, segment).path();
+        for info in tier.list(&format!("{folder}/{segment}.")).await? {
+            let inner = info.key.as_str().split_once("/wal/");
+            let part = inner.and_then(|(_, inner)| of_key(&self.database, inner));
+            let Some(Part::File(_, WalFileName::Beginning { length, .. })) = part else {
+                continue;
+            };
+            if keep.is_none_or(|keep| length < keep) {
+                tier.delete(&info.key).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a file is on a tier, by its name alone.
     pub async fn has(
         &self,

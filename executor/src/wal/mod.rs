@@ -21,6 +21,7 @@ mod protocol;
 mod push;
 mod server;
 mod spool;
+mod stream;
 mod wait;
 
 pub use agent::WalAgent;
@@ -36,6 +37,7 @@ pub use protocol::{Answer, AnswerFailure, Request};
 pub use push::{Placed, Pushed, push, push_file, send_along};
 pub use server::system_identifier_beside;
 pub use spool::{Waiting, WalSpool};
+pub use stream::{Tell, WalStream};
 
 /// Every error code that the archive gives.
 pub(crate) const CODES: &[&str] = &[
@@ -54,6 +56,7 @@ pub(crate) const CODES: &[&str] = &[
     "mainstay::wal::not-this-segment",
     "mainstay::wal::other-cluster",
     "mainstay::wal::spool",
+    "mainstay::wal::stream-runs",
     "mainstay::wal::unreadable",
     "mainstay::wal::unwritable",
 ];

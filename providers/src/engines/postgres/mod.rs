@@ -19,6 +19,7 @@ mod leftovers;
 mod names;
 mod physical;
 mod read_through;
+mod receive;
 mod recovery;
 mod restore;
 pub(crate) mod session;
@@ -29,7 +30,7 @@ mod wal_state;
 use crate::{
     api::{
         Capture, CaptureRequest, Check, Engine, ProviderError, ReadRequest, RestoreRequest,
-        Restored, Result, SourceFacts, WalState,
+        Restored, Result, SourceFacts, WalReceive, WalState,
     },
     registry::EngineEntry,
     secrets,
@@ -183,6 +184,10 @@ impl Engine for Postgres {
 
     async fn wal_state(&self) -> Result<WalState> {
         wal_state::ask(&self.address().await?).await
+    }
+
+    async fn receive_wal(&self, request: WalReceive) -> Result<()> {
+        receive::receive(&self.address().await?, self.bin_dir().as_deref(), request).await
     }
 
     async fn clean_leftovers(&self) -> Result<Vec<String>> {
