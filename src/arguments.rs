@@ -6,7 +6,7 @@ mod wal;
 pub(crate) use restore::{Moment, RestoreArguments, ThawChoice};
 pub(crate) use wal::{
     WalAcceptArguments, WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments,
-    WalRunArguments,
+    WalRunArguments, WalStatusArguments,
 };
 
 mod drill;

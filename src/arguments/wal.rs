@@ -25,6 +25,12 @@ Exit codes: 0 the file is there, 1 it is not archived on any tier (PostgreSQL ta
 Example:\n  mainstay wal run -p /etc/mainstay/mainstay.toml --database orders"
     )]
     Run(WalRunArguments),
+    /// Show which moments can be recovered, what is missing, and how far the archive is behind
+    #[command(
+        after_help = "Exit codes: 0 as promised, 6 a hole cuts a window or more than the RPO would be lost now, 1 something could not be asked.\n\n\
+Example:\n  mainstay wal status orders --json"
+    )]
+    Status(WalStatusArguments),
     /// Say that another cluster has come in the place of the one that archived until now
     #[command(
         after_help = "Example:\n  mainstay wal accept orders --system-identifier 7300000000000000001 --why 'upgraded to 17 with pg_upgrade'"
@@ -44,6 +50,13 @@ pub(crate) struct WalRunArguments {
     /// Folder for the socket [default: .mainstay/wal beside the policy]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) socket: Option<PathBuf>,
+}
+
+/// `wal status`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WalStatusArguments {
+    /// Database [default: all with an archive of their log]
+    pub(crate) database: Option<String>,
 }
 
 /// `wal accept`.

@@ -27,3 +27,4 @@ pub(crate) mod tier;
 pub(crate) mod validate;
 pub(crate) mod verify;
 pub(crate) mod wal;
+mod wal_status;

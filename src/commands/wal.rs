@@ -42,6 +42,7 @@ pub(crate) async fn run(command: WalCommand, global: &Global) -> Result<Exit> {
         WalCommand::Push(arguments) => push(&arguments, global).await,
         WalCommand::Fetch(arguments) => fetch(&arguments, global).await,
         WalCommand::Run(arguments) => agent(&arguments, global).await,
+        WalCommand::Status(arguments) => super::wal_status::run(&arguments, global).await,
         WalCommand::Accept(arguments) => accept(&arguments, global).await,
         WalCommand::Prefetch(arguments) => prefetch(&arguments, global).await,
     }
@@ -322,7 +323,7 @@ fn open(arguments: &WalArchiveArguments, global: &Global) -> Result<Arc<WalStore
 }
 
 /// The database that is meant: the named one, else the only one whose log is archived.
-fn database(policy: &Policy, named: Option<&str>) -> Result<DatabaseName> {
+pub(super) fn database(policy: &Policy, named: Option<&str>) -> Result<DatabaseName> {
     if let Some(named) = named {
         let found = policy.databases.keys().find(|name| name.as_str() == named);
         return found

@@ -20,3 +20,4 @@ pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod status;
 pub(crate) mod table;
+pub(crate) mod wal;

@@ -21,6 +21,7 @@ mod protocol;
 mod push;
 mod server;
 mod spool;
+mod status;
 mod stream;
 mod wait;
 
@@ -37,6 +38,10 @@ pub use protocol::{Answer, AnswerFailure, Request};
 pub use push::{Placed, Pushed, push, push_file, send_along};
 pub use server::system_identifier_beside;
 pub use spool::{Waiting, WalSpool};
+pub use status::{
+    Concern, Gravity, Newest, ServerStatus, SlotStatus, TierStatus, WAL_STATUS_FORMAT, WalFacts,
+    WalStatus, judge, newest_moment,
+};
 pub use stream::{Tell, WalStream};
 
 /// Every error code that the archive gives.
