@@ -6,7 +6,7 @@
   recover.py POINT FILE --data-key DATA-KEY > OUT       with a data key opened elsewhere (openssl cms, aws kms; see README.md)
   recover.py POINT FILE --wrapped NAME > WRAPPED        takes the wrapped data key of one recipient out of keys.json, for those
 
-POINT is the folder with manifest.json and keys.json. DATA-KEY and --passphrase-file are files, "-" is standard input; a data key
+POINT is the folder with manifest.json and keys.json, or a folder of archived PostgreSQL log with its keys.json. DATA-KEY and --passphrase-file are files, "-" is standard input; a data key
 may be raw, hex or base64. Every segment of 1 MiB is authenticated before a byte of it is written. If this program ends with an
 error, throw away what it wrote."""
 
@@ -115,6 +115,46 @@ def find_object(folder, name):
     raise Failed(f"manifest.json names no file {name}; it names {', '.join(o['file'] for o in manifest['objects'])}")
 
 
+def of_log(folder):
+    """The one key of a folder of archived log, which has no manifest; None for a recovery point."""
+    if os.path.exists(os.path.join(folder, "manifest.json")):
+        return None
+    ring = read_json(folder, "keys.json", "mainstay.keys.v1")
+    sealed = ring["objects"].get("segments")
+    if not sealed or "/wal/" not in ring["recovery_point"]:
+        raise Failed("there is no manifest.json, and keys.json is not that of a folder of log")
+    database = ring["recovery_point"].split("/")[0]
+    if sealed["associated_data"] != f"mainstay.object.v1|{ring['recovery_point']}|{database}|wal|segments":
+        raise Failed("keys.json belongs to another folder; take it from another tier")
+    return sealed
+
+
+def recover_log(arguments, sealed):
+    if not arguments.file:
+        for recipient in sealed["recipients"]:
+            say(f"opened by {recipient['name']}: {recipient['kind']} {recipient['key_id']}")
+        return None
+    out = sys.stdout.buffer
+    if sys.stdout.isatty():
+        raise Failed("standard output is a terminal: redirect it into a file or a program")
+    if arguments.wrapped:
+        return write_wrapped(sealed, arguments.wrapped, out)
+    key = data_key(arguments, sealed)
+    with open(os.path.join(arguments.point, arguments.file), "rb") as file:
+        decrypt(file, key, f"{sealed['associated_data']}|{arguments.file}", out)
+    out.flush()
+    say("decrypted, every segment authenticated. To unpack it: zstd -dc OUT")
+    return None
+
+
+def write_wrapped(sealed, name, out):
+    for recipient in sealed["recipients"]:
+        if recipient["name"] == name:
+            out.write(base64.b64decode(recipient["wrapped"]))
+            return None
+    raise Failed(f"no recipient has the name {name}")
+
+
 def find_sealed(folder, name):
     ring = read_json(folder, "keys.json", "mainstay.keys.v1")
     if name not in ring["objects"]:
@@ -192,6 +232,9 @@ def main():
     parser.add_argument("--data-key")
     parser.add_argument("--wrapped", metavar="NAME")
     arguments = parser.parse_args()
+    log = of_log(arguments.point)
+    if log:
+        return recover_log(arguments, log)
     if not arguments.file:
         return show(arguments.point)
     out = sys.stdout.buffer
@@ -205,11 +248,7 @@ def main():
     if sealed["associated_data"] != right:
         raise Failed("keys.json belongs to another recovery point; take it from another tier")
     if arguments.wrapped:
-        for recipient in sealed["recipients"]:
-            if recipient["name"] == arguments.wrapped:
-                out.write(base64.b64decode(recipient["wrapped"]))
-                return None
-        raise Failed(f"no recipient has the name {arguments.wrapped}")
+        return write_wrapped(sealed, arguments.wrapped, out)
     key = data_key(arguments, sealed)
     with open(os.path.join(arguments.point, arguments.file), "rb") as file:
         digest = decrypt(file, key, right, out)

@@ -20,13 +20,17 @@ point=$1 file=$2 how=$3 key_file=$4
 [ -r "$point/$file" ] || die "there is no $file in $point"
 [ -t 1 ] && die "standard output is a terminal: redirect it"
 
+# A folder of archived log has no manifest, and one key for all its files; their names are bound to it.
+object=$file suffix=''
+if [ ! -e "$point/manifest.json" ]; then object=segments suffix="|$file"; fi
+
 # keys.json has one field a line.
 associated='' current='' id='' wrapped=''
 declare -A wrapped_for=()
 while IFS= read -r line; do
   if [[ $line =~ ^[[:space:]]*\"([^\"]+)\":[[:space:]]*\{$ ]]; then
     current=${BASH_REMATCH[1]}
-  elif [[ $current == "$file" && $line =~ ^[[:space:]]*\"([^\"]+)\":[[:space:]]*\"(.*)\",?$ ]]; then
+  elif [[ $current == "$object" && $line =~ ^[[:space:]]*\"([^\"]+)\":[[:space:]]*\"(.*)\",?$ ]]; then
     case ${BASH_REMATCH[1]} in
       associated_data) associated=${BASH_REMATCH[2]} ;;
       key_id) id=${BASH_REMATCH[2]} ;;
@@ -35,6 +39,7 @@ while IFS= read -r line; do
   fi
 done < "$point/keys.json"
 [ -n "$associated" ] || die "keys.json has no key for $file"
+associated+=$suffix
 
 # A file that went through a mail or a password manager may have other line ends.
 field() { tr -d '\r' < "$key_file" | sed -n "s/^$1 *= *\"\{0,1\}\([^\"]*\)\"\{0,1\} *\$/\1/p"; }
@@ -81,4 +86,8 @@ for ((number = 0; number < count; number++)); do
   { tail -c +$((start + 1)) "$path" || true; } 2> /dev/null | head -c $((end - start - 16)) |
     gcm "$subkey" "$prefix$(printf '%08x%02x' $number $last)"
 done
-echo "recover.sh: decrypted WITHOUT checking the tags; compare the SHA-256 of $file with the manifest" >&2
+if [ -n "$suffix" ]; then
+  echo "recover.sh: decrypted WITHOUT checking the tags; zstd -dc checks the content when it is unpacked" >&2
+else
+  echo "recover.sh: decrypted WITHOUT checking the tags; compare the SHA-256 of $file with the manifest" >&2
+fi

@@ -9,7 +9,7 @@ use crate::{
     observe::{self, Refresh},
     rotate::NotDone,
     steps::error::StepError,
-    verification,
+    verification, wal,
     wiring::Wiring,
 };
 use catalog::{Catalog, CatalogError};
@@ -195,6 +195,7 @@ pub async fn key_report(
         done += 1;
         progress(done, all);
     }
+    read_logs(wiring, &mut report, &mut rings).await;
     report
         .unread
         .sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
@@ -210,6 +211,38 @@ async fn read(
 ) -> Result<Option<KeyRing>, StepError> {
     let manifest = key_copies::manifest_of(catalog, tier, point).await?;
     verification::ring_of(point, tier, &manifest).await
+}
+
+/// Adds the rings of archived log; each counts as a point under its own id.
+async fn read_logs(wiring: &Wiring, report: &mut KeyReport, rings: &mut Vec<KeyRing>) {
+    for (name, wired) in &wiring.tiers {
+        if report.unreachable.contains_key(name) {
+            continue;
+        }
+        for database in wiring.databases.keys() {
+            let folders = match wal::keys::folders_with_rings(&*wired.tier, database).await {
+                Ok(folders) => folders,
+                Err(error) => {
+                    let failure = StepError::from(error).to_failure();
+                    let points = Vec::new();
+                    let not_done = NotDone { failure, points };
+                    report.unreachable.insert(name.clone(), not_done);
+                    break;
+                }
+            };
+            for folder in folders {
+                match wal::keys::ring(&*wired.tier, &folder).await {
+                    Ok((ring, _)) => rings.push(ring),
+                    Err(error) => {
+                        if let Ok(id) = folder.ring_id() {
+                            let failure = StepError::from(error).to_failure();
+                            report.unread.push((id, name.clone(), failure));
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// What every key is, and what it opens.

@@ -9,16 +9,19 @@ use crate::{
     keys::{KeyChain, Tried, is_same_key},
     steps::error::{StepError, chain as words},
     stored::{self, KeysThere},
+    wal,
 };
 use bytes::Bytes;
 use catalog::{Catalog, Lease};
 use jiff::Timestamp;
 use model::{
     Disposition, KeyRing, LockMode, LockOrder, Manifest, RecoveryPointId, WrappedKey,
-    key_ring::SealedObject,
+    key_ring::SealedObject, wal::WalFolder,
 };
 use providers::{
-    api::{Expected, KeyContext, KeyFacts, KeyProvider, Protection, ProviderError, Tier},
+    api::{
+        Expected, KeyContext, KeyFacts, KeyProvider, ObjectKey, Protection, ProviderError, Tier,
+    },
     seal::DataKey,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -50,23 +53,48 @@ pub(crate) enum Rewrapped {
     AlreadyFine,
 }
 
-/// Gives a copy the wanted recipients, unless it has them.
+/// Whose ring it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// A copy's.
+    Point(&'a Manifest),
+    /// That of a folder of archived log.
+    Log(&'a WalFolder),
+}
+
+impl Place<'_> {
+    fn id(&self) -> Result<RecoveryPointId, StepError> {
+        Ok(match self {
+            Self::Point(manifest) => manifest.id.clone(),
+            Self::Log(folder) => wal::keys::ring_id(folder)?,
+        })
+    }
+
+    fn key(&self) -> Result<ObjectKey, StepError> {
+        Ok(match self {
+            Self::Point(manifest) => stored::keys_key(&manifest.id)?,
+            Self::Log(folder) => wal::keys::ring_key(folder)?,
+        })
+    }
+}
+
+/// Gives a copy, or a folder of log, the wanted recipients, unless it has them.
 pub(crate) async fn ensure_recipients(
     order: &Rewrapping<'_>,
     tier: &dyn Tier,
-    manifest: &Manifest,
+    place: Place<'_>,
 ) -> Result<Rewrapped, StepError> {
-    let key = stored::keys_key(&manifest.id)?;
+    let key = place.key()?;
     let mut tries = 0;
     loop {
-        let (ring, tag) = read(tier, manifest).await?;
+        let (ring, tag) = read(tier, place).await?;
         if !needs_change(order, &ring) && !has_wrong_entry(order, tier, &ring).await? {
-            protect_like_manifest(order, tier, &manifest.id).await?;
+            protect_like_manifest(order, tier, place).await?;
             return Ok(Rewrapped::AlreadyFine);
         }
         let new = rewrap(order, &ring).await?;
         let bytes = new.to_bytes().map_err(|error| StepError::ReadBack {
-            point: manifest.id.clone(),
+            point: ring.recovery_point.clone(),
             tier: tier.name().clone(),
             why: error.to_string(),
         })?;
@@ -91,11 +119,11 @@ pub(crate) async fn ensure_recipients(
         if protection.legal_hold {
             tier.set_legal_hold(&key, true).await?;
         }
-        protect_like_manifest(order, tier, &manifest.id).await?;
-        let (there, _) = read(tier, manifest).await?;
+        protect_like_manifest(order, tier, place).await?;
+        let (there, _) = read(tier, place).await?;
         if there != new {
             return Err(StepError::ReadBack {
-                point: manifest.id.clone(),
+                point: place.id()?,
                 tier: tier.name().clone(),
                 why: "`keys.json` differs".to_owned(),
             });
@@ -106,8 +134,12 @@ pub(crate) async fn ensure_recipients(
 
 async fn read(
     tier: &dyn Tier,
-    manifest: &Manifest,
+    place: Place<'_>,
 ) -> Result<(KeyRing, providers::api::ControlTag), StepError> {
+    let manifest = match place {
+        Place::Point(manifest) => manifest,
+        Place::Log(folder) => return Ok(wal::keys::ring(tier, folder).await?),
+    };
     let (point, name) = (manifest.id.clone(), tier.name().clone());
     match stored::read_keys(tier, manifest).await? {
         KeysThere::Valid { ring, tag, .. } => Ok((*ring, tag)),
@@ -301,8 +333,12 @@ fn lock_order(
 async fn protect_like_manifest(
     order: &Rewrapping<'_>,
     tier: &dyn Tier,
-    point: &RecoveryPointId,
+    place: Place<'_>,
 ) -> Result<(), StepError> {
+    // The log is never locked.
+    let Place::Point(Manifest { id: point, .. }) = place else {
+        return Ok(());
+    };
     if !tier.capabilities().locks_objects() {
         return Ok(());
     }

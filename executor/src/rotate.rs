@@ -12,12 +12,15 @@ use crate::{
     key_copies::{self, AT_ONCE},
     keys::KeyChain,
     lease::{self, Held},
-    rewrap::{self, Rewrapped, Rewrapping, Wanted},
+    rewrap::{self, Place, Rewrapped, Rewrapping, Wanted},
     steps::error::{StepError, catalog_failure},
+    wal,
     wiring::Wiring,
 };
 use catalog::{AuditEntry, AuditKind, Catalog};
-use model::{DatabaseName, Disposition, KeyName, RecoveryPointId, TierName, event::Failure};
+use model::{
+    DatabaseName, Disposition, KeyName, RecoveryPointId, TierName, event::Failure, wal::WalFolder,
+};
 use providers::api::{KeyState, ProviderError, Tier};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -207,18 +210,27 @@ async fn under_lease(
     for (tier, (failure, points)) in copies.away {
         report.unreachable.insert(tier, NotDone { failure, points });
     }
-    let all = copies.readable.len() as u64;
+    let mut work: Vec<(Arc<dyn Tier>, RecoveryPointId, Work)> = copies
+        .readable
+        .into_iter()
+        .map(|(tier, point)| (tier, point.clone(), Work::Point(point)))
+        .collect();
+    // A choice of points says nothing of the log.
+    if order.points.is_none() {
+        work.extend(folders_of_log(order, wiring, &mut report).await);
+    }
+    let all = work.len() as u64;
     let mut done = 0;
-    let mut waiting = copies.readable.into_iter();
+    let mut waiting = work.into_iter();
     let mut working = JoinSet::new();
     progress(done, all);
     loop {
         while working.len() < AT_ONCE
-            && let Some((tier, point)) = waiting.next()
+            && let Some((tier, point, work)) = waiting.next()
         {
             let shared = Arc::clone(shared);
             working.spawn(async move {
-                let result = one(&shared, &*tier, &point).await;
+                let result = one(&shared, &*tier, &work).await;
                 (tier.name().clone(), point, result)
             });
         }
@@ -248,6 +260,45 @@ async fn under_lease(
     Ok(report)
 }
 
+/// Something with a ring of its own.
+enum Work {
+    Point(RecoveryPointId),
+    Log(WalFolder),
+}
+
+/// The folders of archived log that have keys, whatever the policy says of the log now; each counts under the id of its ring.
+async fn folders_of_log(
+    order: &RotateOrder,
+    wiring: &Wiring,
+    report: &mut RotateReport,
+) -> Vec<(Arc<dyn Tier>, RecoveryPointId, Work)> {
+    let mut work = Vec::new();
+    for (name, wired) in &wiring.tiers {
+        let is_asked = order.tiers.as_ref().is_none_or(|only| only.contains(name));
+        if !is_asked || report.unreachable.contains_key(name) {
+            continue;
+        }
+        for database in order.wanted.keys() {
+            match wal::keys::folders_with_rings(&*wired.tier, database).await {
+                Ok(folders) => work.extend(folders.into_iter().filter_map(|folder| {
+                    let id = folder.ring_id().ok()?;
+                    Some((Arc::clone(&wired.tier), id, Work::Log(folder)))
+                })),
+                Err(error) => {
+                    let failure = StepError::from(error).to_failure();
+                    let points = Vec::new();
+                    report
+                        .unreachable
+                        .entry(name.clone())
+                        .or_insert(NotDone { failure, points });
+                    break;
+                }
+            }
+        }
+    }
+    work
+}
+
 /// What became of one copy.
 enum One {
     Plain,
@@ -256,12 +307,35 @@ enum One {
     Failed(Failure),
 }
 
-async fn one(shared: &Shared, tier: &dyn Tier, point: &RecoveryPointId) -> Result<One, StepError> {
+async fn one(shared: &Shared, tier: &dyn Tier, work: &Work) -> Result<One, StepError> {
+    match work {
+        Work::Point(point) => of_point(shared, tier, point).await,
+        Work::Log(folder) => {
+            let database = folder.database.as_str();
+            rewrapped(shared, tier, database, Place::Log(folder)).await
+        }
+    }
+}
+
+async fn of_point(
+    shared: &Shared,
+    tier: &dyn Tier,
+    point: &RecoveryPointId,
+) -> Result<One, StepError> {
     let manifest = key_copies::manifest_of(Some(&shared.catalog), tier, point).await?;
     if !manifest.is_encrypted() {
         return Ok(One::Plain);
     }
-    let wanted = match shared.wanted.get(point.database()) {
+    rewrapped(shared, tier, point.database(), Place::Point(&manifest)).await
+}
+
+async fn rewrapped(
+    shared: &Shared,
+    tier: &dyn Tier,
+    database: &str,
+    place: Place<'_>,
+) -> Result<One, StepError> {
+    let wanted = match shared.wanted.get(database) {
         Some(Ok(wanted)) if !wanted.is_empty() => wanted,
         Some(Err(failure)) => return Ok(One::Failed(failure.clone())),
         Some(Ok(_)) | None => return Ok(One::WithoutRecipients),
@@ -274,7 +348,7 @@ async fn one(shared: &Shared, tier: &dyn Tier, point: &RecoveryPointId) -> Resul
         lease: &shared.held.lease,
         now: shared.clock.now(),
     };
-    let rewrapped = rewrap::ensure_recipients(&order, tier, &manifest).await?;
+    let rewrapped = rewrap::ensure_recipients(&order, tier, place).await?;
     Ok(One::Ring(rewrapped))
 }
 

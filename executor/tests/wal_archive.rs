@@ -593,3 +593,97 @@ async fn a_path_that_cannot_be_archived_is_named() {
         format!("orders/wal/{CLUSTER}/history/00000002.history.zst")
     );
 }
+
+/// The fear: the old key is destroyed after a rotation, and the log was forgotten.
+#[tokio::test]
+async fn after_a_rotation_the_new_key_alone_opens_the_log() {
+    let mut world = archiving(&["prod"]).await;
+    put(&open(&world), &file(5, 1)).await;
+    world.add_key("next");
+    let order = executor::RotateOrder {
+        wanted: std::collections::BTreeMap::from([(database(), vec![key("next")])]),
+        points: None,
+        tiers: None,
+        keep_old: false,
+        who: "tester".to_owned(),
+        why: "a test".to_owned(),
+        run: "rotation".to_owned(),
+        lease_wait: std::time::Duration::ZERO,
+    };
+    let before = stored(&world, "nas");
+    for changed in [1, 0] {
+        let clock = world.clock();
+        let report = executor::rotate(&order, &world.wiring, &world.catalog, &clock, &|_, _| {});
+        let report = report.await.unwrap();
+        assert!(report.is_complete());
+        for tier in report.tiers.values() {
+            assert_eq!(
+                (tier.rewrapped.len(), tier.already_fine.len()),
+                (changed, 1 - changed)
+            );
+        }
+    }
+    let keys = executor::key_report(&world.wiring, None, world.clock().now(), &|_, _| {});
+    let keys = keys.await.unwrap();
+    assert_eq!(keys.copies, 2);
+    let next = keys
+        .keys
+        .iter()
+        .find(|used| used.names.contains(&key("next")))
+        .unwrap();
+    assert_eq!((next.copies, next.only.len()), (2, 1));
+    let changed = stored(&world, "nas")
+        .into_iter()
+        .zip(before)
+        .filter(|(now, before)| now != before)
+        .map(|((path, _), _)| path)
+        .collect::<Vec<_>>();
+    assert_eq!(changed.len(), 1);
+    assert!(changed[0].ends_with("keys.json"));
+    world.wiring.keys.remove(&key("prod"));
+    wal(&mut world).encrypt_for = vec![key("next")];
+    let store = open(&world);
+    assert!(store.get(CLUSTER, name(5)).await.unwrap() == Some(segment(CLUSTER, 1, 5, 1)));
+    assert_eq!(put(&store, &file(6, 1)).await, [Ok(Put::Stored); 2]);
+}
+
+/// The emergency: no Mainstay, only the kit, the key file and a folder of the tier.
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the scripts are programs, and which Python has `cryptography` is said by ./check"
+)]
+async fn the_kit_opens_a_segment_by_hand() {
+    let world = archiving(&["prod"]).await;
+    put(&open(&world), &file(5, 1)).await;
+    put(&open(&world), &file(6, 2)).await;
+    let kit = Path::new(env!("CARGO_MANIFEST_DIR")).join("recovery-kit");
+    let python = std::env::var("MAINSTAY_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let folder = world.folder.path().join(format!(
+        "nas/orders/wal/{CLUSTER}/00000001/0000000100000000"
+    ));
+    let run = |program: &str, script: &str, name: &str| {
+        std::process::Command::new(program)
+            .arg(kit.join(script))
+            .args([&folder, Path::new(name), Path::new("--key-file")])
+            .arg(world.key_path("prod"))
+            .output()
+            .unwrap()
+    };
+    let own = "000000010000000000000005.zst.enc";
+    for (program, script) in [(python.as_str(), "recover.py"), ("bash", "recover.sh")] {
+        let done = run(program, script, own);
+        let words = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{script}: {words}");
+        let packed = bytes::Bytes::from(done.stdout);
+        let plain = providers::stream::unpack_whole(&[packed], None, 1 << 30, "by hand");
+        assert!(plain.unwrap() == segment(CLUSTER, 1, 5, 1), "{script}");
+    }
+    // Another file in its place.
+    std::fs::copy(
+        folder.join("000000010000000000000006.zst.enc"),
+        folder.join(own),
+    )
+    .unwrap();
+    assert!(!run(&python, "recover.py", own).status.success());
+}

@@ -9,9 +9,11 @@
 
 use crate::{keys, keys::KeyChain, wal::cluster::CHANGED};
 use bytes::Bytes;
-use model::{Disposition, KeyName, KeyRing, RecoveryPointId, key_ring, wal::WalFolder};
+use model::{
+    DatabaseName, Disposition, KeyName, KeyRing, RecoveryPointId, key_ring, wal::WalFolder,
+};
 use providers::{
-    api::{Expected, ObjectKey, ProviderError, Result, Tier},
+    api::{ControlTag, Expected, ObjectKey, ProviderError, Result, Tier},
     seal::Sealing,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -33,7 +35,7 @@ pub(crate) fn ring_key(folder: &WalFolder) -> Result<ObjectKey> {
         .ok_or_else(|| trouble(folder, None, "its name is not safe"))
 }
 
-fn ring_id(folder: &WalFolder) -> Result<RecoveryPointId> {
+pub(crate) fn ring_id(folder: &WalFolder) -> Result<RecoveryPointId> {
     folder
         .ring_id()
         .map_err(|error| trouble(folder, None, &error.to_string()))
@@ -193,4 +195,54 @@ async fn refuse_if_lost(tier: &dyn Tier, folder: &WalFolder) -> Result<()> {
         ),
     )
     .help("put `keys.json` back from another tier or from an earlier version; if it is lost for good, move the files of that folder away, for nobody can open them, and the archive goes on"))
+}
+
+/// The folders of a database's log on a tier that have a key ring, sorted.
+pub(crate) async fn folders_with_rings(
+    tier: &dyn Tier,
+    database: &DatabaseName,
+) -> Result<Vec<WalFolder>> {
+    let prefix = format!("{database}/wal/");
+    let ending = format!("/{}", key_ring::FILE_NAME);
+    let objects = tier.list(&prefix).await?;
+    let paths = objects
+        .iter()
+        .filter_map(|info| info.key.as_str().strip_suffix(&ending));
+    Ok(paths
+        .filter_map(|path| folder_of(database, path, path.strip_prefix(&prefix)?))
+        .collect())
+}
+
+fn folder_of(database: &DatabaseName, path: &str, inner: &str) -> Option<WalFolder> {
+    let (system_identifier, rest) = inner.split_once('/')?;
+    let part = match rest.split_once('/') {
+        None => None,
+        Some((timeline, _)) => {
+            let log = rest.get(rest.len().checked_sub(8)?..)?;
+            let hex = |text: &str| u32::from_str_radix(text, 16).ok();
+            Some((hex(timeline)?, hex(log)?))
+        }
+    };
+    let folder = WalFolder {
+        database: database.clone(),
+        system_identifier: system_identifier.parse().ok()?,
+        part,
+    };
+    (folder.path() == path).then_some(folder)
+}
+
+/// The ring of a folder, with what tells this content of it from the next; `mainstay::wal::keys` when it is not there or not its.
+pub(crate) async fn ring(tier: &dyn Tier, folder: &WalFolder) -> Result<(KeyRing, ControlTag)> {
+    let Some((bytes, tag)) = tier.read_control(&ring_key(folder)?).await? else {
+        return Err(trouble(folder, Some(tier), "it is not there"));
+    };
+    let ring = KeyRing::parse(&bytes).map_err(|error| trouble(folder, Some(tier), &error.0))?;
+    if ring.recovery_point != ring_id(folder)? {
+        return Err(trouble(
+            folder,
+            Some(tier),
+            "it is the key ring of another folder",
+        ));
+    }
+    Ok((ring, tag))
 }

@@ -14,7 +14,7 @@ mod client;
 mod cluster;
 mod fetch;
 mod file;
-mod keys;
+pub(crate) mod keys;
 mod observe;
 mod prefetch;
 mod protocol;
