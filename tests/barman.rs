@@ -69,6 +69,27 @@ fn backups_of_barman_become_points_once_and_come_back() {
             .exists()
     );
 
+    // A moment after the backup, of which the newest point that was whole then is the base.
+    barman
+        .server
+        .psql("postgres", "INSERT INTO events VALUES (2)");
+    let now =
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+    let moment = barman.server.psql("postgres", now);
+    barman
+        .server
+        .psql("postgres", "INSERT INTO events VALUES (3)");
+    barman.switch();
+    let later = barman.folder().join("later");
+    let later = later.to_str().unwrap();
+    let arguments = [
+        "restore", "core", "--at", &moment, "--to", later, "--start", "--yes",
+    ];
+    // The policy's assertion wants one row; at that moment there are two, and the server really was there.
+    let ended = site.run(&arguments);
+    assert_eq!(ended.code, Some(1), "{ended}");
+    ended.says("`2`, `1` expected");
+
     // Barman keeps what Mainstay forgets, and what Barman forgets is not promised any more.
     let id = barman.run(&["list-backups", "main", "--minimal"]);
     let oldest = id.lines().last().unwrap();

@@ -14,12 +14,21 @@ pub(crate) enum Chosen<'a> {
     Point(&'a RecoveryPointId),
     /// A physical point, rolled forward.
     Recover(&'a RecoveryTarget, &'a Way),
+    /// A point that its engine rolls forward by itself.
+    OwnLog(&'a RecoveryTarget, &'a RecoveryPointId),
 }
 
 /// Which of the possible ways was chosen, before anything is done.
 pub(crate) fn chosen(chosen: &Chosen<'_>, zone: &TimeZone) -> String {
     match chosen {
         Chosen::Point(point) => format!("Restoring {point} as it is.\n"),
+        Chosen::OwnLog(RecoveryTarget::Immediate, point) => {
+            format!("Restoring {point} as it was when it was complete.\n")
+        }
+        Chosen::OwnLog(target, point) => {
+            let target = target_words(target, zone);
+            format!("Restoring {point} and rolling it forward to {target}.\n")
+        }
         Chosen::Recover(RecoveryTarget::Immediate, way) => format!(
             "Restoring {} as soon as it is consistent; `--latest` would go on to the end of the archived log.\n",
             way.base

@@ -69,7 +69,7 @@ fn with_wish(
     read: &LogRead,
 ) -> Result<Option<Recovery>, StepError> {
     let Some(span) = &manifest.wal else {
-        return Ok(None);
+        return Ok(over_its_own_log(wish, manifest, wiring));
     };
     // What the point carries is enough then, also when a tier with the archive is away.
     let carries_all = span.included && wish.target == RecoveryTarget::Immediate;
@@ -108,6 +108,21 @@ fn with_wish(
         amcheck: wish.amcheck,
         observer: wish.observer,
     }))
+}
+
+/// For an engine whose own software archives the log: it fetches by itself, and says by itself what cannot be reached.
+fn over_its_own_log(wish: RecoveryWish, manifest: &Manifest, wiring: &Wiring) -> Option<Recovery> {
+    let database = wiring.databases.get(&manifest.database)?;
+    database.engine.keeps_its_log().then(|| Recovery {
+        target: wish.target,
+        timeline: wish.timeline,
+        wal: None,
+        restore_command: Vec::new(),
+        tablespaces: wish.tablespaces,
+        after: wish.after,
+        amcheck: wish.amcheck,
+        observer: wish.observer,
+    })
 }
 
 /// Counts what is fetched.

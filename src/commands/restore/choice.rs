@@ -24,6 +24,8 @@ pub(super) enum Choice {
     Point(RecoveryPointId),
     /// A physical point, rolled forward.
     Recover(RecoveryTarget, Box<Way>),
+    /// A point whose engine rolls it forward by itself, over a log that is not ours.
+    OwnLog(RecoveryTarget, RecoveryPointId),
 }
 
 /// What is known, and what was asked.
@@ -45,6 +47,7 @@ impl Choice {
         match self {
             Self::Point(point) => point,
             Self::Recover(_, way) => &way.base,
+            Self::OwnLog(_, point) => point,
         }
     }
 }
@@ -54,6 +57,10 @@ impl Asked<'_> {
     pub(super) async fn choose(&self) -> Result<Choice> {
         let usable: Vec<&RecoveryPoint> =
             self.points.iter().filter(|p| self.is_usable(p)).collect();
+        let wired = self.wiring.databases.get(self.database);
+        if wired.is_some_and(|wired| wired.engine.keeps_its_log()) {
+            return self.over_its_own_log(&usable);
+        }
         if let Some(id) = &self.arguments.point {
             return self.named(id).await;
         }
@@ -71,6 +78,21 @@ impl Asked<'_> {
             },
             Moment::Point => self.newest(&usable, None, false),
         }
+    }
+
+    /// The named point, else the newest that was whole at the asked time; how far its log reaches, the engine asks its software.
+    fn over_its_own_log(&self, usable: &[&RecoveryPoint]) -> Result<Choice> {
+        let (target, at) = match self.arguments.moment() {
+            Moment::Point => (RecoveryTarget::Immediate, None),
+            Moment::Time(at) => (RecoveryTarget::Time(at), Some(at)),
+            Moment::Log(target) => (target, None),
+        };
+        let point = match &self.arguments.point {
+            Some(id) if usable.iter().any(|point| point.id == *id) => id.clone(),
+            Some(id) => return Err(self.unknown(Some(id))),
+            None => self.newest(usable, at, false)?.point().clone(),
+        };
+        Ok(Choice::OwnLog(target, point))
     }
 
     /// A point that was named.

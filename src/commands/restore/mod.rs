@@ -145,7 +145,7 @@ async fn restore_from_any(
 ) -> Result<executor::RestoreReport, RestoreError> {
     let others = match choice {
         Choice::Recover(_, way) => way.others.as_slice(),
-        Choice::Point(_) => &[],
+        Choice::Point(_) | Choice::OwnLog(..) => &[],
     };
     let once = async |order: &RestoreOrder| {
         restore_until(order, wiring, catalog, clock, stopped(temporary)).await
@@ -260,12 +260,15 @@ fn wish(
     global: &Global,
     temporary: Option<Arc<Temporary>>,
 ) -> Result<Option<RecoveryWish>> {
-    let Choice::Recover(target, way) = choice else {
-        return Ok(None);
+    let (target, way) = match choice {
+        Choice::Point(_) => return Ok(None),
+        Choice::Recover(target, way) => (target, Some((**way).clone())),
+        Choice::OwnLog(target, _) => (target, None),
     };
     let mut wish = RecoveryWish::to(target.clone());
     wish.timeline = arguments.timeline;
-    wish.way = Some((**way).clone());
+    let is_ours = way.is_some();
+    wish.way = way;
     wish.after = match (arguments.promote, arguments.start) {
         (true, _) => AfterRecovery::Promote,
         (false, true) => AfterRecovery::Start,
@@ -274,7 +277,7 @@ fn wish(
     wish.amcheck = arguments.amcheck;
     let moves = arguments.tablespace_map.iter();
     wish.tablespaces = moves.map(|m| (m.old.clone(), m.new.clone())).collect();
-    if policy.databases.contains_key(arguments.database.as_str()) {
+    if is_ours && policy.databases.contains_key(arguments.database.as_str()) {
         wish.restore_command = restore_command(&arguments.database, path, global)?;
     }
     wish.observer = temporary.map(|temporary| temporary as _);
@@ -307,6 +310,7 @@ fn choice_words(choice: &Choice) -> words::Chosen<'_> {
     match choice {
         Choice::Point(point) => words::Chosen::Point(point),
         Choice::Recover(target, way) => words::Chosen::Recover(target, way),
+        Choice::OwnLog(target, point) => words::Chosen::OwnLog(target, point),
     }
 }
 

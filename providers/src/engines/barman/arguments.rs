@@ -20,6 +20,7 @@ pub(super) fn of(recovery: Option<&Recovery>, promotes: bool) -> Vec<String> {
     });
     let mut words = vec!["--no-get-wal".to_owned()];
     let mut add = |name: &str, value: String| words.extend([name.to_owned(), value]);
+    let target_is_immediate = target == RecoveryTarget::Immediate;
     let is_latest = target == RecoveryTarget::Latest;
     match target {
         // Everything that is archived, which is what Barman does without a target.
@@ -34,6 +35,11 @@ pub(super) fn of(recovery: Option<&Recovery>, promotes: bool) -> Vec<String> {
         RecoveryTarget::Position(lsn) => add("--target-lsn", lsn.to_string()),
     }
     // Without one Barman copies the log of the backup's own timeline alone, but all histories: PostgreSQL would follow them.
+    let timeline = if target_is_immediate {
+        TimelineChoice::Current
+    } else {
+        timeline
+    };
     let timeline = match timeline {
         TimelineChoice::Latest => "latest".to_owned(),
         TimelineChoice::Current => "current".to_owned(),
@@ -44,7 +50,7 @@ pub(super) fn of(recovery: Option<&Recovery>, promotes: bool) -> Vec<String> {
     if promotes && !is_latest {
         add("--target-action", "promote".to_owned());
     }
-    if recovery.is_none_or(|recovery| recovery.target == RecoveryTarget::Immediate) {
+    if target_is_immediate {
         words.push("--target-immediate".to_owned());
     }
     words
