@@ -4,9 +4,11 @@
 //! page needs nothing beside itself. The same facts give the same bytes: no clock, no environment.
 //! Not here: gathering the facts (`catalog`, `executor`, the root package), printing and writing files (the root package).
 
+mod disasters;
 mod format;
 mod proofs;
 mod recovery_log;
+mod runbook;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -14,3 +16,6 @@ mod words;
 pub use format::{Format, ReportError};
 pub use proofs::proofs;
 pub use recovery_log::recovery_log;
+pub use runbook::{
+    Copies, Disaster, EngineFacts, KeyNeeded, Measured, RunbookFacts, Step, Window, runbook,
+};

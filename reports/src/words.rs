@@ -39,12 +39,6 @@ pub(crate) fn time(at: Timestamp, zone: &TimeZone) -> String {
     format!("{local} ({} UTC)", utc.strftime("%Y-%m-%d %H:%M:%S"))
 }
 
-/// The day, where the policy lives.
-pub(crate) fn day(at: Timestamp, zone: &TimeZone) -> String {
-    let zoned = at.to_zoned(zone.clone());
-    zoned.strftime("%Y-%m-%d").to_string()
-}
-
 /// `12.4 MiB (13 002 345 bytes)`.
 pub(crate) fn size(bytes: model::ByteCount) -> String {
     let digits = bytes.0.to_string();
