@@ -323,3 +323,48 @@ fn what_cannot_even_begin_is_recorded_too() {
     site.expect(0, &["drill", "show", &id(&failed)])
         .says("FAILED");
 }
+
+#[test]
+fn a_restore_that_takes_longer_than_promised_is_exit_6_and_in_the_plan() {
+    let site = site("");
+    // Not proved yet is said, and is no violation.
+    site.expect(0, &["status"])
+        .says("RTO not proved yet")
+        .says("never; `mainstay drill`");
+    site.expect(0, &["drill", "shop"]);
+    site.expect(0, &["status"])
+        .says("RTO met")
+        .says("by drill monthly from");
+    let status = site.expect(0, &["status", "--json"]).json();
+    let rto = &status["databases"][0]["rto"];
+    assert_eq!(rto["verdict"], "met");
+    assert_eq!(rto["estimate"]["measured"], 1);
+    // Nothing takes no time at all.
+    let promised = shop("").replace(
+        "rto = \"1h\"",
+        "rto = { target = \"1s\", maximum = \"1s\" }",
+    );
+    site.write_policy(&promised);
+    let catalog = rusqlite::Connection::open(site.catalog()).unwrap();
+    catalog
+        .execute_batch(
+            "update recoveries set record = json_set(record, '$.rto_measured_milliseconds', 90000)",
+        )
+        .unwrap();
+    site.expect(6, &["status"])
+        .says("RTO VIOLATED")
+        .says("promised 1 s");
+    let plan = site.plan(&[]);
+    let waits = plan["not_planned"].as_array().unwrap();
+    assert!(
+        waits
+            .iter()
+            .any(|one| one["reason"]["code"] == "rto-not-met"),
+        "{plan}"
+    );
+    // A drill whose newest run failed proves nothing any more.
+    site.write_policy(&shop("assert = [{ sql = \"select 1\", equals = \"2\" }]"));
+    site.next_second();
+    site.expect(1, &["drill", "shop"]);
+    site.expect(6, &["status"]).says("DRILL FAILED");
+}

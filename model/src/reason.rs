@@ -77,6 +77,8 @@ codes! {
     // Not planned
     /// A drill waits for a point that can be restored.
     NothingToRestore = "nothing-to-restore",
+    /// A restore would take longer than promised, or a drill's newest run failed; nothing that a plan does mends it.
+    RtoNotMet = "rto-not-met",
     /// Archived log is kept although it is older than the window.
     WalNeeded = "wal-needed",
     /// The tier could not be observed.

@@ -169,6 +169,7 @@ fn plan_database<'a>(
     }
     expire::what_nothing_needs_of_the_log_goes(world, database, &log, &mut mine);
     drills::due_drills_are_carried_out(world, database, &all, &log, &mut mine);
+    recovery_time::a_broken_promise_is_said(world.inventory, database, groups, &mut mine);
     output.append(mine);
 }
 

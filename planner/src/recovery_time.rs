@@ -5,9 +5,11 @@
 //! errs to the long side. Nothing is estimated that was never measured: not proved is said, and is no number.
 //! Not here: measuring (`executor`), words on a screen (root package).
 
+use crate::{draft::Output, facts::BySeries};
 use jiff::Timestamp;
 use model::{
-    DatabaseName, Inventory, MethodName, PointState, RecoveryPoint, RecoveryPointId, TierName,
+    DatabaseName, Inventory, MethodName, PointState, ReasonCode, RecoveryPoint, RecoveryPointId,
+    TierName,
     inventory::{DrillFact, MeasuredRestore},
 };
 use policy_schema::policy::DatabaseDeclaration;
@@ -299,6 +301,31 @@ fn judge(
         RtoVerdict::Met,
         format!("{would}, within {}", words(target)),
     )
+}
+
+/// Puts into the plan that a restore would take longer than promised: nothing in it mends that, somebody has to know.
+pub(crate) fn a_broken_promise_is_said(
+    inventory: &Inventory,
+    database: &DatabaseDeclaration,
+    groups: &BySeries<'_>,
+    output: &mut Output,
+) {
+    let points: Vec<&RecoveryPoint> = database
+        .series
+        .keys()
+        .filter_map(|series| groups.get(&(&database.name, series)))
+        .flatten()
+        .filter(|point| point.state == PointState::Complete)
+        .copied()
+        .collect();
+    let status = of_database(inventory, database, &points);
+    if matches!(
+        status.verdict,
+        RtoVerdict::Late | RtoVerdict::Violated | RtoVerdict::DrillFailed
+    ) {
+        let what = format!("restore of {} in the promised time", database.name);
+        output.wait(what, ReasonCode::RtoNotMet, status.why);
+    }
 }
 
 /// Complete points of each database.
