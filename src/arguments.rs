@@ -58,7 +58,8 @@ pub(crate) struct Global {
     pub(crate) state: Option<String>,
     /// Folder for files that must be staged, as large as the largest database [default: .mainstay/scratch beside the policy]
     #[arg(
-        long,
+        id = "scratch-folder",
+        long = "scratch-folder",
         global = true,
         value_name = "DIR",
         env = "MAINSTAY_SCRATCH",
