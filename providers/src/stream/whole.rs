@@ -37,15 +37,15 @@ pub fn seal_whole(bytes: &[u8], sealing: &Sealing) -> Result<Vec<Bytes>> {
     let fail = |error: crate::seal::SealError| error.while_sealing();
     let mut sealer = Sealer::new(sealing).map_err(fail)?;
     let segments = sealer.segments();
-    let mut sealed = Vec::new();
+    let mut stored = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
         if let Some(segment) = sealer.take(&mut rest).map_err(fail)? {
-            sealed.push(Bytes::from(segments.seal(segment).map_err(fail)?));
+            stored.push(Bytes::from(segments.seal(segment).map_err(fail)?));
         }
     }
-    sealed.push(Bytes::from(segments.seal(sealer.finish()).map_err(fail)?));
-    Ok(sealed)
+    stored.push(Bytes::from(segments.seal(sealer.finish()).map_err(fail)?));
+    Ok(stored)
 }
 
 /// The plain bytes of a stored file of at most `limit` plain bytes; all of it is authenticated or checked before any of it is
