@@ -46,6 +46,11 @@ const LARGEST: u64 = 1 << 30;
 /// what others change.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
+/// A tier, a cluster, the size of its segments.
+type Taken = (TierName, u64, Option<u64>);
+/// By tier and folder, and since when it is known.
+type Sealings = BTreeMap<(TierName, String), (Instant, Sealing)>;
+
 /// The archive of one database.
 #[derive(Debug)]
 pub struct WalStore {
@@ -59,8 +64,8 @@ pub struct WalStore {
     spool: Option<WalSpool>,
     parallel: usize,
     /// Clusters that a tier takes, with the size of their segments.
-    taken: Mutex<BTreeMap<(TierName, u64, Option<u64>), Instant>>,
-    sealings: Mutex<BTreeMap<(TierName, String), (Instant, Sealing)>>,
+    taken: Mutex<BTreeMap<Taken, Instant>>,
+    sealings: Mutex<Sealings>,
     /// One at a time makes keys.
     making_keys: tokio::sync::Mutex<()>,
 }

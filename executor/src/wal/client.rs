@@ -42,7 +42,7 @@ fn only_socket(folder: &Path) -> Option<String> {
     let mut sockets = fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".sock"));
+        .filter(|name| Path::new(name).extension().is_some_and(|end| end == "sock"));
     let first = sockets.next()?;
     sockets.next().is_none().then_some(first)
 }

@@ -48,6 +48,10 @@ pub struct KnownCluster {
 mod text {
     use serde::{Deserialize, Deserializer, Serializer};
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's `with` asks for this signature"
+    )]
     pub(super) fn serialize<S: Serializer>(n: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(n)
     }

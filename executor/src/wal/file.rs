@@ -26,7 +26,7 @@ impl WalFile {
     ) -> Result<Self> {
         let plain = plain.into();
         if plain.is_empty() {
-            return Err(not_this_segment(name, "it is empty".to_owned()));
+            return Err(not_this_segment(name, "it is empty"));
         }
         let header = match name {
             WalFileName::Segment { .. }
@@ -36,7 +36,7 @@ impl WalFile {
                     header.check(&name, plain.len() as u64)?;
                     Ok(header)
                 });
-                Some(header.map_err(|error| not_this_segment(name, error.to_string()))?)
+                Some(header.map_err(|error| not_this_segment(name, &error.to_string()))?)
             }
             WalFileName::History { .. } | WalFileName::Backup { .. } => None,
         };
@@ -82,7 +82,7 @@ impl WalFile {
     }
 }
 
-fn not_this_segment(name: WalFileName, how: String) -> ProviderError {
+fn not_this_segment(name: WalFileName, how: &str) -> ProviderError {
     ProviderError::new(
         "mainstay::wal::not-this-segment",
         Disposition::NeedsOperator,

@@ -116,12 +116,11 @@ pub(crate) async fn for_writing(
                 break;
             }
         }
-        let (sealing, bytes) = match adopted {
-            Some(found) => found,
-            None => {
-                refuse_if_lost(tier, folder).await?;
-                new_ring(chain, encrypt_for, folder).await?
-            }
+        let (sealing, bytes) = if let Some(found) = adopted {
+            found
+        } else {
+            refuse_if_lost(tier, folder).await?;
+            new_ring(chain, encrypt_for, folder).await?
         };
         match tier
             .write_control(&ring_key(folder)?, bytes, Expected::Absent, None)
@@ -180,7 +179,12 @@ async fn refuse_if_lost(tier: &dyn Tier, folder: &WalFolder) -> Result<()> {
     let files = tier.list(&format!("{}/", folder.path())).await?;
     let sealed = files
         .iter()
-        .filter(|info| info.key.as_str().ends_with(".enc"))
+        .filter(|info| {
+            info.key
+                .as_str()
+                .rsplit_once('.')
+                .is_some_and(|(_, end)| end == "enc")
+        })
         .count();
     if sealed == 0 {
         return Ok(());

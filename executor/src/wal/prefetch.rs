@@ -28,7 +28,7 @@ const COMING: &str = ".coming";
 const IDLE: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long somebody waits for a file that is on its way.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(3);
 
 /// What a look into the folder gave.
