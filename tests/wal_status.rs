@@ -1,0 +1,272 @@
+//! The archive of a log watched from outside, with the real program and a real server: what is missing is named, what waits is
+//! told although the server counts no failure, and a stream loses nothing whatever is killed.
+
+mod support;
+
+use serde_json::Value;
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use support::{Site, bank::postgres::Server};
+
+fn policy(server: &Server, wal: &str, rpo: &str) -> String {
+    format!(
+        r#"
+mainstay = 1
+
+[tier.nas]
+kind = "filesystem"
+path = "tiers/nas"
+min-free = "1%"
+
+[database.bank]
+engine = "postgres"
+url = "{}"
+objective = {{ rpo = "{rpo}" }}
+
+[database.bank.wal]
+{wal}
+keep.nas = "7d"
+
+[[database.bank.series]]
+name = "base"
+method = "physical"
+schedule = "0 2 * * *"
+keep.nas = {{ daily = 7 }}
+"#,
+        server.url("postgres")
+    )
+}
+
+fn site(policy: &str) -> Site {
+    // A first run gives the tiers their markers.
+    let site = Site::new(&support::shop_once());
+    site.apply();
+    site.write_policy(policy);
+    site
+}
+
+fn status(site: &Site, code: i32) -> Value {
+    let json = site.expect(code, &["wal", "status", "--json"]).json();
+    json["databases"][0].clone()
+}
+
+fn concerns(status: &Value) -> Vec<String> {
+    let all = status["concerns"].as_array().unwrap();
+    all.iter()
+        .map(|concern| concern["what"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Waits until `condition` holds; says the last state when it never does.
+fn until(
+    site: &Site,
+    what: &str,
+    seconds: u64,
+    mut condition: impl FnMut(&Value) -> bool,
+) -> Value {
+    let began = Instant::now();
+    loop {
+        let ended = site.run(&["wal", "status", "--json"]);
+        let status = ended.json()["databases"][0].clone();
+        if condition(&status) {
+            return status;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(seconds),
+            "{what}: {status:#}"
+        );
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+struct Load(Child);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn load(server: &Server) -> Load {
+    assert!(
+        server
+            .program("pgbench", "postgres")
+            .args(["-i", "-q", "-s", "2"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    );
+    Load(
+        server
+            .program("pgbench", "postgres")
+            .args(["-n", "-c", "2", "-T", "600"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    )
+}
+
+/// Receivers in this site's folder.
+fn receivers(site: &Site) -> Vec<String> {
+    let folder = site.path().canonicalize().unwrap();
+    let output = Command::new("pgrep")
+        .args([
+            "-f",
+            &format!("pg_receivewal --directory={}", folder.display()),
+        ])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn kill_nine(process: &str) {
+    let _ = Command::new("kill").args(["-9", process]).status();
+}
+
+#[test]
+fn a_stream_loses_nothing_whatever_is_killed() {
+    let server = Server::start(&[]);
+    let site = site(&policy(&server, "mode = \"stream\"", "20s"));
+    let load = load(&server);
+    let mut running = site.start(&["wal", "run"], &[]);
+    for round in 0..4 {
+        until(&site, "the receiver runs", 60, |_| {
+            !receivers(&site).is_empty()
+        });
+        server.psql("postgres", "select pg_switch_wal()");
+        std::thread::sleep(Duration::from_millis(700));
+        if round % 2 == 0 {
+            receivers(&site)
+                .iter()
+                .for_each(|process| kill_nine(process));
+        } else {
+            running.kill();
+            server.psql("postgres", "select pg_switch_wal()");
+            running = site.start(&["wal", "run"], &[]);
+        }
+    }
+    drop(load);
+    // Quiet from now on: what was committed last must be archived all the same, within the promise.
+    server.psql(
+        "postgres",
+        "create table the_last (at timestamptz default now())",
+    );
+    let last = server.psql("postgres", "select pg_current_wal_lsn()");
+    let done = until(&site, "the lag is gone", 40, |status| {
+        status["tiers"]["nas"]["lag_bytes"] == 0
+    });
+    let end = done["tiers"]["nas"]["newest"]["end"].as_str().unwrap();
+    let lsn = |text: &str| model::Lsn::parse(text).unwrap();
+    assert!(lsn(end).0 + 8 >= lsn(&last).0, "{end} {last}");
+    let log = site.observed().wal;
+    let log = &log.values().next().unwrap().tiers.values().next().unwrap();
+    assert_eq!(log.runs.len(), 1, "no gap: {:?}", log.runs);
+    assert!(log.runs[0].segments() >= 4);
+    assert_eq!(log.partials.len(), 1, "older beginnings are gone");
+
+    // Somebody drops the slot: it is said, and nothing is skipped silently.
+    running.kill();
+    receivers(&site)
+        .iter()
+        .for_each(|process| kill_nine(process));
+    let dropped = Instant::now();
+    while server
+        .psql(
+            "postgres",
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active",
+        )
+        .is_empty()
+        && server.psql("postgres", "select count(*) from pg_replication_slots") != "0"
+    {
+        assert!(dropped.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(concerns(&status(&site, 0)).contains(&"slot-gone".to_owned()));
+    let mut running = site.start(&["wal", "run"], &[]);
+    running.until("the slot is missed", |running| {
+        running.words_so_far().contains("is gone; it is made anew")
+    });
+}
+
+#[test]
+fn a_lost_segment_splits_what_is_archived() {
+    let server = Server::start(&[
+        "archive_mode=on",
+        "archive_command=/bin/true",
+        "wal_keep_size=512MB",
+    ]);
+    let site = site(&policy(&server, "", "1h"));
+    let push = |name: &str| {
+        let path = server.data().join("pg_wal").join(name);
+        site.expect(0, &["wal", "push", path.to_str().unwrap()]);
+    };
+    let next = || {
+        server.psql("postgres", "create table if not exists t (); drop table t");
+        let name = server.psql("postgres", "select pg_walfile_name(pg_current_wal_lsn())");
+        server.psql("postgres", "select pg_switch_wal()");
+        push(&name);
+        name
+    };
+    let names: Vec<String> = (0..4).map(|_| next()).collect();
+    let before = status(&site, 0);
+    assert!(
+        concerns(&before).contains(&"no-window".to_owned()),
+        "{before:#}"
+    );
+
+    let found = walk(&site.tier("nas"))
+        .into_iter()
+        .find(|path| path.contains(&names[2]));
+    std::fs::remove_file(found.unwrap()).unwrap();
+    let after = site.observed().wal;
+    let log = after
+        .values()
+        .next()
+        .unwrap()
+        .tiers
+        .values()
+        .next()
+        .unwrap();
+    assert_eq!(log.runs.len(), 2, "{:?}", log.runs);
+}
+
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        } else {
+            found.push(path.to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_command_that_fails_is_told_also_when_the_server_counts_nothing() {
+    for (command, counted) in [("/bin/false", true), ("exit 127", false)] {
+        let setting = format!("archive_command='{command}'");
+        let server = Server::start(&["archive_mode=on", &setting.replace(' ', "\\ ")]);
+        let site = site(&policy(&server, "", "20s"));
+        server.psql("postgres", "create table t (id int)");
+        server.psql("postgres", "select pg_switch_wal()");
+        let told = until(&site, command, 60, |status| {
+            concerns(status).contains(&"archiver-stuck".to_owned())
+        });
+        assert!(
+            concerns(&told).contains(&"archive-timeout".to_owned()),
+            "{told:#}"
+        );
+        let failed = told["server"]["failed"].as_u64().unwrap();
+        assert_eq!(failed > 0, counted, "{command}: {told:#}");
+        assert!(told["server"]["waiting_seconds"].as_i64().unwrap() > 5);
+    }
+}
