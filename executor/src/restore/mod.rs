@@ -153,6 +153,11 @@ async fn proved(
         let Ok(database) = DatabaseName::new(order.point.database()) else {
             return Ok(order);
         };
+        // What its own software archived, only that can tell; the engine asks it before anything is written.
+        let wired = wiring.databases.get(&database);
+        if wired.is_some_and(|wired| wired.engine.keeps_its_log()) {
+            return Ok(order);
+        }
         let wanted = ReachOrder {
             database,
             target: wish.target.clone(),
