@@ -186,8 +186,8 @@ async fn a_folder_is_restored_to_a_moment_and_never_over_another_by_accident() {
         "precious"
     );
     // What cannot be reached is refused before anything is written.
-    let future = story.moment + std::time::Duration::from_secs(86_400);
-    let past = story.moment - std::time::Duration::from_secs(86_400);
+    let future = story.moment + jiff::SignedDuration::from_hours(24);
+    let past = story.moment - jiff::SignedDuration::from_hours(24);
     for unreachable in [future, past] {
         let mut order = order();
         order.recovery = Some(recovery(RecoveryTarget::Time(unreachable)));
@@ -335,7 +335,8 @@ impl RecoveryObserver for Rescue {
             .args([url, "-Atc", ROWS])
             .output()
             .unwrap();
-        *self.found.lock().unwrap() = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let found = String::from_utf8_lossy(&output.stdout);
+        found.trim().clone_into(&mut self.found.lock().unwrap());
         Ok(())
     }
 }

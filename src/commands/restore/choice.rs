@@ -45,9 +45,8 @@ impl Choice {
     /// The point that is restored, or rolled forward.
     pub(super) fn point(&self) -> &RecoveryPointId {
         match self {
-            Self::Point(point) => point,
+            Self::Point(point) | Self::OwnLog(_, point) => point,
             Self::Recover(_, way) => &way.base,
-            Self::OwnLog(_, point) => point,
         }
     }
 }
