@@ -14,6 +14,7 @@
 
 pub mod bank;
 pub mod chance;
+pub mod cluster_site;
 pub mod laws;
 pub mod mount;
 pub mod program;

@@ -1,0 +1,337 @@
+//! A server whose log is archived by the real program on two tiers, encrypted; everything runs as the server's own user, as it does
+//! where one archives for real.
+
+use super::bank::postgres::Server;
+use super::program::{self, Ended};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// The series and the archive; two tiers, one key.
+const POLICY: &str = r#"
+mainstay = 1
+
+[tier.near]
+kind = "filesystem"
+path = "near"
+min-free = "0%"
+
+[tier.far]
+kind = "filesystem"
+path = "far"
+min-free = "0%"
+
+[key.prod]
+kind = "local"
+path = "prod.key"
+
+[database.cluster]
+engine = "postgres"
+url = "URL"
+encrypt-with = ["prod"]
+
+[database.cluster.wal]
+keep.near = "7d"
+keep.far = "7d"
+
+[[database.cluster.series]]
+name = "base"
+method = "physical"
+schedule = "0 1 * * *"
+keep.near = { last = 9 }
+keep.far = { last = 9 }
+window = { retries = 0 }
+SERIES
+"#;
+
+/// Which PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// The newest that is installed.
+    Installed,
+    /// 18, for incremental points.
+    Eighteen,
+}
+
+/// The server and the folder with policy and tiers.
+pub struct ClusterSite {
+    /// The server.
+    pub server: Server,
+    folder: TempDir,
+}
+
+impl ClusterSite {
+    /// Starts a server that archives, and makes the key. `series`: further keys of the series.
+    pub fn start(release: Release, settings: &[&str], series: &str) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("mainstay-site-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        let mut all = vec![
+            "archive_mode=on",
+            "wal_level=replica",
+            "track_commit_timestamp=on",
+            "max_wal_senders=5",
+        ];
+        all.extend(settings);
+        let server = match release {
+            Release::Installed => Server::start(&all),
+            Release::Eighteen => Server::start_18(&all),
+        };
+        let policy = POLICY
+            .replace("URL", &server.url("postgres"))
+            .replace("SERIES", series);
+        fs::write(folder.path().join("mainstay.toml"), policy).unwrap();
+        for tier in ["near", "far"] {
+            fs::create_dir(folder.path().join(tier)).unwrap();
+        }
+        assert!(
+            program::command("chown")
+                .args(["-R", "postgres"])
+                .arg(folder.path())
+                .status()
+                .unwrap()
+                .success()
+        );
+        let site = Self { server, folder };
+        site.expect(0, &["key", "generate", "prod"]);
+        // Gives the tiers their markers and makes the first base; the log that it needs comes meanwhile.
+        site.archive_with(&site.push_command());
+        site.sql("CREATE TABLE history (id bigserial PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())");
+        site
+    }
+
+    /// What the server calls for each file.
+    pub fn push_command(&self) -> String {
+        format!(
+            "{} --policy {} wal push --database cluster %p",
+            env!("CARGO_BIN_EXE_mainstay"),
+            self.path().join("mainstay.toml").display()
+        )
+    }
+
+    /// Sets `archive_command`.
+    pub fn archive_with(&self, command: &str) {
+        self.sql(&format!("ALTER SYSTEM SET archive_command = '{command}'"));
+        self.sql("SELECT pg_reload_conf()");
+    }
+
+    /// The folder with policy and tiers.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs SQL.
+    pub fn sql(&self, sql: &str) -> String {
+        self.server.psql("postgres", sql).trim().to_owned()
+    }
+
+    /// The program as the server's user, in the folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = as_server_user(Path::new(env!("CARGO_BIN_EXE_mainstay")));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env("NO_COLOR", "1")
+            .env_remove("MAINSTAY_POLICY")
+            .env_remove("MAINSTAY_STATE")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        let output = self.command(arguments).output().unwrap();
+        Ended {
+            code: output.status.code(),
+            signal: output.status.signal(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Runs the program and expects this exit code.
+    #[track_caller]
+    pub fn expect(&self, code: i32, arguments: &[&str]) -> Ended {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, Some(code), "mainstay {arguments:?}\n{ended}");
+        ended
+    }
+
+    /// Makes a base backup now.
+    #[track_caller]
+    pub fn backup(&self) -> Ended {
+        self.expect(0, &["backup", "cluster", "--auto-approve"])
+    }
+
+    /// Ends the segment, and waits until all log up to here is archived.
+    #[track_caller]
+    pub fn archive_all(&self) {
+        self.sql("CREATE TABLE IF NOT EXISTS mark (n int); INSERT INTO mark VALUES (1)");
+        let file = self.sql("SELECT pg_walfile_name(pg_switch_wal())");
+        self.await_archived(&file);
+    }
+
+    /// Waits until a file is archived.
+    #[track_caller]
+    pub fn await_archived(&self, file: &str) {
+        let begun = Instant::now();
+        let is_there = || {
+            let last = self.sql("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver");
+            last.get(..24).is_some_and(|last| last >= file)
+        };
+        while !is_there() {
+            assert!(
+                begun.elapsed() < Duration::from_mins(2),
+                "{file} is not archived: {}",
+                self.sql("SELECT row_to_json(a) FROM pg_stat_archiver a")
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The archived objects on a tier whose name begins with a file's.
+    pub fn archived(&self, tier: &str, file: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        walk(&self.path().join(tier).join("cluster/wal"), &mut |path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            if name.starts_with(file) && name.contains(".zst") {
+                found.push(path.to_owned());
+            }
+        });
+        found
+    }
+
+    /// Runs SQL on a temporary server with a state of the past, which is removed again.
+    #[track_caller]
+    pub fn at(&self, moment: &[&str], sql: &str) -> String {
+        let arguments = [&["restore", "cluster", "--scratch"], moment].concat();
+        let mut child = self
+            .command(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut url).unwrap();
+        let answer = if url.contains("://") {
+            Some(self.psql(url.trim(), sql))
+        } else {
+            None
+        };
+        stop(&child);
+        let ended = child.wait_with_output().unwrap();
+        let words = String::from_utf8_lossy(&ended.stderr).into_owned();
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).unwrap();
+        assert!(
+            ended.status.success() && answer.is_some(),
+            "mainstay {arguments:?}: {:?}\n{url}{rest}\n{words}",
+            ended.status
+        );
+        answer.unwrap_or_default()
+    }
+
+    /// Asks a server by its URL.
+    #[track_caller]
+    pub fn psql(&self, url: &str, sql: &str) -> String {
+        let output = as_server_user(&self.server.bin.join("psql"))
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+                url,
+            ])
+            .output()
+            .unwrap();
+        let mut words = String::from_utf8_lossy(&output.stderr).into_owned();
+        let _ = write!(words, " ({})", output.status);
+        assert!(output.status.success(), "{url}: {sql}: {words}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Writes rows, one a transaction, until it is dropped or its time is over.
+    pub fn writers(&self, clients: u32, seconds: u32, rate: u32) -> Writers {
+        let script = self.path().join("insert.sql");
+        fs::write(&script, "INSERT INTO history DEFAULT VALUES;\n").unwrap();
+        let mut command = self.server.program("pgbench", "postgres");
+        command
+            .args([
+                "-n",
+                "-c",
+                &clients.to_string(),
+                "-T",
+                &seconds.to_string(),
+                "-R",
+                &rate.to_string(),
+                "-f",
+            ])
+            .arg(script)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Writers(command.spawn().unwrap())
+    }
+}
+
+/// Load on the server.
+pub struct Writers(Child);
+
+impl Writers {
+    /// Waits for its end.
+    pub fn finish(mut self) {
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// As Ctrl-C in a terminal.
+fn stop(child: &Child) {
+    let _ = program::command("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+}
+
+fn walk(folder: &Path, each: &mut impl FnMut(&Path)) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path(), each);
+        } else {
+            each(&entry.path());
+        }
+    }
+}
+
+/// A command as the user that may run a server: root must not.
+pub fn as_server_user(program: &Path) -> Command {
+    let is_root =
+        fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    if is_root {
+        // Not `runuser`, which would stand between us and the program, and take its signals.
+        let mut command = program::command("setpriv");
+        command
+            .args(["--reuid=postgres", "--regid=postgres", "--init-groups"])
+            .arg(program);
+        command
+    } else {
+        program::command(&program.display().to_string())
+    }
+}
