@@ -111,6 +111,7 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
     context.catalog.begin_copy(&context.lease, &intent).await?;
     context.crash.hit("after-intent");
 
+    admit_tiers_of_the_log(at).await?;
     let captured = capture(at, tier, method, &chain).await?;
     ensure_log(at, &captured.summary).await?;
     let sealed = captured.sealed;
@@ -169,6 +170,25 @@ async fn ensure_log(at: &Try<'_>, summary: &CaptureSummary) -> Result<(), StepEr
     let (clock, crash) = (std::sync::Arc::clone(&context.clock), context.crash.clone());
     let archive = WalStore::open(&context.wiring, database, clock, crash)?;
     archive.ensure_archived(&span, LOG_PATIENCE).await?;
+    Ok(())
+}
+
+/// Gives tiers that nobody has used their marker before a server must archive to them: a base backup ends only when the log
+/// that it needs is archived, and a tier without a marker takes none.
+async fn admit_tiers_of_the_log(at: &Try<'_>) -> Result<(), StepError> {
+    let (context, step) = (at.context, at.step);
+    let Some(wal) = &context.database(&step.database)?.wal else {
+        return Ok(());
+    };
+    for tier in &wal.tiers {
+        if let Err(error) = context.admitted(tier).await {
+            match error {
+                StepError::Catalog(_) => return Err(error),
+                // One that is away may be spooled for; whether the log arrives is asked when the capture ends.
+                _ => {}
+            }
+        }
+    }
     Ok(())
 }
 
