@@ -54,7 +54,14 @@ pub(crate) fn state_url(global: &Global, policy: &Path) -> String {
 
 /// Folder for staged files: in the one that was given, else in [`state_folder`]. One for each catalog: what lies in it and belongs
 /// to no living run of that catalog is removed.
+///
+/// Absolute: servers and programs that work in it run in folders of their own.
 pub(crate) fn scratch(global: &Global, policy: &Path) -> PathBuf {
+    let folder = scratch_as_given(global, policy);
+    std::path::absolute(&folder).unwrap_or(folder)
+}
+
+fn scratch_as_given(global: &Global, policy: &Path) -> PathBuf {
     match &global.scratch {
         Some(folder) => {
             let url = state_url(global, policy);

@@ -57,6 +57,14 @@ fn target_words(target: &RecoveryTarget, zone: &TimeZone) -> String {
     }
 }
 
+/// What a person does next with a data directory that nobody has started.
+pub(crate) fn next_steps(database: &str, folder: &str) -> String {
+    let quoted = format!("'{}'", folder.replace('\'', "'\\''"));
+    format!(
+        "Next, as the server's user:\n  pg_ctl start -D {quoted}      # replays up to the moment, fetching the log by `restore_command`, then takes writes\n  psql -c 'select pg_is_in_recovery()'   # f: it is there\n  psql -c 'alter system reset archive_mode'   # only if it takes the source's place; then restart, and `mainstay wal status`\n  mainstay backup {database}      # a new base on the new timeline\n"
+    )
+}
+
 /// For people.
 pub(crate) fn text(report: &RestoreReport, zone: &TimeZone) -> String {
     let mut text = String::new();

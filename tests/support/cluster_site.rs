@@ -240,6 +240,43 @@ impl ClusterSite {
         answer.unwrap_or_default()
     }
 
+    /// Starts a server on a restored data directory as a person would, asks it when it takes writes, and stops it.
+    #[track_caller]
+    pub fn started(&self, data: &Path, sql: &str) -> String {
+        let port = self.server.port.wrapping_add(1).max(1024).to_string();
+        let options = format!(
+            "-p {port} -k {} -c listen_addresses=",
+            self.path().display()
+        );
+        let pg_ctl = |arguments: &[&str]| {
+            let done = as_server_user(&self.server.bin.join("pg_ctl"))
+                .args(arguments)
+                .args(["--wait", "--silent", "-D"])
+                .arg(data)
+                .arg("--log")
+                .arg(self.path().join("started.log"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap();
+            let log = fs::read_to_string(self.path().join("started.log")).unwrap_or_default();
+            assert!(done.success(), "pg_ctl {arguments:?}: {log}");
+        };
+        pg_ctl(&["start", "--options", &options]);
+        let url = format!(
+            "postgresql://postgres@/postgres?host={}&port={port}",
+            self.path().display()
+        );
+        let begun = Instant::now();
+        while self.psql(&url, "SELECT pg_is_in_recovery()") == "t" {
+            assert!(begun.elapsed() < Duration::from_mins(1), "still recovering");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let answer = self.psql(&url, sql);
+        pg_ctl(&["stop", "--mode=fast"]);
+        answer
+    }
+
     /// Asks a server by its URL.
     #[track_caller]
     pub fn psql(&self, url: &str, sql: &str) -> String {

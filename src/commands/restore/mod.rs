@@ -83,7 +83,7 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
     let mut order = RestoreOrder::new(
         choice.point().clone(),
         match &arguments.to {
-            Some(to) => RestoreTarget::Named(to.clone()),
+            Some(to) => RestoreTarget::Named(place(to, &choice)),
             None => RestoreTarget::Scratch,
         },
         settings::who(),
@@ -126,6 +126,16 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
         out::json(&words::as_json(&report))?;
     } else {
         out::data(&words::text(&report, &policy.timezone))?;
+        let is_left = order
+            .recovery
+            .as_ref()
+            .is_some_and(|wish| wish.after == AfterRecovery::Leave);
+        if let RestoreTarget::Named(folder) = &order.target
+            && is_left
+            && order.selection.is_all()
+        {
+            out::words(&words::next_steps(&arguments.database, folder));
+        }
     }
     Ok(if report.passed() {
         Exit::Done
@@ -166,6 +176,16 @@ async fn restore_from_any(
         result = once(order).await;
     }
     result
+}
+
+/// The target; a folder for a server is absolute, because servers run in folders of their own.
+fn place(to: &str, choice: &Choice) -> String {
+    let is_folder =
+        matches!(choice, Choice::Recover(..)) && !to.contains("://") && to.contains('/');
+    match std::path::absolute(to) {
+        Ok(whole) if is_folder => whole.display().to_string(),
+        _ => to.to_owned(),
+    }
 }
 
 /// Ends with the reason when somebody says stop.
