@@ -133,7 +133,7 @@ fn any_moment_comes_back_with_exactly_what_was_committed_before_it() {
     );
     assert!(refused.stderr.contains("4000000000"), "{refused}");
     let refused = site.expect(
-        2,
+        1,
         &[
             "restore",
             "cluster",
@@ -145,6 +145,84 @@ fn any_moment_comes_back_with_exactly_what_was_committed_before_it() {
     assert!(refused.stderr.contains("zone"), "{refused}");
     holes(&site, &all);
     new_machine(&site, &all);
+}
+
+#[test]
+fn a_chain_comes_back_and_a_damaged_link_is_said_and_answered_by_a_new_full_point() {
+    let site = ClusterSite::start(
+        Release::Eighteen,
+        &["summarize_wal=on"],
+        "incremental = true",
+    );
+    for _ in 0..4 {
+        site.sql("INSERT INTO history SELECT FROM generate_series(1, 50)");
+        site.sql("CHECKPOINT");
+        site.backup();
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+    }
+    let all = ids(&site.sql(IDS));
+    let points = points(&site);
+    assert_eq!(points.len(), 4);
+    assert_eq!(points[0].1, None);
+    for two in points.windows(2) {
+        assert_eq!(two[1].1.as_ref(), Some(&two[0].0), "{points:?}");
+    }
+    let last = points[3].0.as_str();
+    assert_eq!(ids(&site.at(&["--point", last], IDS)), all);
+    let said = site.expect(
+        0,
+        &["verify", last, "--tier", "near", "--level", "full-read"],
+    );
+    assert!(said.stdout.contains("good"), "{said}");
+
+    // The link is spoilt everywhere: the full read of it notices, then that of those that build on it.
+    for tier in ["near", "far"] {
+        site.spoil(tier, &points[1].0);
+    }
+    site.expect(1, &["verify", &points[1].0, "--level", "checksum"]);
+    let said = site.expect(
+        1,
+        &["verify", last, "--tier", "near", "--level", "full-read"],
+    );
+    assert!(said.stdout.contains(&points[1].0), "{said}");
+    let refused = site.expect(
+        1,
+        &[
+            "restore",
+            "cluster",
+            "--point",
+            last,
+            "--scratch",
+            "--check",
+        ],
+    );
+    assert!(
+        refused.stderr.contains(&points[1].0) || refused.stderr.contains("unreachable"),
+        "{refused}"
+    );
+    // The full point before it still reaches everything, over the log.
+    site.archive_all();
+    assert_eq!(ids(&site.at(&["--latest"], IDS)), all);
+    site.backup();
+    let after = self::points(&site);
+    assert_eq!(after.last().unwrap().1, None, "{after:?}");
+}
+
+/// Ids and parents, the oldest first.
+fn points(site: &ClusterSite) -> Vec<(String, Option<String>)> {
+    let known = site.expect(0, &["inventory", "--json"]);
+    let known: serde_json::Value = serde_json::from_str(&known.stdout).unwrap();
+    let mut points: Vec<_> = known["recovery_points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|point| {
+            let text = |key: &str| point[key].as_str().map(str::to_owned);
+            (text("id").unwrap(), text("parent"))
+        })
+        .collect();
+    points.sort();
+    points
 }
 
 /// A file that is missing on one tier comes from the other; one that is nowhere is a hole, and is named.

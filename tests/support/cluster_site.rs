@@ -35,6 +35,7 @@ path = "prod.key"
 [database.cluster]
 engine = "postgres"
 url = "URL"
+BIN
 encrypt-with = ["prod"]
 
 [database.cluster.wal]
@@ -87,6 +88,13 @@ impl ClusterSite {
         };
         let policy = POLICY
             .replace("URL", &server.url("postgres"))
+            .replace(
+                "BIN",
+                &match release {
+                    Release::Installed => String::new(),
+                    Release::Eighteen => format!("bin-dir = \"{}\"", server.bin.display()),
+                },
+            )
             .replace("SERIES", series);
         fs::write(folder.path().join("mainstay.toml"), policy).unwrap();
         for tier in ["near", "far"] {
@@ -207,6 +215,22 @@ impl ClusterSite {
             }
         });
         found
+    }
+
+    /// Changes a byte in the data of a point on a tier.
+    pub fn spoil(&self, tier: &str, point: &str) {
+        let stamp = point.rsplit('/').next().unwrap();
+        let mut files = Vec::new();
+        walk(&self.path().join(tier).join("cluster/base"), &mut |path| {
+            if path.display().to_string().contains(stamp) {
+                files.push((fs::metadata(path).unwrap().len(), path.to_owned()));
+            }
+        });
+        let (_, data) = files.into_iter().max().unwrap();
+        let mut bytes = fs::read(&data).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&data, bytes).unwrap();
     }
 
     /// Runs SQL on a temporary server with a state of the past, which is removed again.
