@@ -687,3 +687,28 @@ async fn the_kit_opens_a_segment_by_hand() {
     .unwrap();
     assert!(!run(&python, "recover.py", own).status.success());
 }
+
+/// The fear: a process made a file visible and died before the folder was synced; the next one says "already there", the server
+/// forgets the file, and the power fails.
+#[tokio::test]
+async fn a_file_that_is_there_already_is_made_durable_before_that_is_said() {
+    let world = archiving(&["prod"]).await;
+    put(&open(&world), &file(5, 1)).await;
+    assert!(world.faults.synced().is_empty());
+    let again = put(&open(&world), &file(5, 1)).await;
+    assert_eq!(again, [Ok(Put::AlreadyThere); 2]);
+    let folder = format!("orders/wal/{CLUSTER}/00000001/0000000100000000");
+    let own = format!("{folder}/000000010000000000000005.zst.enc");
+    assert_eq!(world.faults.synced(), [own.clone(), own]);
+    // Where that fails, the server keeps the file. It is the last call on a tier.
+    let mut kept = 0;
+    for n in 1.. {
+        world.faults.arm(n, Fault::Before);
+        let again = put(&open(&world), &file(5, 1)).await;
+        if !world.faults.disarm() {
+            break;
+        }
+        kept = again.iter().filter(|one| one.is_err()).count();
+    }
+    assert_eq!(kept, 1);
+}

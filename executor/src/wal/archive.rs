@@ -338,7 +338,8 @@ impl WalStore {
             Err(error) => return Err(error),
         };
         if there == file.plain {
-            return Ok(());
+            // Whoever made it visible may have been killed before it was durable, and the server forgets the file now.
+            return tier.ensure_durable(&key).await;
         }
         Err(ProviderError::new(
             "mainstay::wal::different-content",
