@@ -150,11 +150,7 @@ pub(crate) async fn for_writing(
     }
 }
 
-async fn new_ring(
-    chain: &KeyChain,
-    encrypt_for: &[KeyName],
-    folder: &WalFolder,
-) -> Result<Bytes> {
+async fn new_ring(chain: &KeyChain, encrypt_for: &[KeyName], folder: &WalFolder) -> Result<Bytes> {
     let id = ring_id(folder)?;
     let (sealing, object) =
         chain

@@ -231,10 +231,7 @@ fn ensure_durable(root: &Root, key: &ObjectKey) -> Result<()> {
     let fail = |errno| errors::from_errno(&format!("sync `{key}`"), errno);
     let (mut segments, name) = split(key);
     let missing = || errors::not_found(key.as_str());
-    let folder = root
-        .folder(&segments)
-        .map_err(fail)?
-        .ok_or_else(missing)?;
+    let folder = root.folder(&segments).map_err(fail)?.ok_or_else(missing)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(&folder, name, flags, Mode::empty()) {
         Ok(file) => file,
@@ -244,10 +241,7 @@ fn ensure_durable(root: &Root, key: &ObjectKey) -> Result<()> {
     rustix::fs::fsync(&file).map_err(fail)?;
     sync_folder(folder.as_fd()).map_err(fail)?;
     while segments.pop().is_some() {
-        let above = root
-            .folder(&segments)
-            .map_err(fail)?
-            .ok_or_else(missing)?;
+        let above = root.folder(&segments).map_err(fail)?.ok_or_else(missing)?;
         sync_folder(above.as_fd()).map_err(fail)?;
     }
     Ok(())
