@@ -67,6 +67,8 @@ pub struct WalStatus {
     pub rpo: Option<Promise>,
     /// Where the server stands; `None`: it did not say.
     pub server: Option<ServerStatus>,
+    /// Why it did not.
+    pub server_trouble: Option<String>,
     /// Each tier that could be read.
     pub tiers: BTreeMap<TierName, TierStatus>,
     /// Tiers that could not, and why.
@@ -212,6 +214,12 @@ pub fn judge(facts: &WalFacts<'_>) -> WalStatus {
         format: WAL_STATUS_FORMAT,
         rpo: facts.declared.rpo,
         server: state.map(server::server),
+        server_trouble: facts
+            .look
+            .state
+            .as_ref()
+            .err()
+            .map(|failure| failure.message.clone()),
         tiers,
         unreachable: facts
             .look
