@@ -159,12 +159,13 @@ fn a_stream_loses_nothing_whatever_is_killed() {
         "create table the_last (at timestamptz default now())",
     );
     let last = server.psql("postgres", "select pg_current_wal_lsn()");
-    let done = until(&site, "the lag is gone", 40, |status| {
+    let done = until(&site, "the lag is gone", 120, |status| {
         status["tiers"]["nas"]["lag_bytes"] == 0
     });
     let end = done["tiers"]["nas"]["newest"]["end"].as_str().unwrap();
     let lsn = |text: &str| model::Lsn::parse(text).unwrap();
-    assert!(lsn(end).0 + 8 >= lsn(&last).0, "{end} {last}");
+    // The zeros that the last record ends with are not told from those behind it; no record fits into what is missing.
+    assert!(lsn(end).0 + 24 > lsn(&last).0, "{end} {last}");
     let log = site.observed().wal;
     let log = &log.values().next().unwrap().tiers.values().next().unwrap();
     assert_eq!(log.runs.len(), 1, "no gap: {:?}", log.runs);
