@@ -16,7 +16,6 @@ mod expire;
 mod facts;
 mod fingerprint;
 mod log;
-mod log_status;
 mod order;
 mod parallel;
 mod recovery_time;

@@ -350,10 +350,7 @@ fn break_after(
                     lacking.join(", ")
                 ))
             }
-            Renewal::NoBase
-            | Renewal::OtherCluster { .. }
-            | Renewal::OtherTimeline { .. }
-            | Renewal::WentBack { .. } => None,
+            Renewal::NoBase | Renewal::OtherCluster { .. } | Renewal::OtherTimeline { .. } => None,
         }
     })
 }

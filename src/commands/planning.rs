@@ -8,8 +8,7 @@ use crate::{
     session, wiring,
 };
 use executor::{
-    Clock, Drift, Observation, Refresh, TierWiring, look_at_keys, observe,
-    wal::{WalLook, observe_wal},
+    Clock, Drift, Observation, Refresh, TierWiring, look_at_keys, observe, wal::observe_wal,
 };
 use jiff::Timestamp;
 use model::{DatabaseName, Inventory, KeyName, SeriesName, TierName};
@@ -27,8 +26,6 @@ pub(crate) struct Looked {
     pub(crate) inventory: Inventory,
     /// How it differs from the catalog.
     pub(crate) drift: Vec<Drift>,
-    /// The log of each database that archives one.
-    pub(crate) logs: BTreeMap<DatabaseName, WalLook>,
 }
 
 /// Looks without changing anything: the catalog is read, the tiers are wrapped read-only.
@@ -48,14 +45,13 @@ pub(crate) async fn look(
         Refresh::Shallow
     };
     let mut observed = observe(catalog.as_ref(), &tiers, now, refresh).await?;
-    let logs = look_at_logs(policy, catalog.as_ref(), &mut observed).await?;
+    look_at_logs(policy, catalog.as_ref(), &mut observed).await?;
     if let Some(catalog) = catalog {
         catalog.close().await;
     }
     Ok(Looked {
         inventory: observed.inventory,
         drift: observed.drift,
-        logs,
     })
 }
 
@@ -64,24 +60,22 @@ async fn look_at_logs(
     policy: &Policy,
     catalog: Option<&catalog::Catalog>,
     observed: &mut Observation,
-) -> Result<BTreeMap<DatabaseName, WalLook>> {
+) -> Result<()> {
     if policy
         .databases
         .values()
         .all(|declared| declared.wal.is_none())
     {
-        return Ok(BTreeMap::new());
+        return Ok(());
     }
     let mut wiring = wiring::wire(policy, std::path::PathBuf::new())?;
     wiring::read_only(&mut wiring.tiers);
     let unreachable = observed.unreachable.keys().cloned().collect();
     let clock: Arc<dyn Clock> = Arc::new(RealClock);
-    let looks = observe_wal(&wiring, catalog, &clock, None, &unreachable).await;
-    for (name, look) in &looks {
-        let archive = look.archive.clone();
-        observed.inventory.wal.insert(name.clone(), archive);
+    for (name, look) in observe_wal(&wiring, catalog, &clock, None, &unreachable).await {
+        observed.inventory.wal.insert(name, look.archive);
     }
-    Ok(looks)
+    Ok(())
 }
 
 /// Keys that something shall be encrypted for and that cannot be used now, with what is wrong. Nothing is changed, and no tier asked.

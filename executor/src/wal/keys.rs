@@ -93,8 +93,7 @@ pub(crate) async fn for_reading(
     }
 }
 
-/// What seals the files of a folder; its ring is on the tier, durable, when this returns: what was written is read back, since
-/// nobody could open what is sealed with a key that a store only promised to keep.
+/// What seals the files of a folder; its ring is on the tier, durable, when this returns.
 pub(crate) async fn for_writing(
     chain: &KeyChain,
     encrypt_for: &[KeyName],
@@ -103,46 +102,31 @@ pub(crate) async fn for_writing(
     folder: &WalFolder,
 ) -> Result<Sealing> {
     let mut tries = 0;
-    let mut written = false;
     loop {
         if let Some((ring, _)) = read(tier, folder).await? {
             return open(chain, folder, &ring).await.map_err(cannot_open);
-        }
-        if written {
-            return Err(trouble(
-                folder,
-                Some(tier),
-                "they were written, and are not there",
-            ));
         }
         // The same key on all tiers, so that a file can be copied from one to another by hand.
         let mut adopted = None;
         for other in others {
             if let Ok(Some((ring, bytes))) = read(&**other, folder).await
-                && open(chain, folder, &ring).await.is_ok()
+                && let Ok(sealing) = open(chain, folder, &ring).await
             {
-                adopted = Some(bytes);
+                adopted = Some((sealing, bytes));
                 break;
             }
         }
-        let bytes = if let Some(found) = adopted {
+        let (sealing, bytes) = if let Some(found) = adopted {
             found
         } else {
-            if let Err(lost) = refuse_if_lost(tier, folder).await {
-                // Another process may have made the ring and its first file since we looked.
-                if read(tier, folder).await?.is_some() {
-                    continue;
-                }
-                return Err(lost);
-            }
+            refuse_if_lost(tier, folder).await?;
             new_ring(chain, encrypt_for, folder).await?
         };
         match tier
             .write_control(&ring_key(folder)?, bytes, Expected::Absent, None)
             .await
         {
-            // Where a store does not compare, somebody else may have written at the same moment: what is there now counts.
-            Ok(_) => written = true,
+            Ok(_) => return Ok(sealing),
             // Another process was faster: its key counts.
             Err(error) if error.code == CHANGED && tries < 5 => tries += 1,
             Err(error) => return Err(error),
@@ -150,7 +134,11 @@ pub(crate) async fn for_writing(
     }
 }
 
-async fn new_ring(chain: &KeyChain, encrypt_for: &[KeyName], folder: &WalFolder) -> Result<Bytes> {
+async fn new_ring(
+    chain: &KeyChain,
+    encrypt_for: &[KeyName],
+    folder: &WalFolder,
+) -> Result<(Sealing, Bytes)> {
     let id = ring_id(folder)?;
     let (sealing, object) =
         chain
@@ -169,7 +157,7 @@ async fn new_ring(chain: &KeyChain, encrypt_for: &[KeyName], folder: &WalFolder)
     let bytes = ring
         .to_bytes()
         .map_err(|error| trouble(folder, None, &error.to_string()))?;
-    Ok(Bytes::from(bytes))
+    Ok((sealing, Bytes::from(bytes)))
 }
 
 /// Who archives must be able to compare what comes again with what is there.

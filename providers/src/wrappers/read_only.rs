@@ -61,10 +61,6 @@ impl Tier for ReadOnlyTier {
         self.0.stat(key).await
     }
 
-    async fn ensure_durable(&self, key: &ObjectKey) -> Result<()> {
-        self.refuse(&format!("sync `{key}`"))
-    }
-
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
         self.0.list(prefix).await
     }
