@@ -22,6 +22,8 @@ pub enum AuditKind {
     KeyRotation,
     /// The storage was told not to delete a copy, or that it may again, at a person's order.
     LegalHold,
+    /// The log of a database has a hole, or its server another timeline or identity.
+    LogBreak,
     /// A lock of the storage on a copy was set or prolonged.
     Lock,
     /// A hold was released.
@@ -43,6 +45,7 @@ impl AuditKind {
         Self::KeyRotation,
         Self::LegalHold,
         Self::Lock,
+        Self::LogBreak,
         Self::Release,
         Self::Restore,
         Self::Run,
@@ -58,6 +61,7 @@ impl AuditKind {
             Self::KeyRotation => "key-rotation",
             Self::LegalHold => "legal-hold",
             Self::Lock => "lock",
+            Self::LogBreak => "log-break",
             Self::Release => "release",
             Self::Restore => "restore",
             Self::Run => "run",
@@ -88,6 +92,26 @@ impl Catalog {
         let mut transaction = self.write("audit").await?;
         append(&mut transaction, entry).await?;
         transaction.commit().await
+    }
+
+    /// Appends an entry unless one of the same kind, on the same, for the same reason is there; whether it did.
+    pub async fn audit_once(&self, entry: &AuditEntry) -> Result<bool, CatalogError> {
+        let mut transaction = self.write("audit_once").await?;
+        let same = transaction
+            .rows(
+                "SELECT 1 FROM audit WHERE kind = $1 AND what = $2 AND why = $3 LIMIT 1",
+                &[
+                    entry.kind.as_str().into(),
+                    entry.what.as_str().into(),
+                    entry.why.as_str().into(),
+                ],
+            )
+            .await?;
+        if same.is_empty() {
+            append(&mut transaction, entry).await?;
+        }
+        transaction.commit().await?;
+        Ok(same.is_empty())
     }
 
     /// The newest `limit` entries, oldest of them first.

@@ -31,6 +31,9 @@ pub const WAL_NAMES: &[&str] = &[
     "wal-after-visible",
 ];
 
+/// Those of a deletion of archived log.
+pub const EXPIRE_NAMES: &[&str] = &["before-expire", "after-expire-one"];
+
 /// The moment at which this process shall die, if any.
 #[derive(Debug, Clone, Default)]
 pub struct CrashPoints {
@@ -42,7 +45,7 @@ pub struct CrashPoints {
 }
 
 impl CrashPoints {
-    /// Dies at `at`, one of [`NAMES`] or [`WAL_NAMES`].
+    /// Dies at `at`, one of [`NAMES`], [`WAL_NAMES`] or [`EXPIRE_NAMES`].
     pub fn new(at: Option<String>) -> Self {
         Self { at }
     }
@@ -51,7 +54,9 @@ impl CrashPoints {
     #[cfg(feature = "crash-points")]
     pub(crate) fn hit(&self, name: &'static str) {
         debug_assert!(
-            NAMES.contains(&name) || WAL_NAMES.contains(&name),
+            [NAMES, WAL_NAMES, EXPIRE_NAMES]
+                .iter()
+                .any(|names| names.contains(&name)),
             "`{name}` is missing in NAMES"
         );
         if self.at.as_deref() == Some(name) {

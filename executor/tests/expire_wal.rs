@@ -30,6 +30,9 @@ const SIZE: u64 = 1 << 20;
 /// A base on each of the days 10, 15 and 20, which needs the segment of ten times its number, and log from 90 to 209.
 async fn archived() -> World {
     let mut world = World::new().await;
+    std::fs::create_dir_all(world.folder.path().join("nas")).unwrap();
+    let nas = &world.wiring.tiers[&tier("nas")].tier;
+    nas.initialise("nas").await.unwrap();
     let wired = world.wiring.databases.get_mut(&database()).unwrap();
     wired.wal = Some(WalWiring {
         tiers: vec![tier("nas")],
@@ -40,6 +43,21 @@ async fn archived() -> World {
         spool: None,
         spool_limit: ByteCount(1 << 30),
     });
+    // A base is complete only when its log is archived.
+    world.clock.set(at("2026-11-10T01:00:00Z"));
+    let store = store(&world);
+    for number in (90..210).step_by(5).chain([101, 149, 151]) {
+        let stored = store.put(&segment(1, number)).await;
+        assert!(
+            stored.iter().all(|(_, result)| result.is_ok()),
+            "{stored:?}"
+        );
+    }
+    let stored = store.put(&segment(2, 95)).await;
+    assert!(
+        stored.iter().all(|(_, result)| result.is_ok()),
+        "{stored:?}"
+    );
     for day in [10, 15, 20] {
         world.clock.set(at(&format!("2026-11-{day}T02:00:00Z")));
         let start = u64::try_from(day).unwrap() * 10 * SIZE;
@@ -58,19 +76,6 @@ async fn archived() -> World {
             .await;
         assert_eq!(report.end(), RunEnd::Done);
     }
-    let store = store(&world);
-    for number in (90..210).step_by(5).chain([101, 149, 151]) {
-        let stored = store.put(&segment(1, number)).await;
-        assert!(
-            stored.iter().all(|(_, result)| result.is_ok()),
-            "{stored:?}"
-        );
-    }
-    let stored = store.put(&segment(2, 95)).await;
-    assert!(
-        stored.iter().all(|(_, result)| result.is_ok()),
-        "{stored:?}"
-    );
     world.clock.set(at("2026-11-21T02:00:00Z"));
     world
 }

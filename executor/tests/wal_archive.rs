@@ -687,3 +687,130 @@ async fn the_kit_opens_a_segment_by_hand() {
     .unwrap();
     assert!(!run(&python, "recover.py", own).status.success());
 }
+
+/// The fear: a process made a file visible and died before the folder was synced; the next one says "already there", the server
+/// forgets the file, and the power fails.
+#[tokio::test]
+async fn a_file_that_is_there_already_is_made_durable_before_that_is_said() {
+    let world = archiving(&["prod"]).await;
+    put(&open(&world), &file(5, 1)).await;
+    assert!(world.faults.synced().is_empty());
+    let again = put(&open(&world), &file(5, 1)).await;
+    assert_eq!(again, [Ok(Put::AlreadyThere); 2]);
+    let folder = format!("orders/wal/{CLUSTER}/00000001/0000000100000000");
+    let own = format!("{folder}/000000010000000000000005.zst.enc");
+    assert_eq!(world.faults.synced(), [own.clone(), own]);
+    // Where that fails, the server keeps the file. It is the last call on a tier.
+    let mut kept = 0;
+    for n in 1.. {
+        world.faults.arm(n, Fault::Before);
+        let again = put(&open(&world), &file(5, 1)).await;
+        if !world.faults.disarm() {
+            break;
+        }
+        kept = again.iter().filter(|one| one.is_err()).count();
+    }
+    assert_eq!(kept, 1);
+}
+
+/// The fear: the only tier that had a file is lost, the other one comes back, and a recovery is told that the file is not archived
+/// while it waits in the spool.
+#[tokio::test]
+async fn what_waits_in_the_spool_is_given_to_a_recovery() {
+    let world = with_spool(1 << 30, Some(300)).await;
+    let store = open(&world);
+    push_file(&store, &file(4, 1)).await.unwrap();
+    take_away(&world, "disk");
+    push_file(&store, &file(5, 1)).await.unwrap();
+    bring_back(&world, "disk");
+    std::fs::remove_dir_all(world.folder.path().join("nas/orders")).unwrap();
+    let target = world.folder.path().join("RECOVERYXLOG");
+    let store = open(&world);
+    let found = fetch(&store, Some(CLUSTER), &name(5).to_string(), &target).await;
+    assert_eq!(found.unwrap(), Fetched::Found);
+    assert!(std::fs::read(&target).unwrap() == segment(CLUSTER, 1, 5, 1));
+    let none = fetch(&store, Some(CLUSTER), &name(6).to_string(), &target).await;
+    assert_eq!(none.unwrap(), Fetched::NotFound);
+}
+
+/// The fear: a second server's file takes the place of the one that waits.
+#[tokio::test]
+async fn a_file_that_waits_is_not_replaced_by_another_one() {
+    let world = with_spool(1 << 30, Some(300)).await;
+    push_file(&open(&world), &file(4, 1)).await.unwrap();
+    take_away(&world, "disk");
+    push_file(&open(&world), &file(5, 1)).await.unwrap();
+    std::fs::remove_dir_all(world.folder.path().join("nas/orders")).unwrap();
+    let other = push_file(&open(&world), &file(5, 2)).await;
+    assert_eq!(code(other), "mainstay::wal::different-content");
+    bring_back(&world, "disk");
+    let store = open(&world);
+    let (sent, trouble) = store.spool().unwrap().send(&store, 10, |_| true).await;
+    assert_eq!((sent, trouble.len()), (1, 0));
+    let there = store.get_from(&tier("disk"), CLUSTER, name(5)).await;
+    assert!(there.unwrap() == Some(segment(CLUSTER, 1, 5, 1)));
+}
+
+/// The fear: after a power loss a file that was fetched ahead has its size and zeros inside, and ends a recovery early.
+#[test]
+fn a_file_that_a_dead_process_fetched_ahead_is_not_handed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("pg_wal/RECOVERYXLOG");
+    let ahead = folder.path().join("pg_wal/.mainstay-prefetch");
+    std::fs::create_dir_all(&ahead).unwrap();
+    std::fs::write(ahead.join(name(5).to_string()), segment(CLUSTER, 1, 5, 0)).unwrap();
+    let lock = std::fs::File::create(ahead.join("lock")).unwrap();
+    let taken = executor::wal::take_prefetched(&name(5).to_string(), &target);
+    assert_eq!(taken, executor::wal::Prefetched::Not);
+    assert!(!target.exists());
+    // As long as whoever fetched it lives it is.
+    lock.lock().unwrap();
+    let taken = executor::wal::take_prefetched(&name(5).to_string(), &target);
+    assert_eq!(taken, executor::wal::Prefetched::Taken { coming: true });
+    assert!(target.exists());
+}
+
+#[tokio::test]
+async fn fetching_ahead_begins_and_ends_with_an_empty_folder() {
+    let world = archiving(&["prod"]).await;
+    let store = open(&world);
+    put(&store, &file(5, 1)).await;
+    put(&store, &file(6, 1)).await;
+    let target = world.folder.path().join("data/pg_wal/RECOVERYXLOG");
+    let ahead = target.with_file_name(".mainstay-prefetch");
+    std::fs::create_dir_all(&ahead).unwrap();
+    std::fs::write(ahead.join(name(6).to_string()), segment(CLUSTER, 1, 6, 9)).unwrap();
+    let five = name(5).to_string();
+    fetch(&store, Some(CLUSTER), &five, &target).await.unwrap();
+    let (own, at) = (Arc::clone(&store), target.clone());
+    let fetching =
+        tokio::spawn(async move { executor::wal::prefetch(&own, CLUSTER, &at, 2).await });
+    let six = name(6).to_string();
+    let mut taken = executor::wal::Prefetched::Not;
+    for _ in 0..500 {
+        if ahead.join(&six).exists() {
+            taken = executor::wal::take_prefetched(&six, &target);
+        }
+        if taken != executor::wal::Prefetched::Not {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_ne!(taken, executor::wal::Prefetched::Not);
+    assert!(std::fs::read(&target).unwrap() == segment(CLUSTER, 1, 6, 1));
+    fetching.await.unwrap().unwrap();
+    assert!(!ahead.exists());
+}
+
+/// The fear: others on the machine have files archived, or tell the server that its file is.
+#[tokio::test]
+async fn only_its_owner_can_ask_an_agent() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = archiving(&[]).await;
+    let folder = world.folder.path().join("sockets");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let _agent = executor::wal::WalAgent::start(open(&world), &folder).unwrap();
+    let about = std::fs::symlink_metadata(folder.join("orders.sock")).unwrap();
+    assert_eq!(about.permissions().mode() & 0o777, 0o600);
+}

@@ -16,6 +16,7 @@ mod expire;
 mod facts;
 mod fingerprint;
 mod log;
+mod log_status;
 mod order;
 mod parallel;
 mod recovery_time;

@@ -350,7 +350,10 @@ fn break_after(
                     lacking.join(", ")
                 ))
             }
-            Renewal::NoBase | Renewal::OtherCluster { .. } | Renewal::OtherTimeline { .. } => None,
+            Renewal::NoBase
+            | Renewal::OtherCluster { .. }
+            | Renewal::OtherTimeline { .. }
+            | Renewal::WentBack { .. } => None,
         }
     })
 }

@@ -4,6 +4,7 @@
 //! Its age is that of the state it holds (`captured_at`), because that is what would be lost.
 //! Not here: exit codes and words (root package).
 
+pub use crate::log_status::{LogStatus, LogTier, LogWindow};
 use crate::recovery_time;
 pub use crate::recovery_time::{Estimate, FailedDrill, Proof, RtoStatus, RtoVerdict};
 use jiff::Timestamp;
@@ -23,6 +24,9 @@ pub struct DatabaseStatus {
     pub database: DatabaseName,
     /// The last verification that any copy passed.
     pub last_verified: Option<LastVerified>,
+    /// The archived log; `None`: none is archived, or nobody has looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogStatus>,
     /// The newest point with a verified copy on a tier that could be observed.
     pub newest_good: Option<NewestGood>,
     /// When a series of it runs next.
@@ -98,6 +102,8 @@ pub enum Verdict {
     NoObjective,
     /// Older than the target, younger than the maximum.
     Late,
+    /// How far the archived log is behind cannot be told. Only [`DatabaseStatus::judge_log`] sets it.
+    Unknown,
     /// The promise is broken.
     Violated,
     /// It cannot be proved: no verified copy on a tier that could be observed.
@@ -164,6 +170,7 @@ fn of_database(
         copies: copies(inventory, database, points),
         database: database.name.clone(),
         last_verified: last_verified(points),
+        log: None,
         newest_good: newest_good.map(|point| NewestGood {
             captured_at: point.captured_at,
             recovery_point: point.id.clone(),

@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use support::{
     cluster::{BasePoint, Cluster, FolderArchive, HELD, open_to_all, servers_below},
@@ -97,6 +97,18 @@ fn passed(restored: &Restored) {
     );
 }
 
+/// How long something may take that comes on its own, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Waits until the servers of a folder have ended; one that lives on is a failure.
+async fn no_server_below(folder: &Path) {
+    let since = Instant::now();
+    while !servers_below(folder).is_empty() && since.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(servers_below(folder), Vec::<String>::new());
+}
+
 /// Starts a recovered data directory as a person would, and asks it.
 fn ask(cluster: &Cluster, data: &Path, sql: &str) -> String {
     let socket = tempfile::tempdir().unwrap();
@@ -142,10 +154,13 @@ fn ask(cluster: &Cluster, data: &Path, sql: &str) -> String {
         );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    for _ in 0..200 {
-        if psql("SELECT pg_is_in_recovery()") == "f" {
-            break;
-        }
+    let since = Instant::now();
+    while psql("SELECT pg_is_in_recovery()") != "f" {
+        assert!(
+            since.elapsed() < PATIENCE,
+            "{}",
+            std::fs::read_to_string(&log).unwrap()
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     let answer = psql(sql);
@@ -420,13 +435,7 @@ async fn a_scratch_server_is_shown_by_its_url_and_ends_with_whoever_waits_for_it
     assert!(!servers_below(parent.path()).is_empty());
     running.abort();
     let _ = running.await;
-    for _ in 0..100 {
-        if servers_below(parent.path()).is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(servers_below(parent.path()), Vec::<String>::new());
+    no_server_below(parent.path()).await;
     assert!(!other.exists());
     assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
 }
@@ -734,17 +743,7 @@ async fn a_recovery_that_is_killed_leaves_no_target_no_server_and_nothing_that_i
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        for _ in 0..250 {
-            if servers_below(parent.path()).is_empty() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(
-            servers_below(parent.path()),
-            Vec::<String>::new(),
-            "{stage}"
-        );
+        no_server_below(parent.path()).await;
         assert!(!parent.path().join("main").exists());
         let hidden = || {
             let entries = std::fs::read_dir(parent.path()).unwrap();

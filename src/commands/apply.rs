@@ -1,6 +1,6 @@
 //! `apply`: the saved plan, or a new one that is shown and agreed to first.
 
-use super::{planning, running, show};
+use super::{logs, planning, running, show};
 use crate::{
     arguments::{ApplyArguments, Global},
     clock,
@@ -112,6 +112,7 @@ async fn round(
     if !plan.steps.is_empty() && !run.auto_approve {
         agree()?;
     }
+    logs::record(global, path, policy, &looked, now).await?;
     // Also with nothing to do: a crashed run is cleaned up after, and the retention of the policy comes into force.
     running::carry_out(&plan, looked.drift, path, policy, run, global).await
 }

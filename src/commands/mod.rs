@@ -13,6 +13,7 @@ pub(crate) mod init;
 pub(crate) mod inventory;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod planning;
 pub(crate) mod recovery_log;

@@ -8,7 +8,8 @@ use crate::{
     session, wiring,
 };
 use executor::{
-    Clock, Drift, Observation, Refresh, TierWiring, look_at_keys, observe, wal::observe_wal,
+    Clock, Drift, Observation, Refresh, TierWiring, look_at_keys, observe,
+    wal::{WalLook, observe_wal},
 };
 use jiff::Timestamp;
 use model::{DatabaseName, Inventory, KeyName, SeriesName, TierName};
@@ -26,6 +27,8 @@ pub(crate) struct Looked {
     pub(crate) inventory: Inventory,
     /// How it differs from the catalog.
     pub(crate) drift: Vec<Drift>,
+    /// The log of each database that archives one.
+    pub(crate) logs: BTreeMap<DatabaseName, WalLook>,
 }
 
 /// Looks without changing anything: the catalog is read, the tiers are wrapped read-only.
@@ -45,13 +48,14 @@ pub(crate) async fn look(
         Refresh::Shallow
     };
     let mut observed = observe(catalog.as_ref(), &tiers, now, refresh).await?;
-    look_at_logs(policy, catalog.as_ref(), &mut observed).await?;
+    let logs = look_at_logs(policy, catalog.as_ref(), &mut observed).await?;
     if let Some(catalog) = catalog {
         catalog.close().await;
     }
     Ok(Looked {
         inventory: observed.inventory,
         drift: observed.drift,
+        logs,
     })
 }
 
@@ -60,22 +64,24 @@ async fn look_at_logs(
     policy: &Policy,
     catalog: Option<&catalog::Catalog>,
     observed: &mut Observation,
-) -> Result<()> {
+) -> Result<BTreeMap<DatabaseName, WalLook>> {
     if policy
         .databases
         .values()
         .all(|declared| declared.wal.is_none())
     {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
     let mut wiring = wiring::wire(policy, std::path::PathBuf::new())?;
     wiring::read_only(&mut wiring.tiers);
     let unreachable = observed.unreachable.keys().cloned().collect();
     let clock: Arc<dyn Clock> = Arc::new(RealClock);
-    for (name, look) in observe_wal(&wiring, catalog, &clock, None, &unreachable).await {
-        observed.inventory.wal.insert(name, look.archive);
+    let looks = observe_wal(&wiring, catalog, &clock, None, &unreachable).await;
+    for (name, look) in &looks {
+        let archive = look.archive.clone();
+        observed.inventory.wal.insert(name.clone(), archive);
     }
-    Ok(())
+    Ok(looks)
 }
 
 /// Keys that something shall be encrypted for and that cannot be used now, with what is wrong. Nothing is changed, and no tier asked.

@@ -135,10 +135,9 @@ async fn prefetch(arguments: &WalFetchArguments, global: &Global) -> Result<Exit
 
 /// Whether a command line is that of `wal fetch`, also one that cannot be parsed.
 pub(crate) fn is_fetch(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
-    let words: Vec<_> = arguments.take(64).collect();
-    words
-        .windows(2)
-        .any(|two| two[0] == "wal" && two[1] == "fetch")
+    // Options may stand between the two.
+    let mut words = arguments.skip_while(|word| word != "wal");
+    words.any(|word| word == "fetch")
 }
 
 async fn push(arguments: &WalPushArguments, global: &Global) -> Result<Exit> {

@@ -2,7 +2,7 @@
 
 use super::{color, plan_text::local, progress::duration};
 use jiff::{Timestamp, tz::TimeZone};
-use planner::status::{DatabaseStatus, RtoVerdict, Verdict};
+use planner::status::{DatabaseStatus, LogStatus, RtoVerdict, Verdict};
 use std::fmt::Write as _;
 
 /// All databases.
@@ -22,6 +22,7 @@ fn one(text: &mut String, status: &DatabaseStatus, zone: &TimeZone, now: Timesta
         Verdict::Met => (color::ADD, "RPO met"),
         Verdict::NoObjective => (color::DIM, "no objective"),
         Verdict::Late => (color::WARN, "RPO target missed, within the maximum"),
+        Verdict::Unknown => (color::WARN, "RPO unknown: the server could not be asked"),
         Verdict::Violated => (color::REMOVE, "RPO VIOLATED"),
         Verdict::Unproved => (
             color::REMOVE,
@@ -106,9 +107,48 @@ fn one(text: &mut String, status: &DatabaseStatus, zone: &TimeZone, now: Timesta
             let _ = writeln!(text, "  last verified never");
         }
     }
+    if let Some(log) = &status.log {
+        log_lines(text, log, zone);
+    }
     restore_line(text, status, zone);
     if let Some(next) = status.next_run {
         let _ = writeln!(text, "  next run      {}", local(next, zone));
+    }
+}
+
+/// From when to when one can go back on each tier, and how far it is behind.
+fn log_lines(text: &mut String, log: &LogStatus, zone: &TimeZone) {
+    for (name, tier) in &log.tiers {
+        let lag = match (tier.lag_bytes, tier.lag_seconds) {
+            (Some(0), _) => "up to date".to_owned(),
+            (Some(_), Some(seconds)) => format!("at most {} behind", span(seconds)),
+            (Some(bytes), None) => format!("behind by {}", model::ByteCount(bytes)),
+            (None, _) => "lag unknown".to_owned(),
+        };
+        let windows: Vec<String> = tier
+            .windows
+            .iter()
+            .map(|window| {
+                let to = window.to.map_or_else(
+                    || format!("position {}", window.to_position),
+                    |to| local(to, zone),
+                );
+                format!("{} to {to}", local(window.from, zone))
+            })
+            .collect();
+        let windows = if windows.is_empty() {
+            color::paint(color::WARN, "no moment can be recovered")
+        } else {
+            windows.join("; ")
+        };
+        let _ = writeln!(text, "  log           {name}: {windows}; {lag}");
+    }
+    if let Some(trouble) = &log.server_trouble {
+        let _ = writeln!(
+            text,
+            "  {} the server was not asked: {trouble}",
+            color::paint(color::WARN, "!")
+        );
     }
 }
 

@@ -83,7 +83,7 @@ fn one_tier(text: &mut String, name: &TierName, tier: &TierStatus, zone: &TimeZo
     for window in &tier.coverage.windows {
         let until = tier
             .newest
-            .filter(|newest| newest.end == window.to)
+            .filter(|newest| newest.whole_to == window.to)
             .and_then(|newest| newest.time)
             .map_or_else(
                 || format!("position {}", window.to),

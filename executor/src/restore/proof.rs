@@ -2,19 +2,39 @@
 //!
 //! A time is proved by a commit or abort behind it, looked for from the end of the log backwards: mostly in the last file. A
 //! transaction or a named restore point is looked for in every file behind the base, the newest base first.
-//! Not here: which files there are (`model::wal::coverage`), fetching and opening them (`wal::archive`).
+//!
+//! Invariants: what lies behind the end of valid log is no proof, because no server gets there; log of a format that is not known
+//! proves nothing, and that is said. Not here: which files there are (`model::wal::coverage`), fetching and opening them (`wal::archive`).
 
 use crate::wal::WalStore;
 use jiff::Timestamp;
 use model::{
     Lsn, RecoveryPointId, WalFileName,
     wal::{
-        LogEvent, LogEventKind, LogScanner,
         coverage::{Proof, Route},
+        records::{LogEvent, LogReader, SegmentEnd},
     },
 };
 use providers::api::{ProviderError, Result};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Log of a version that is not known here: nothing can be proved of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unknown {
+    magic: u16,
+}
+
+impl Unknown {
+    fn words(self) -> String {
+        format!(
+            "it cannot be proved: this version of mainstay does not know the format of the log (page magic {:#06X})",
+            self.magic
+        )
+    }
+}
+
+/// What was found out by reading; the outer result is about getting the bytes.
+type Told<T> = Result<std::result::Result<T, Unknown>>;
 
 /// The routes that are proved, in their order; else why none is, in words.
 pub(super) async fn prove<'a>(
@@ -31,7 +51,7 @@ pub(super) async fn prove<'a>(
         Proof::Positions => proved.extend(routes),
         Proof::CommitAfter(at) => {
             // Routes that end in the same place share their last files.
-            let mut judged: BTreeMap<(u64, u32, Lsn), Option<Timestamp>> = BTreeMap::new();
+            let mut judged = BTreeMap::new();
             for route in routes {
                 let place = (route.system_identifier, route.timeline, route.to);
                 let last = match judged.get(&place) {
@@ -42,38 +62,55 @@ pub(super) async fn prove<'a>(
                         last
                     }
                 };
-                if last.is_some_and(|last| last > *at) {
-                    proved.push(route);
-                } else {
-                    why.get_or_insert_with(|| behind_the_last(last, route));
+                match last {
+                    Ok(Some(last)) if last > *at => proved.push(route),
+                    Ok(last) => {
+                        why.get_or_insert_with(|| behind_the_last(last, route));
+                    }
+                    Err(unknown) => why = Some(unknown.words()),
                 }
             }
         }
         Proof::RecordFrom(at) => {
             for route in routes {
-                if reaches(store, route, *at).await? {
-                    proved.push(route);
-                } else {
-                    why.get_or_insert_with(|| {
-                        format!("the last record before {} begins before it", route.to)
-                    });
+                match reaches(store, route, *at).await? {
+                    Ok(true) => proved.push(route),
+                    Ok(false) => {
+                        why.get_or_insert_with(|| {
+                            format!("the last record before {} begins before it", route.to)
+                        });
+                    }
+                    Err(unknown) => why = Some(unknown.words()),
                 }
             }
         }
         Proof::Transaction(xid) => {
             let low = u32::try_from(xid & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-            let wanted = |event: &LogEvent| matches!(event.kind, LogEventKind::Commit(x) | LogEventKind::Abort(x) if x == low);
-            proved = behind_a_base(store, routes, ends, wanted).await?;
-            why = Some(format!(
-                "no end of transaction {xid} is in the log behind any base that can be used"
-            ));
+            let wanted =
+                |event: &LogEvent| matches!(event, LogEvent::Transaction(end) if end.xid == low);
+            let found = behind_a_base(store, routes, ends, wanted).await?;
+            why = Some(match found {
+                Ok(found) => {
+                    proved = found;
+                    format!(
+                        "no end of transaction {xid} is in the log behind any base that can be used"
+                    )
+                }
+                Err(unknown) => unknown.words(),
+            });
         }
         Proof::RestorePoint(name) => {
-            let wanted = |event: &LogEvent| matches!(&event.kind, LogEventKind::RestorePoint(found) if found == name);
-            proved = behind_a_base(store, routes, ends, wanted).await?;
-            why = Some(format!(
-                "no restore point `{name}` is in the log behind any base that can be used"
-            ));
+            let wanted = |event: &LogEvent| matches!(event, LogEvent::RestorePoint { name: found, .. } if found == name);
+            let found = behind_a_base(store, routes, ends, wanted).await?;
+            why = Some(match found {
+                Ok(found) => {
+                    proved = found;
+                    format!(
+                        "no restore point `{name}` is in the log behind any base that can be used"
+                    )
+                }
+                Err(unknown) => unknown.words(),
+            });
         }
     }
     Ok(if proved.is_empty() {
@@ -83,16 +120,15 @@ pub(super) async fn prove<'a>(
     })
 }
 
-/// When the last transaction that is in the log of a route ended well; `None`: none did.
+/// When the last transaction that is in the log of a route ended well; `None`: none did, or it cannot be told.
 pub(super) async fn last_commit(store: &Arc<WalStore>, route: &Route) -> Result<Option<Timestamp>> {
-    let is_commit = |event: &LogEvent| matches!(event.kind, LogEventKind::Commit(_));
-    newest(store, route, is_commit).await
+    let is_commit = |event: &LogEvent| matches!(event, LogEvent::Transaction(end) if end.committed);
+    Ok(newest(store, route, is_commit).await?.ok().flatten())
 }
 
 /// When the last transaction ended, well or not: behind it a server cannot tell that a time has passed.
-async fn last_end(store: &Arc<WalStore>, route: &Route) -> Result<Option<Timestamp>> {
-    let is_end =
-        |event: &LogEvent| matches!(event.kind, LogEventKind::Commit(_) | LogEventKind::Abort(_));
+async fn last_end(store: &Arc<WalStore>, route: &Route) -> Told<Option<Timestamp>> {
+    let is_end = |event: &LogEvent| matches!(event, LogEvent::Transaction(_));
     newest(store, route, is_end).await
 }
 
@@ -101,34 +137,60 @@ async fn newest(
     store: &Arc<WalStore>,
     route: &Route,
     wanted: impl Fn(&LogEvent) -> bool,
-) -> Result<Option<Timestamp>> {
+) -> Told<Option<Timestamp>> {
+    let mut later: Option<Vec<u8>> = None;
     for file in route.files().rev() {
-        let events =
-            LogScanner::default().segment(begin(route, file), &read(store, route, file).await?);
+        let bytes = read(store, route, file).await?;
+        let mut reader = LogReader::new();
+        let mut events = match scan(&mut reader, &bytes) {
+            Ok((events, _)) => events,
+            Err(unknown) => return Ok(Err(unknown)),
+        };
+        // A record may begin in this file and end in the next one, which was looked at before.
+        if let Some(later) = &later
+            && reader.is_inside_a_record()
+            && let Ok((more, _)) = scan(&mut reader, later)
+        {
+            events.extend(more);
+        }
         let times = events
             .iter()
-            .filter(|event| wanted(event) && event.at < route.to);
-        if let Some(newest) = times.map(|event| event.time).max() {
-            return Ok(Some(newest));
+            .filter(|event| wanted(event) && event.at() < route.to);
+        if let Some(newest) = times.map(LogEvent::time).max() {
+            return Ok(Ok(Some(newest)));
         }
+        later = Some(bytes);
     }
-    Ok(None)
+    Ok(Ok(None))
 }
 
 /// Whether a record begins at or behind a position.
-async fn reaches(store: &Arc<WalStore>, route: &Route, at: Lsn) -> Result<bool> {
-    let mut scanner = LogScanner::default();
+async fn reaches(store: &Arc<WalStore>, route: &Route, at: Lsn) -> Told<bool> {
+    let mut reader = LogReader::new();
+    let mut ended = None;
     for file in route.files() {
         let start = begin(route, file);
         if Lsn(start.0.saturating_add(segment_bytes(route))) <= at {
             continue;
         }
-        scanner.segment(start, &read(store, route, file).await?);
-        if scanner.last_record().is_some_and(|last| last >= at) {
-            return Ok(true);
+        if ended.is_some_and(|ended| ended < start) {
+            break;
+        }
+        match scan(&mut reader, &read(store, route, file).await?) {
+            Ok((_, end)) => ended = end,
+            Err(unknown) => return Ok(Err(unknown)),
+        }
+        if reader.last_record().is_some_and(|last| last >= at) {
+            return Ok(Ok(true));
         }
     }
-    Ok(false)
+    Ok(Ok(false))
+}
+
+/// What is known of one file: where the wanted events are, and where valid log ends in it.
+struct Known {
+    found: Vec<Lsn>,
+    ended: Option<Lsn>,
 }
 
 /// Routes whose base ended before a wanted event.
@@ -137,26 +199,36 @@ async fn behind_a_base<'a>(
     routes: &'a [Route],
     ends: &BTreeMap<RecoveryPointId, Lsn>,
     wanted: impl Fn(&LogEvent) -> bool,
-) -> Result<Vec<&'a Route>> {
+) -> Told<Vec<&'a Route>> {
     // Older bases go over the same files; where the wanted one lies is found once.
-    let mut known: BTreeMap<(u64, WalFileName), Vec<Lsn>> = BTreeMap::new();
+    let mut known: BTreeMap<(u64, WalFileName), Known> = BTreeMap::new();
     let mut proved = Vec::new();
     for route in routes {
         let end = ends.get(&route.base).copied().unwrap_or_default();
-        let mut scanner = LogScanner::default();
+        let mut reader = LogReader::new();
+        let mut ended = None;
         for file in route.files() {
-            let place = (route.system_identifier, file);
-            if !known.contains_key(&place) {
-                let plain = read(store, route, file).await?;
-                let events = scanner.segment(begin(route, file), &plain);
-                let found = events
-                    .iter()
-                    .filter(|event| wanted(event))
-                    .map(|event| event.at);
-                known.insert(place, found.collect());
+            // A server stops there; a timeline that began before that place goes on from it.
+            if ended.is_some_and(|ended| ended < begin(route, file)) {
+                break;
             }
-            let found = known.get(&place).into_iter().flatten();
-            if found.into_iter().any(|at| *at >= end && *at < route.to) {
+            let place = (route.system_identifier, file);
+            // The end of a record that began in the file before is not seen by who begins with this one.
+            if reader.is_inside_a_record() || !known.contains_key(&place) {
+                let plain = read(store, route, file).await?;
+                let (events, ended) = match scan(&mut reader, &plain) {
+                    Ok(told) => told,
+                    Err(unknown) => return Ok(Err(unknown)),
+                };
+                let found = events.iter().filter(|event| wanted(event));
+                let found = found.map(LogEvent::at).collect();
+                known.insert(place, Known { found, ended });
+            }
+            let Some(file) = known.get(&place) else {
+                continue;
+            };
+            ended = file.ended;
+            if file.found.iter().any(|at| *at >= end && *at < route.to) {
                 proved.push(route);
                 break;
             }
@@ -166,7 +238,25 @@ async fn behind_a_base<'a>(
             break;
         }
     }
-    Ok(proved)
+    Ok(Ok(proved))
+}
+
+/// Reads the next file, or begins anew with one that does not follow: what it tells, and where valid log ends in it, if it does.
+fn scan(
+    reader: &mut LogReader,
+    segment: &[u8],
+) -> std::result::Result<(Vec<LogEvent>, Option<Lsn>), Unknown> {
+    let mut events = Vec::new();
+    let mut end = reader.read(segment, |event| events.push(event));
+    if end == SegmentEnd::NotNext {
+        *reader = LogReader::new();
+        end = reader.read(segment, |event| events.push(event));
+    }
+    match end {
+        SegmentEnd::EndsAt(at) => Ok((events, Some(at))),
+        SegmentEnd::GoesOn | SegmentEnd::NotNext => Ok((events, None)),
+        SegmentEnd::CannotTell { magic } => Err(Unknown { magic }),
+    }
 }
 
 async fn read(store: &Arc<WalStore>, route: &Route, file: WalFileName) -> Result<Vec<u8>> {

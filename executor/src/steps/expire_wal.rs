@@ -63,9 +63,13 @@ pub(crate) async fn ensure_expired(at: &Try<'_>) -> Result<Ended, StepError> {
     let mut freed = ByteCount(0);
     let mut deleted = 0_u64;
     let mut blocked = None;
+    let mut failed = None;
     for (number, one) in going.iter().enumerate() {
         if number % BETWEEN_LOOKS == 0 {
-            context.tier_leases.ensure_current(&step.tier).await?;
+            if let Err(error) = context.tier_leases.ensure_current(&step.tier).await {
+                failed = Some(error.into());
+                break;
+            }
         }
         match store.delete(&step.tier, one.file).await {
             Ok(was_there) => {
@@ -78,10 +82,14 @@ pub(crate) async fn ensure_expired(at: &Try<'_>) -> Result<Ended, StepError> {
                 blocked = Some(Reason::new(ReasonCode::Locked, text));
                 break;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                failed = Some(error.into());
+                break;
+            }
         }
         context.crash.hit("after-expire-one");
     }
+    // What is gone is told also when the rest could not be deleted.
     if deleted > 0 {
         context
             .catalog
@@ -96,6 +104,9 @@ pub(crate) async fn ensure_expired(at: &Try<'_>) -> Result<Ended, StepError> {
                 ),
             })
             .await?;
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     Ok(match blocked {
         Some(reason) if deleted == 0 => Ended::Blocked(reason),

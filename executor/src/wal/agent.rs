@@ -20,7 +20,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -38,6 +38,8 @@ const AHEAD: usize = 4;
 const SPOOL_PAUSE: Duration = Duration::from_secs(5);
 /// Files that are sent from the spool in one go.
 const SPOOL_AT_ONCE: usize = 64;
+/// How long a client may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long work under way may take when the agent is asked to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -75,6 +77,8 @@ struct Work {
 pub struct WalAgent {
     work: Arc<Work>,
     listener: UnixListener,
+    /// Whose process this is.
+    owner: u32,
     socket: PathBuf,
     /// Held as long as this lives.
     _lock: File,
@@ -126,6 +130,9 @@ impl WalAgent {
         }
         let folder_fd = File::open(folder).map_err(fail)?;
         let listener = UnixListener::bind(short(&folder_fd, &name)).map_err(fail)?;
+        // Whoever may ask may have files archived. In a folder that others may enter this closes it to them.
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).map_err(fail)?;
+        let owner = fs::symlink_metadata(&socket).map_err(fail)?.uid();
         let permits = Semaphore::new(store.parallel());
         Ok(Self {
             work: Arc::new(Work {
@@ -134,6 +141,7 @@ impl WalAgent {
                 known: Mutex::default(),
             }),
             listener,
+            owner,
             socket,
             _lock: lock,
             _folder: folder_fd,
@@ -143,38 +151,23 @@ impl WalAgent {
     /// Serves until `cancel` says so; then ends what is under way, within a grace. `tell` gets what a person should know.
     pub async fn serve(self, cancel: &Cancel, tell: Arc<dyn Fn(&str) + Send + Sync>) {
         let mut serving = JoinSet::new();
-        let mut spool = tokio::time::interval(SPOOL_PAUSE);
-        spool.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last_trouble = String::new();
+        let spooling = send_what_waits(&self.work.store, &tell);
+        tokio::pin!(spooling);
         loop {
             tokio::select! {
                 () = cancel.cancelled() => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, _)) if is_trusted(&stream, self.owner) => {
                         let work = Arc::clone(&self.work);
                         serving.spawn(async move { converse(&work, stream).await });
                     }
+                    Ok(_) => {}
                     // Out of descriptors: the clients do the work themselves meanwhile.
                     Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 },
                 Some(_) = serving.join_next(), if !serving.is_empty() => {}
-                _ = spool.tick() => {
-                    if let Some(waiting) = self.work.store.spool() {
-                        let (sent, trouble) = waiting.send(&self.work.store, SPOOL_AT_ONCE, |_| true).await;
-                        if sent > 0 {
-                            tell(&format!("{sent} files that waited in the spool are archived now"));
-                        }
-                        let text: Vec<String> = trouble
-                            .iter()
-                            .map(|(tier, error)| format!("tier `{tier}`: {}", chain(error)))
-                            .collect();
-                        let text = text.join("; ");
-                        if text != last_trouble && !text.is_empty() {
-                            tell(&format!("files wait in the spool: {text}"));
-                        }
-                        last_trouble = text;
-                    }
-                }
+                // Never ends; beside the rest, for a tier that hangs must hold up nobody.
+                () = &mut spooling => {}
             }
         }
         let _ = fs::remove_file(&self.socket);
@@ -183,12 +176,46 @@ impl WalAgent {
     }
 }
 
+/// Sends what waits in the spool, again and again.
+async fn send_what_waits(store: &Arc<WalStore>, tell: &Arc<dyn Fn(&str) + Send + Sync>) {
+    let Some(spool) = store.spool() else {
+        return std::future::pending().await;
+    };
+    let mut last_trouble = String::new();
+    loop {
+        let (sent, trouble) = spool.send(store, SPOOL_AT_ONCE, |_| true).await;
+        if sent > 0 {
+            tell(&format!(
+                "{sent} files that waited in the spool are archived now"
+            ));
+        }
+        let text: Vec<String> = trouble
+            .iter()
+            .map(|(tier, error)| format!("tier `{tier}`: {}", chain(error)))
+            .collect();
+        let text = text.join("; ");
+        if text != last_trouble && !text.is_empty() {
+            tell(&format!("files wait in the spool: {text}"));
+        }
+        last_trouble = text;
+        tokio::time::sleep(SPOOL_PAUSE).await;
+    }
+}
+
+/// Who may have files archived: the user that archives, and root.
+fn is_trusted(stream: &UnixStream, owner: u32) -> bool {
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0)
+}
+
 /// One request, one answer. A client that goes away changes nothing: the file is sent all the same.
 async fn converse(work: &Arc<Work>, stream: UnixStream) {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut lines = BufReader::new(read.take(LONGEST_LINE));
-    if lines.read_line(&mut line).await.is_err() {
+    let asked = tokio::time::timeout(PATIENCE, lines.read_line(&mut line)).await;
+    if !matches!(asked, Ok(Ok(_))) {
         return;
     }
     let Ok(request) = serde_json::from_str::<Request>(&line) else {

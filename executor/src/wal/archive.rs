@@ -338,17 +338,10 @@ impl WalStore {
             Err(error) => return Err(error),
         };
         if there == file.plain {
-            return Ok(());
+            // Whoever made it visible may have been killed before it was durable, and the server forgets the file now.
+            return tier.ensure_durable(&key).await;
         }
-        Err(ProviderError::new(
-            "mainstay::wal::different-content",
-            Disposition::NeedsOperator,
-            format!(
-                "`{key}` exists on tier `{}` with other content; nothing was overwritten",
-                tier.name()
-            ),
-        )
-        .help("two servers archive the same log to one place: most often a copy of a server that was started without `archive_mode = off`. Stop the one that must not archive; never delete the file before you know which of the two is right"))
+        Err(other_content(&key, tier.name()))
     }
 
     /// The plain bytes of an archived file on one tier, whole and checked; `None` when the tier was read and it is not there.
@@ -368,8 +361,8 @@ impl WalStore {
         Ok(None)
     }
 
-    /// The plain bytes of an archived file, from the first tier that has it whole. `None` when every tier was read and none has
-    /// it; an error when that cannot be told.
+    /// The plain bytes of an archived file, from the first tier that has it whole, else from the spool. `None` when every tier was read and
+    /// none has it; an error when that cannot be told.
     pub async fn get(&self, system_identifier: u64, name: WalFileName) -> Result<Option<Vec<u8>>> {
         let mut trouble = Vec::new();
         for tier in &self.tiers {
@@ -378,6 +371,12 @@ impl WalStore {
                 Ok(None) => {}
                 Err(error) => trouble.push((tier.name(), error)),
             }
+        }
+        // What waits for one tier was durable on another, which may be gone since.
+        if let Some(spool) = &self.spool
+            && let Some(found) = spool.find(system_identifier, name).await?
+        {
+            return Ok(Some(found));
         }
         let Some((tier, first)) = trouble.into_iter().next() else {
             return Ok(None);
@@ -740,6 +739,16 @@ fn damaged(key: &ObjectKey, how: &str) -> ProviderError {
         Disposition::Permanent,
         format!("the stored file `{key}` is damaged: {how}"),
     )
+}
+
+/// The name is taken by something else.
+pub(super) fn other_content(what: &dyn std::fmt::Display, tier: &TierName) -> ProviderError {
+    ProviderError::new(
+        "mainstay::wal::different-content",
+        Disposition::NeedsOperator,
+        format!("`{what}` exists on tier `{tier}` with other content; nothing was overwritten"),
+    )
+    .help("two servers archive the same log to one place: most often a copy of a server that was started without `archive_mode = off`. Stop the one that must not archive; never delete the file before you know which of the two is right")
 }
 
 /// An error that several tiers get; its cause stays with the first.

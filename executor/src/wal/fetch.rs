@@ -10,7 +10,11 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
+
+/// Nobody writes one file for so long.
+const STALE: Duration = Duration::from_hours(1);
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +86,8 @@ pub(crate) fn write(target: &Path, plain: &[u8]) -> Result<()> {
     let temporary = target.with_file_name(name);
     let attempt = || -> io::Result<()> {
         let mut file = std::fs::File::create(&temporary)?;
+        let own = target.file_name().unwrap_or_default().to_string_lossy();
+        remove_stale(target, &file, &format!("{own}.mainstay-"));
         file.write_all(plain)?;
         std::fs::rename(&temporary, target)
     };
@@ -95,4 +101,29 @@ pub(crate) fn write(target: &Path, plain: &[u8]) -> Result<()> {
         .help("`%p` of `restore_command` is relative to the server's data folder; look at its rights and at the free space")
         .source(error)
     })
+}
+
+/// Removes what killed processes have left beside `target` under names that begin so. Told by age, against a file just made: another
+/// container's processes cannot be seen.
+pub(super) fn remove_stale(target: &Path, just_made: &std::fs::File, beginning: &str) {
+    let now = just_made.metadata().and_then(|about| about.modified());
+    let (Ok(now), Some(folder)) = (now, target.parent()) else {
+        return;
+    };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(beginning) {
+            continue;
+        }
+        let made = entry.metadata().and_then(|about| about.modified());
+        let age = made.ok().and_then(|made| now.duration_since(made).ok());
+        if age.is_some_and(|age| age > STALE) {
+            // Only tidiness.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }

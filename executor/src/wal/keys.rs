@@ -93,7 +93,8 @@ pub(crate) async fn for_reading(
     }
 }
 
-/// What seals the files of a folder; its ring is on the tier, durable, when this returns.
+/// What seals the files of a folder; its ring is on the tier, durable, when this returns: what was written is read back, since
+/// nobody could open what is sealed with a key that a store only promised to keep.
 pub(crate) async fn for_writing(
     chain: &KeyChain,
     encrypt_for: &[KeyName],
@@ -102,31 +103,46 @@ pub(crate) async fn for_writing(
     folder: &WalFolder,
 ) -> Result<Sealing> {
     let mut tries = 0;
+    let mut written = false;
     loop {
         if let Some((ring, _)) = read(tier, folder).await? {
             return open(chain, folder, &ring).await.map_err(cannot_open);
+        }
+        if written {
+            return Err(trouble(
+                folder,
+                Some(tier),
+                "they were written, and are not there",
+            ));
         }
         // The same key on all tiers, so that a file can be copied from one to another by hand.
         let mut adopted = None;
         for other in others {
             if let Ok(Some((ring, bytes))) = read(&**other, folder).await
-                && let Ok(sealing) = open(chain, folder, &ring).await
+                && open(chain, folder, &ring).await.is_ok()
             {
-                adopted = Some((sealing, bytes));
+                adopted = Some(bytes);
                 break;
             }
         }
-        let (sealing, bytes) = if let Some(found) = adopted {
+        let bytes = if let Some(found) = adopted {
             found
         } else {
-            refuse_if_lost(tier, folder).await?;
+            if let Err(lost) = refuse_if_lost(tier, folder).await {
+                // Another process may have made the ring and its first file since we looked.
+                if read(tier, folder).await?.is_some() {
+                    continue;
+                }
+                return Err(lost);
+            }
             new_ring(chain, encrypt_for, folder).await?
         };
         match tier
             .write_control(&ring_key(folder)?, bytes, Expected::Absent, None)
             .await
         {
-            Ok(_) => return Ok(sealing),
+            // Where a store does not compare, somebody else may have written at the same moment: what is there now counts.
+            Ok(_) => written = true,
             // Another process was faster: its key counts.
             Err(error) if error.code == CHANGED && tries < 5 => tries += 1,
             Err(error) => return Err(error),
@@ -134,11 +150,7 @@ pub(crate) async fn for_writing(
     }
 }
 
-async fn new_ring(
-    chain: &KeyChain,
-    encrypt_for: &[KeyName],
-    folder: &WalFolder,
-) -> Result<(Sealing, Bytes)> {
+async fn new_ring(chain: &KeyChain, encrypt_for: &[KeyName], folder: &WalFolder) -> Result<Bytes> {
     let id = ring_id(folder)?;
     let (sealing, object) =
         chain
@@ -157,7 +169,7 @@ async fn new_ring(
     let bytes = ring
         .to_bytes()
         .map_err(|error| trouble(folder, None, &error.to_string()))?;
-    Ok((sealing, Bytes::from(bytes)))
+    Ok(Bytes::from(bytes))
 }
 
 /// Who archives must be able to compare what comes again with what is there.

@@ -5,11 +5,13 @@
 //!
 //! Files: `file` what is archived, `cluster` whose log it is, `keys` data keys of folders, `archive` the files on the tiers, `server` what
 //! lies beside `pg_wal`, `push` and `fetch` what a server asks for, `spool` what waits,
+//! `observe` what is there, `breaks` and `status` what follows from it, `stream` the log that we bring ourselves,
 //! `agent`, `client` and `protocol` the long-running mode, `prefetch` what is fetched before it is asked for.
 //! Not here: which files retention keeps (the planner), names and positions (`model::wal`).
 
 mod agent;
 mod archive;
+mod breaks;
 mod client;
 mod cluster;
 mod fetch;
@@ -28,6 +30,7 @@ mod wait;
 pub use agent::WalAgent;
 pub(crate) use archive::is_part;
 pub use archive::{Put, WalListing, WalObject, WalStore};
+pub use breaks::{Break, breaks, record_breaks};
 pub use client::ask;
 pub use cluster::{KnownCluster, WalClusters};
 pub use fetch::{Fetched, cluster_for, fetch};

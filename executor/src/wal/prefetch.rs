@@ -3,6 +3,9 @@
 //! `wal fetch` leaves the name of the last segment in `wanted`; one process per server (by a lock file) keeps the next ones
 //! there and ends when nobody has asked for a while. A prefetched file is whole and checked before it has its name, and its
 //! first page is looked at once more before it is handed over. Only whole segments: what ends the log is asked for each time.
+//!
+//! Nothing is synced, so a file counts only as long as the process that fetched it lives: after a power loss it may have its size and
+//! zeros inside, which a server takes for the end of its log. Whatever else lies there is removed, and all of it in the end.
 
 use super::{archive::WalStore, fetch::write, server};
 use model::{
@@ -64,7 +67,10 @@ pub fn take_prefetched(name: &str, target: &Path) -> Prefetched {
         std::thread::sleep(SHORT);
         patience -= 1;
     }
-    if !is_whole(&ready, &name, target) || fs::rename(&ready, target).is_err() {
+    if !somebody_fetches(&folder)
+        || !is_whole(&ready, &name, target)
+        || fs::rename(&ready, target).is_err()
+    {
         return Prefetched::Not;
     }
     want(target, &name);
@@ -87,10 +93,20 @@ pub(crate) fn forget(target: &Path) {
     if somebody_fetches(&folder) {
         return;
     }
-    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-        let _ = fs::remove_file(entry.path());
+    remove(&folder);
+}
+
+fn remove(folder: &Path) {
+    empty(folder, &[]);
+    let _ = fs::remove_dir(folder);
+}
+
+fn empty(folder: &Path, but: &[&str]) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !but.iter().any(|kept| entry.file_name() == *kept) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
-    let _ = fs::remove_dir(&folder);
 }
 
 fn is_whole(ready: &Path, name: &WalFileName, target: &Path) -> bool {
@@ -133,9 +149,24 @@ pub async fn prefetch(
     if lock.try_lock().is_err() {
         return Ok(());
     }
+    // What a dead one has left: nobody knows how much of it reached the disk.
+    empty(&folder, &[LOCK, WANTED]);
+    let result = keep_ahead(store, system_identifier, &folder, ahead).await;
+    remove(&folder);
+    drop(lock);
+    result
+}
+
+async fn keep_ahead(
+    store: &Arc<WalStore>,
+    system_identifier: u64,
+    folder: &Path,
+    ahead: usize,
+) -> Result<()> {
     let (mut last, mut since) = (None, Instant::now());
     let (mut ended, mut size) = (false, None);
-    while since.elapsed() < IDLE && !ended {
+    let mut names: Vec<WalFileName> = Vec::new();
+    while since.elapsed() < IDLE {
         let wanted = fs::read_to_string(folder.join(WANTED)).ok();
         let wanted = wanted.and_then(|text| WalFileName::parse(text.trim()).ok());
         if wanted == last {
@@ -153,7 +184,7 @@ pub async fn prefetch(
             return Ok(());
         };
         let mut next = wanted;
-        let mut names = Vec::with_capacity(ahead);
+        names.clear();
         for _ in 0..ahead {
             let Some(name) = next.next(size) else {
                 break;
@@ -161,9 +192,20 @@ pub async fn prefetch(
             names.push(name);
             next = name;
         }
-        tidy(&folder, &names);
+        tidy(folder, &names);
+        if ended {
+            // What is there is still waited for.
+            if !names
+                .iter()
+                .any(|name| folder.join(name.to_string()).exists())
+            {
+                break;
+            }
+            continue;
+        }
         let mut fetching = JoinSet::new();
-        for name in names {
+        for name in &names {
+            let name = *name;
             let ready = folder.join(name.to_string());
             if ready.exists() {
                 continue;
@@ -185,7 +227,6 @@ pub async fn prefetch(
             ended |= !joined.unwrap_or(false);
         }
     }
-    drop(lock);
     Ok(())
 }
 

@@ -6,7 +6,8 @@
 //! Not here: whether a file may wait at all (`push`).
 
 use super::{
-    archive::{WalStore, blocking},
+    archive::{WalStore, blocking, other_content},
+    fetch::remove_stale,
     file::WalFile,
 };
 use crate::wiring::DatabaseWiring;
@@ -29,6 +30,8 @@ use std::{
 /// Largest plain file: the largest segment that PostgreSQL can be built with.
 const LARGEST: u64 = 1 << 30;
 const ENDING: &str = ".zst";
+/// Beginning of the names of unfinished files.
+const TEMPORARY: &str = ".tmp-";
 
 /// The spool of one database.
 #[derive(Debug, Clone)]
@@ -109,6 +112,19 @@ impl WalSpool {
             if let Some(why) = own.refuses(now)? {
                 return Ok(Err(why));
             }
+            let waits = own.kept().map_err(|error| own.trouble(error))?;
+            for kept in waits.get(&tier).into_iter().flatten() {
+                let same =
+                    (kept.system_identifier, kept.name) == (file.system_identifier, file.name);
+                // One that cannot be read is replaced by this one.
+                if same
+                    && own
+                        .load(kept)
+                        .is_ok_and(|there| there.is_some_and(|there| there.plain != file.plain))
+                {
+                    return Err(other_content(&kept.path.display(), &tier));
+                }
+            }
             let packed = stream::compress_whole(&file.plain, level)?;
             own.write(&tier, &file, &packed)
                 .map_err(|error| own.trouble(error))?;
@@ -154,7 +170,7 @@ impl WalSpool {
             .mode(0o700)
             .create(&folder)?;
         let target = folder.join(format!("{}{ENDING}", file.name));
-        let temporary = folder.join(format!(".{}-{}", std::process::id(), file.name));
+        let temporary = folder.join(format!("{TEMPORARY}{}-{}", std::process::id(), file.name));
         let attempt = || -> io::Result<()> {
             let mut out = fs::OpenOptions::new()
                 .write(true)
@@ -162,6 +178,7 @@ impl WalSpool {
                 .truncate(true)
                 .mode(0o600)
                 .open(&temporary)?;
+            remove_stale(&target, &out, TEMPORARY);
             out.write_all(packed)?;
             out.sync_all()?;
             fs::rename(&temporary, &target)
@@ -207,18 +224,7 @@ impl WalSpool {
 
     async fn send_one(&self, store: &Arc<WalStore>, tier: &TierName, kept: &Kept) -> Result<()> {
         let (own, what) = (self.clone(), kept.clone());
-        let file = blocking(move || {
-            let packed = match fs::read(&what.path) {
-                Ok(packed) => packed,
-                // Another process has sent it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(own.trouble(error)),
-            };
-            let text = what.path.display().to_string();
-            let plain = stream::unpack_whole(&[Bytes::from(packed)], None, LARGEST, &text)?;
-            WalFile::new(what.name, plain, Some(what.system_identifier)).map(Some)
-        })
-        .await?;
+        let file = blocking(move || own.load(&what)).await?;
         let Some(file) = file else {
             return Ok(());
         };
@@ -229,6 +235,43 @@ impl WalSpool {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.trouble(error)),
             _ => Ok(()),
         }
+    }
+
+    /// A file that waits for any tier; `None`: none does.
+    pub(crate) async fn find(
+        &self,
+        system_identifier: u64,
+        name: WalFileName,
+    ) -> Result<Option<Vec<u8>>> {
+        let own = self.clone();
+        blocking(move || {
+            let mut trouble = None;
+            let kept = own.kept().map_err(|error| own.trouble(error))?;
+            for kept in kept.values().flatten() {
+                if (kept.system_identifier, kept.name) != (system_identifier, name) {
+                    continue;
+                }
+                match own.load(kept) {
+                    Ok(Some(file)) => return Ok(Some(file.plain.to_vec())),
+                    Ok(None) => {}
+                    Err(error) => trouble = Some(error),
+                }
+            }
+            trouble.map_or(Ok(None), Err)
+        })
+        .await
+    }
+
+    /// A file as it was kept; `None`: another process has sent it.
+    fn load(&self, kept: &Kept) -> Result<Option<WalFile>> {
+        let packed = match fs::read(&kept.path) {
+            Ok(packed) => packed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.trouble(error)),
+        };
+        let text = kept.path.display().to_string();
+        let plain = stream::unpack_whole(&[Bytes::from(packed)], None, LARGEST, &text)?;
+        WalFile::new(kept.name, plain, Some(kept.system_identifier)).map(Some)
     }
 
     fn kept(&self) -> io::Result<BTreeMap<TierName, Vec<Kept>>> {

@@ -43,6 +43,7 @@ struct State {
     fault: Mutex<Fault>,
     hit: AtomicBool,
     died: Notify,
+    synced: Mutex<Vec<String>>,
 }
 
 impl Faults {
@@ -53,6 +54,7 @@ impl Faults {
             fault: Mutex::new(Fault::Before),
             hit: AtomicBool::new(false),
             died: Notify::new(),
+            synced: Mutex::default(),
         }))
     }
 
@@ -62,6 +64,11 @@ impl Faults {
         self.0.hit.store(false, Ordering::SeqCst);
         *self.0.fault.lock().unwrap() = fault;
         self.0.fail_at.store(n, Ordering::SeqCst);
+    }
+
+    /// Objects that were made durable after they had been found, since the last question.
+    pub fn synced(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.synced.lock().unwrap())
     }
 
     /// No more faults; whether the armed one came.
@@ -177,6 +184,10 @@ impl Tier for FaultyTier {
     }
     async fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>> {
         self.faults.around(self.inner.stat(key)).await
+    }
+    async fn ensure_durable(&self, key: &ObjectKey) -> Result<()> {
+        self.faults.0.synced.lock().unwrap().push(key.to_string());
+        self.faults.around(self.inner.ensure_durable(key)).await
     }
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
         self.faults.around(self.inner.list(prefix)).await

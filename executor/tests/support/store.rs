@@ -97,6 +97,10 @@ impl Tier for Store {
     async fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>> {
         self.inner.stat(key).await
     }
+    async fn ensure_durable(&self, key: &ObjectKey) -> Result<()> {
+        self.inner.ensure_durable(key).await
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
         self.inner.list(prefix).await
     }

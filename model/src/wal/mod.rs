@@ -8,7 +8,7 @@ mod file_name;
 mod header;
 mod history;
 mod lsn;
-mod records;
+pub mod records;
 mod span;
 mod target;
 
@@ -19,6 +19,5 @@ pub use file_name::{WalFileName, WalFolder, WalNameError};
 pub use header::{HEADER_BYTES, SegmentHeader, SegmentHeaderError};
 pub use history::{TimelineHistory, TimelineSwitch};
 pub use lsn::{DEFAULT_SEGMENT_BYTES, Lsn, LsnError, SegmentNumber};
-pub use records::{LogEvent, LogEventKind, LogScanner};
 pub use span::WalSpan;
 pub use target::{RecoveryTarget, TimelineChoice};

@@ -203,6 +203,12 @@ pub trait Tier: Send + Sync + fmt::Debug {
     /// Size and time of an object; `None` when the tier was read and it is not there.
     async fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>>;
 
+    /// Makes an object that is there as durable as [`ObjectWriter::finish`] does: whoever made it visible may have died before that.
+    /// `mainstay::tier::not-found` when it is not there.
+    async fn ensure_durable(&self, _key: &ObjectKey) -> Result<()> {
+        Ok(())
+    }
+
     /// All finished objects whose key starts with `prefix`, sorted by key.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>>;
 

@@ -72,8 +72,6 @@ pub struct WalState {
     pub archive_command_set: bool,
     /// `archive_timeout`; 0: never.
     pub archive_timeout_seconds: u64,
-    /// Since when the server runs: only from then on it measures `archive_timeout`.
-    pub started_at: Option<Timestamp>,
     /// `summarize_wal`; `None`: the server is too old to know it.
     pub summarizes: Option<bool>,
     /// What the archiver did.

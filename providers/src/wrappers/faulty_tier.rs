@@ -83,6 +83,13 @@ impl Tier for FaultyTier {
         self.faults.around(&what, self.inner.stat(key)).await
     }
 
+    async fn ensure_durable(&self, key: &ObjectKey) -> Result<()> {
+        let what = self.call(&format!("ensure_durable {key}"));
+        self.faults
+            .around(&what, self.inner.ensure_durable(key))
+            .await
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
         let what = self.call(&format!("list {prefix}"));
         self.faults.around(&what, self.inner.list(prefix)).await

@@ -61,6 +61,10 @@ impl Tier for ReadOnlyTier {
         self.0.stat(key).await
     }
 
+    async fn ensure_durable(&self, key: &ObjectKey) -> Result<()> {
+        self.refuse(&format!("sync `{key}`"))
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
         self.0.list(prefix).await
     }

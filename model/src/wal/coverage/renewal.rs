@@ -30,6 +30,13 @@ pub enum Renewal {
         /// That of the source.
         is: u32,
     },
+    /// The source writes before the end of the newest base: it was restored in a way that began no timeline.
+    WentBack {
+        /// End of the newest base.
+        was: Lsn,
+        /// Where the source writes.
+        is: Lsn,
+    },
     /// Log behind the newest base, or that it needs itself, is missing, and later log is there.
     Hole {
         /// The log is whole up to here.
@@ -64,6 +71,12 @@ pub fn renewal(
                 is: source.timeline,
             });
         }
+    }
+    if let Some(source) = source.filter(|source| source.position < span.end) {
+        return Some(Renewal::WentBack {
+            was: span.end,
+            is: source.position,
+        });
     }
     let path = LogPath::new(
         log,

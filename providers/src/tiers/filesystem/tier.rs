@@ -17,7 +17,7 @@ use bytes::Bytes;
 use model::{LockOrder, TierName, tier_facts::Capabilities};
 use rustix::{
     fd::AsFd,
-    fs::{AtFlags, Mode},
+    fs::{AtFlags, Mode, OFlags},
     io::Errno,
 };
 use std::path::{Path, PathBuf};
@@ -117,6 +117,11 @@ impl Tier for FilesystemTier {
     async fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>> {
         let key = key.clone();
         self.in_root(move |root| stat(&root, key)).await
+    }
+
+    async fn ensure_durable(&self, key: &ObjectKey) -> Result<()> {
+        let key = key.clone();
+        self.in_root(move |root| ensure_durable(&root, &key)).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
@@ -219,6 +224,27 @@ fn stat(root: &Root, key: ObjectKey) -> Result<Option<ObjectInfo>> {
         Ok(_) | Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(fail(errno)),
     }
+}
+
+/// Content first, then every name on the way, as a writer does it.
+fn ensure_durable(root: &Root, key: &ObjectKey) -> Result<()> {
+    let fail = |errno| errors::from_errno(&format!("sync `{key}`"), errno);
+    let (mut segments, name) = split(key);
+    let missing = || errors::not_found(key.as_str());
+    let folder = root.folder(&segments).map_err(fail)?.ok_or_else(missing)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(&folder, name, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::LOOP) => return Err(missing()),
+        Err(errno) => return Err(fail(errno)),
+    };
+    rustix::fs::fsync(&file).map_err(fail)?;
+    sync_folder(folder.as_fd()).map_err(fail)?;
+    while segments.pop().is_some() {
+        let above = root.folder(&segments).map_err(fail)?.ok_or_else(missing)?;
+        sync_folder(above.as_fd()).map_err(fail)?;
+    }
+    Ok(())
 }
 
 fn delete(root: &Root, key: &ObjectKey) -> Result<bool> {
