@@ -814,3 +814,23 @@ async fn only_its_owner_can_ask_an_agent() {
     let about = std::fs::symlink_metadata(folder.join("orders.sock")).unwrap();
     assert_eq!(about.permissions().mode() & 0o777, 0o600);
 }
+
+/// The fear: a slip in `wal accept` puts every segment in a wrong place, and what is needed is deleted.
+#[tokio::test]
+async fn a_size_that_segments_cannot_have_is_not_accepted() {
+    let world = archiving(&[]).await;
+    put(&open(&world), &file(5, 1)).await;
+    let before = stored(&world, "nas");
+    for size in [0, 3, 16, 1 << 31] {
+        let cluster = KnownCluster {
+            system_identifier: CLUSTER,
+            segment_bytes: Some(size),
+            since: world.clock().now(),
+            who: "dba".to_owned(),
+            why: "a slip".to_owned(),
+        };
+        let accepted = open(&world).accept(&tier("nas"), &cluster).await;
+        assert_eq!(code(accepted), "mainstay::wal::cluster-file", "{size}");
+    }
+    assert!(stored(&world, "nas") == before);
+}

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// Value of [`WalClusters::format`].
 const FORMAT: &str = "mainstay.wal-cluster.v1";
+/// Segments that PostgreSQL can have.
+const SEGMENT_SIZES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Name of the file in the folder `wal`.
 pub(crate) const FILE_NAME: &str = "cluster.json";
 
@@ -106,7 +108,20 @@ impl WalClusters {
         Some(new)
     }
 
+    /// A wrong size would put every segment in a wrong place.
+    fn check_sizes(&self) -> Result<()> {
+        let sizes = self.clusters.iter().filter_map(|known| known.segment_bytes);
+        for size in sizes {
+            if !size.is_power_of_two() || !SEGMENT_SIZES.contains(&size) {
+                let how = format!("{size} bytes are no size of segments of PostgreSQL");
+                return Err(broken(&self.database, &how));
+            }
+        }
+        Ok(())
+    }
+
     fn to_bytes(&self) -> Result<Bytes> {
+        self.check_sizes()?;
         let mut bytes = serde_json::to_vec_pretty(self)
             .map_err(|error| broken(&self.database, &error.to_string()))?;
         bytes.push(b'\n');
@@ -129,6 +144,7 @@ impl WalClusters {
                 "it is that of another database, or was changed",
             ));
         }
+        found.check_sizes()?;
         Ok(found)
     }
 }
