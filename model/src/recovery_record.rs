@@ -156,8 +156,12 @@ pub struct Promise {
 }
 
 impl RecoveryRecord {
-    /// Whether the loss stayed within the promise; `None`: nothing was promised. What did not pass keeps no promise.
+    /// Whether the loss stayed within the promise; `None`: nothing was promised, or a moment was asked for, whose age is a choice and
+    /// no loss. What did not pass keeps no promise.
     pub fn rpo_met(&self) -> Option<bool> {
+        if self.passed && self.target.as_ref().is_some_and(RecoveryTarget::is_chosen) {
+            return None;
+        }
         let measured = u64::try_from(self.rpo_measured_seconds).unwrap_or(0);
         self.rpo_promised
             .map(|p| self.passed && measured <= p.maximum_seconds)

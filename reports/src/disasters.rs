@@ -193,7 +193,11 @@ impl Shell<'_> {
                         whole.clone(),
                     ),
                     step(
-                        "Point the service at that folder, check `archive_command` in its settings, start it, and make a new base backup at once: it is on a new timeline.",
+                        "Point the service at that folder, check `archive_command` in its settings, and start it. It does not archive yet: that was switched off so that nothing could be written into the archive by mistake.",
+                        "psql --dbname=postgres --command='alter system reset archive_mode'",
+                    ),
+                    step(
+                        "Restart it, and make a new base backup at once: it is on a new timeline.",
                         self.mainstay(&["backup", &self.facts.database]),
                     ),
                 ],

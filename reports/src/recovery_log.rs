@@ -292,6 +292,7 @@ fn promises(record: &RecoveryRecord) -> Vec<PromiseRow> {
         result: match met {
             Some(true) => "met",
             Some(false) => "NOT MET",
+            None if promise.is_some() => "not judged: the moment was chosen",
             None => "no promise",
         },
         class: match met {

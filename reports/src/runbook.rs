@@ -186,7 +186,10 @@ pub fn runbook(
 }
 
 fn view(facts: &RunbookFacts, zone: &TimeZone) -> View {
-    let fastest = facts.measured.iter().min_by_key(|one| one.seconds);
+    // Any moment takes a base and its log: a dump that loads faster leads to no moment but its own.
+    let counts = |one: &&Measured| facts.windows.is_empty() || one.method == "physical";
+    let measured = facts.measured.iter().filter(counts);
+    let fastest = measured.min_by_key(|one| one.seconds);
     let to_where = match (&facts.newest, facts.windows.as_slice()) {
         (_, [.., last]) => format!(
             "can be restored to any moment from {} to {}",

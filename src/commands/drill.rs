@@ -24,7 +24,10 @@ use model::{
     RecoveryTarget, TierName, step::DrillOrder,
 };
 use planner::Options;
-use policy_schema::{Policy, policy::DatabaseDeclaration};
+use policy_schema::{
+    Policy,
+    policy::{DatabaseDeclaration, DrillPick},
+};
 use serde_json::json;
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
@@ -266,7 +269,7 @@ impl Session<'_> {
             return Ok(Chosen { point, tier, order });
         }
         if self.arguments.at.is_none()
-            && let Some(chosen) = self.as_planned(database, &order.name)
+            && let Some(chosen) = self.as_planned(database, &order.name)?
         {
             return Ok(chosen);
         }
@@ -324,8 +327,8 @@ impl Session<'_> {
         })
     }
 
-    /// As the schedule would choose, if what it would choose exists already.
-    fn as_planned(&self, database: &DatabaseDeclaration, name: &str) -> Option<Chosen> {
+    /// As the schedule would choose, if what it would choose exists already. A point is no stand-in for a moment: that fails.
+    fn as_planned(&self, database: &DatabaseDeclaration, name: &str) -> Result<Option<Chosen>> {
         let options = Options {
             drills: vec![(database.name.clone(), Some(name.to_owned()))],
             ..Options::default()
@@ -341,18 +344,36 @@ impl Session<'_> {
             step.action == Action::Drill
                 && step.database == database.name
                 && step.reason.code == ReasonCode::Requested
-        })?;
-        let mut points = self.inventory.recovery_points.iter();
-        let known = points.find(|point| point.id == step.recovery_point)?;
-        let tier = match self.arguments.from.as_deref() {
-            Some(from) => best_copy(known, Some(from))?,
-            None => step.tier,
+        });
+        let Some(step) = step else {
+            let wants_moment = database.drills.iter().any(|drill| {
+                drill.name == name && matches!(drill.pick, DrillPick::RandomMoment(_))
+            });
+            if !wants_moment {
+                return Ok(None);
+            }
+            let what = format!("drill {name} of {}", database.name);
+            let mut waits = plan.not_planned.into_iter();
+            let why = waits.find(|waits| waits.what == what).map_or_else(
+                || "there is no moment to restore".to_owned(),
+                |waits| waits.reason.text.into_owned(),
+            );
+            return Err(Failure::new("mainstay::drill::nothing-to-restore", format!("{what}: {why}")).help(format!(
+                "`mainstay wal status {0}` shows the moments that can be recovered; the last minute of the log is left out; `mainstay drill {0} --at TIME` takes one of yours",
+                database.name
+            )));
         };
-        Some(Chosen {
+        let mut points = self.inventory.recovery_points.iter();
+        let known = points.find(|point| point.id == step.recovery_point);
+        let tier = known.and_then(|known| match self.arguments.from.as_deref() {
+            Some(from) => best_copy(known, Some(from)),
+            None => Some(step.tier),
+        });
+        Ok(tier.zip(step.drill).map(|(tier, order)| Chosen {
             point: step.recovery_point,
             tier,
-            order: step.drill?,
-        })
+            order,
+        }))
     }
 
     fn no_copy(&self, database: &DatabaseDeclaration) -> Failure {

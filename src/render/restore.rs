@@ -59,9 +59,13 @@ fn target_words(target: &RecoveryTarget, zone: &TimeZone) -> String {
 
 /// What a person does next with a data directory that nobody has started.
 pub(crate) fn next_steps(database: &str, folder: &str) -> String {
-    let quoted = format!("'{}'", folder.replace('\'', "'\\''"));
+    // The commands are typed wherever the server's user happens to be.
+    let whole = std::path::absolute(folder);
+    let folder = whole.map_or_else(|_| folder.to_owned(), |path| path.display().to_string());
+    let quote = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let (data, log) = (quote(&folder), quote(&format!("{folder}.log")));
     format!(
-        "Next, as the server's user:\n  pg_ctl start -D {quoted}      # replays up to the moment, fetching the log by `restore_command`, then takes writes\n  psql -c 'select pg_is_in_recovery()'   # f: it is there\n  psql -c 'alter system reset archive_mode'   # only if it takes the source's place; then restart, and `mainstay wal status`\n  mainstay backup {database}      # a new base on the new timeline\n"
+        "Next, as the server's user (another port while the source runs: -o '-p 5433'):\n  pg_ctl start -D {data} -l {log}   # replays up to the moment, fetching the log by `restore_command`, then takes writes\n  psql -c 'select pg_is_in_recovery()'   # f: it is there\n  psql -c 'alter system reset archive_mode'   # only if it takes the source's place; then restart, and `mainstay wal status`\n  mainstay backup {database}      # a new base on the new timeline\n"
     )
 }
 
@@ -125,11 +129,15 @@ pub(crate) fn text(report: &RestoreReport, zone: &TimeZone) -> String {
         phases.join(", ")
     );
     let passed = report.checks.iter().filter(|check| check.passed).count();
-    let _ = writeln!(
-        text,
-        "  checks    {passed} of {} passed",
-        report.checks.len()
-    );
+    if report.checks.is_empty() {
+        text.push_str("  checks    none were made\n");
+    } else {
+        let _ = writeln!(
+            text,
+            "  checks    {passed} of {} passed",
+            report.checks.len()
+        );
+    }
     for check in report.checks.iter().filter(|check| !check.passed) {
         let _ = writeln!(
             text,

@@ -36,6 +36,16 @@ pub enum TimelineChoice {
     Number(u32),
 }
 
+impl RecoveryTarget {
+    /// Whether a person or a drill chose this moment: then its age says nothing of what could have been lost.
+    pub fn is_chosen(&self) -> bool {
+        match self {
+            Self::Immediate | Self::Latest => false,
+            Self::Time(_) | Self::Transaction(_) | Self::Name(_) | Self::Position(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for RecoveryTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,5 +56,18 @@ impl fmt::Display for RecoveryTarget {
             Self::Name(name) => write!(f, "restore point `{name}`"),
             Self::Position(lsn) => write!(f, "position {lsn}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_moment_that_somebody_named_is_a_choice() {
+        assert!(RecoveryTarget::Time(Timestamp::UNIX_EPOCH).is_chosen());
+        assert!(RecoveryTarget::Name("before".to_owned()).is_chosen());
+        assert!(!RecoveryTarget::Latest.is_chosen());
+        assert!(!RecoveryTarget::Immediate.is_chosen());
     }
 }
