@@ -71,7 +71,7 @@ pub(crate) fn due_drills_are_carried_out<'a>(
             output,
         };
         match view.choose(drill, seed) {
-            Ok(choice) => add(world, database, drill, slot, reason, seed, choice, output),
+            Ok(choice) => add(database, drill, Due { slot, reason, seed }, choice, output),
             Err(text) => output.wait(what, ReasonCode::NothingToRestore, text),
         }
     }
@@ -120,13 +120,17 @@ fn seed(database: &DatabaseDeclaration, drill: &Drill, slot: Timestamp) -> u64 {
     u64::from_be_bytes(first) >> 11
 }
 
-fn add(
-    world: &World<'_>,
-    database: &DatabaseDeclaration,
-    drill: &Drill,
+/// A slot that is to be carried out now.
+struct Due {
     slot: Timestamp,
     reason: Reason,
     seed: u64,
+}
+
+fn add(
+    database: &DatabaseDeclaration,
+    drill: &Drill,
+    due: Due,
     choice: Choice<'_>,
     output: &mut Output,
 ) {
@@ -157,8 +161,8 @@ fn add(
         name: drill.name.clone(),
         rpo: database.objective.rpo.map(promise),
         rto: database.objective.rto.map(promise),
-        seed: random.then_some(seed),
-        slot,
+        seed: random.then_some(due.seed),
+        slot: due.slot,
         target: choice.target,
     };
     let subject = Subject {
@@ -181,9 +185,8 @@ fn add(
             recovery_point: choice.point.clone(),
             tier: choice.tier.clone(),
         }],
-        ..subject.step(Action::Drill, reason)
+        ..subject.step(Action::Drill, due.reason)
     };
-    debug_assert!(world.policy.databases.contains_key(&database.name));
     output.steps.push(step);
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn what_nothing_needs_of_the_log_goes(
             continue;
         }
         if let Some(more) = more {
-            shortened(world, database, log, window, more, output);
+            shortened(world, database, log, window, &more, output);
         } else if let Some(routine) = routine {
             let keep = window.in_force.cloned();
             if let Some(mut step) = step(world, database, log, window, &routine, output) {
@@ -108,10 +108,10 @@ fn shortened(
     database: &DatabaseDeclaration,
     log: &Log<'_>,
     window: &LogWindow<'_>,
-    all: Going<'_>,
+    all: &Going<'_>,
     output: &mut Output,
 ) {
-    let Some(mut step) = step(world, database, log, window, &all, output) else {
+    let Some(mut step) = step(world, database, log, window, all, output) else {
         keep_in_force(database, window, output);
         return;
     };

@@ -47,7 +47,7 @@ pub(super) fn deletions(
 ) {
     for step in &plan.steps {
         let id = || step.id.to_string();
-        if (step.action == Action::ExpireWal) != !step.wal.is_empty() {
+        if (step.action == Action::ExpireWal) == step.wal.is_empty() {
             report("only log is expired, and log is only expired", id());
         }
         if step.action != Action::ExpireWal {
