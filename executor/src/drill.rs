@@ -98,7 +98,7 @@ fn name_of_run(drill: &str, at: Timestamp) -> String {
 pub fn failure(result: &Result<RestoreReport, RestoreError>) -> Option<Failure> {
     let report = match result {
         Ok(report) => report,
-        Err(error) => return Some(error.failure.clone()),
+        Err(error) => return Some((*error.failure).clone()),
     };
     let recorded = report
         .record
@@ -192,7 +192,7 @@ pub async fn prove_it_can_fail(
     proof.control = match (failure(&control), &control) {
         (Some(failure), _) => Err(failure),
         (None, Ok(report)) => Ok(report.checks.len()),
-        (None, Err(error)) => Err(error.failure.clone()),
+        (None, Err(error)) => Err((*error.failure).clone()),
     };
     if proof.control.is_ok() {
         order.run = format!("{run}-wrong-rows");
@@ -296,7 +296,7 @@ async fn damaged_copy(
     let result = restore(order, &planted, None, clock).await;
     let found = match &result {
         Ok(_) => failure(&result),
-        Err(error) => Some(error.failure.clone()),
+        Err(error) => Some((*error.failure).clone()),
     };
     Plant {
         kind: "damaged-copy",

@@ -160,10 +160,12 @@ fn an_html_log_carries_no_markup_of_its_data_and_needs_nothing_beside_itself() {
     }
 }
 
+type Change = fn(&mut RecoveryRecord);
+
 /// Changing any field changes the document.
 #[test]
 fn every_field_of_a_record_is_in_its_log() {
-    let changes: Vec<(&str, fn(&mut RecoveryRecord))> = vec![
+    let changes: Vec<(&str, Change)> = vec![
         ("checks", |r| "seen".clone_into(&mut r.checks[0].detail)),
         ("what", |r| "seen".clone_into(&mut r.checks[0].what)),
         ("passed", |r| r.checks[0].passed = false),
@@ -171,17 +173,17 @@ fn every_field_of_a_record_is_in_its_log() {
         ("drill", |r| r.drill = None),
         ("seed", |r| r.drill.as_mut().unwrap().seed = Some(1)),
         ("slot", |r| {
-            r.drill.as_mut().unwrap().slot = at("2020-01-01T00:00:00Z")
+            r.drill.as_mut().unwrap().slot = at("2020-01-01T00:00:00Z");
         }),
         ("engine", |r| "other".clone_into(&mut r.engine)),
         ("failure", |r| r.failure = Some(damaged())),
         ("finished_at", |r| {
-            r.finished_at = at("2020-01-01T00:00:00Z")
+            r.finished_at = at("2020-01-01T00:00:00Z");
         }),
         ("format", |r| "other".clone_into(&mut r.format)),
         ("given_up", |r| r.given_up[0].0 = tier("other")),
         ("given_up why", |r| {
-            "other".clone_into(&mut r.given_up[0].1.message)
+            "other".clone_into(&mut r.given_up[0].1.message);
         }),
         ("id", |r| "other".clone_into(&mut r.id)),
         ("version", |r| "9".clone_into(&mut r.mainstay_version)),
@@ -196,19 +198,19 @@ fn every_field_of_a_record_is_in_its_log() {
         ("reached", |r| r.reached.time = None),
         ("timeline", |r| r.reached.timeline = None),
         ("point", |r| {
-            r.recovery_point = RecoveryPointId::parse("orders/daily/20261119T020000Z").unwrap()
+            r.recovery_point = RecoveryPointId::parse("orders/daily/20261119T020000Z").unwrap();
         }),
         ("rpo", |r| r.rpo_measured_seconds = 299),
         ("rpo promised", |r| r.rpo_promised = None),
         ("rto", |r| r.rto_measured_milliseconds = 1),
         ("rto promised", |r| {
-            r.rto_promised.as_mut().unwrap().target_seconds = 60
+            r.rto_promised.as_mut().unwrap().target_seconds = 60;
         }),
         ("rto maximum", |r| {
-            r.rto_promised.as_mut().unwrap().maximum_seconds = 60
+            r.rto_promised.as_mut().unwrap().maximum_seconds = 60;
         }),
         ("selection", |r| {
-            r.selection = vec!["public.orders".to_owned()]
+            r.selection = vec!["public.orders".to_owned()];
         }),
         ("started_at", |r| r.started_at = at("2020-01-01T00:00:00Z")),
         ("stored_bytes", |r| r.stored_bytes = ByteCount(1)),

@@ -60,7 +60,7 @@ pub async fn restore_until(
     let result = tokio::select! {
         result = attempt(order, wiring, catalog, clock) => result,
         failure = stop => Err(RestoreError {
-            failure,
+            failure: Box::new(failure),
             tier: None,
             given_up: Vec::new(),
             record: None,
@@ -79,7 +79,7 @@ async fn attempt(
     let order = &proved(order, wiring, catalog, clock).await?;
     let prepared = prepare(order, wiring);
     let (database, scratch) = prepared.map_err(|error| RestoreError {
-        failure: error.to_failure(),
+        failure: Box::new(error.to_failure()),
         tier: None,
         given_up: Vec::new(),
         record: None,
@@ -144,7 +144,7 @@ async fn proved(
         return Ok(order);
     };
     let refused = |failure: Failure| RestoreError {
-        failure,
+        failure: Box::new(failure),
         tier: None,
         given_up: Vec::new(),
         record: None,

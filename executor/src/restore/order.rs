@@ -177,7 +177,7 @@ impl RestoreReport {
 #[error("{}", failure.message)]
 pub struct RestoreError {
     /// What went wrong, or that there is no copy.
-    pub failure: Failure,
+    pub failure: Box<Failure>,
     /// The tier whose copy it was, if it was a copy's fault.
     pub tier: Option<TierName>,
     /// The other copies that were tried, and why they were given up.

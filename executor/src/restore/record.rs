@@ -199,7 +199,7 @@ fn ended(record: &mut RecoveryRecord, report: &RestoreReport, known: &Known) {
 }
 
 fn failed(record: &mut RecoveryRecord, error: &RestoreError) {
-    record.failure = Some(error.failure.clone());
+    record.failure = Some((*error.failure).clone());
     record.given_up.clone_from(&error.given_up);
     if error.tier.is_some() {
         record.tier.clone_from(&error.tier);

@@ -129,7 +129,7 @@ impl Search<'_> {
 
     pub(super) fn fail(&mut self, failure: Failure) -> RestoreError {
         RestoreError {
-            failure,
+            failure: Box::new(failure),
             tier: None,
             given_up: std::mem::take(&mut self.given_up),
             record: None,

@@ -182,10 +182,9 @@ async fn admit_tiers_of_the_log(at: &Try<'_>) -> Result<(), StepError> {
     };
     for tier in &wal.tiers {
         if let Err(error) = context.admitted(tier).await {
-            match error {
-                StepError::Catalog(_) => return Err(error),
-                // One that is away may be spooled for; whether the log arrives is asked when the capture ends.
-                _ => {}
+            // One that is away may be spooled for; whether the log arrives is asked when the capture ends.
+            if matches!(error, StepError::Catalog(_)) {
+                return Err(error);
             }
         }
     }

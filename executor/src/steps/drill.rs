@@ -65,7 +65,7 @@ pub(crate) async fn ensure_drilled(at: &Try<'_>) -> Result<Ended, StepError> {
         Some(failure) => Err(StepError::Drill {
             name: order.name.clone(),
             database: step.database.clone(),
-            failure,
+            failure: Box::new(failure),
             record: wanted.run,
         }),
     }

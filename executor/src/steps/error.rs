@@ -86,7 +86,7 @@ pub(crate) enum StepError {
     Drill {
         name: String,
         database: DatabaseName,
-        failure: Failure,
+        failure: Box<Failure>,
         record: String,
     },
     #[error("the step stopped by a fault of the program")]

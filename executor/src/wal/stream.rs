@@ -34,12 +34,12 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Beginnings are not sent more often, whatever the RPO: each is a file on every tier.
 const OFTEN: Duration = Duration::from_secs(5);
 /// How often without a promise.
-const UNPROMISED: Duration = Duration::from_secs(60);
+const UNPROMISED: Duration = Duration::from_mins(1);
 /// Pauses before the receiver is started again.
 const PAUSES: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(500)..=Duration::from_secs(30);
 /// A receiver that ran so long had no trouble with starting.
-const RAN_WELL: Duration = Duration::from_secs(60);
+const RAN_WELL: Duration = Duration::from_mins(1);
 /// No other try can help: log is missing.
 const GAPS: [&str; 2] = [
     "mainstay::postgres::slot-lost",

@@ -159,7 +159,7 @@ mod tests {
         for size in [0, 1, 1000, (1 << 20) - 60, 1 << 20, (3 << 20) + 17] {
             let plain = sample(size);
             let packed = compress_whole(&plain, 1).unwrap();
-            let back = unpack_whole(&[packed.clone()], None, size as u64, "f").unwrap();
+            let back = unpack_whole(std::slice::from_ref(&packed), None, size as u64, "f").unwrap();
             assert!(back == plain, "{size}");
             let sealed = seal_whole(&packed, &sealing()).unwrap();
             let back = unpack_whole(&sealed, Some(sealing()), size as u64, "f").unwrap();

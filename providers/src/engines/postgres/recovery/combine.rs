@@ -94,7 +94,7 @@ async fn unpack_link(
                 unpack::unpack(object, link.data.clone(), owner, Arc::clone(work)).await?;
             control = unpacked.control;
             link.map = tablespaces::take_map(&link.data)?;
-        } else if let Some(oid) = tablespaces::oid_of(&object.role) {
+        } else if let Some(oid) = tablespace_of(&object) {
             let into = folder.join(format!("tablespace-{oid}"));
             owner
                 .folder(&into)

@@ -256,7 +256,7 @@ async fn unpack_one(
             let unpacked = unpack::unpack(object, data.to_owned(), owner, work).await?;
             control = unpacked.control;
             map = Some(tablespaces::take_map(data)?);
-        } else if let Some(oid) = tablespaces::oid_of(&object.role) {
+        } else if let Some(oid) = tablespace_of(&object) {
             let Some(map) = &map else {
                 return Err(tablespaces::damaged("a tablespace comes before the data"));
             };

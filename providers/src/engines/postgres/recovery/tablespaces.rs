@@ -7,10 +7,7 @@ use super::{
     owner::Owner,
     place::{Goal, WorkFolder, cannot_write},
 };
-use crate::{
-    api::{ProviderError, Result},
-    engines::postgres::physical::TABLESPACE_ROLE,
-};
+use crate::api::{ProviderError, Result};
 use model::Disposition;
 use std::{
     collections::BTreeMap,
@@ -68,11 +65,6 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<u32, PathBuf>> {
         escaped = false;
     }
     line.is_empty().then_some(map)
-}
-
-/// Number of a tablespace in a role such as `tablespace-16385`.
-pub(super) fn oid_of(role: &str) -> Option<u32> {
-    role.strip_prefix(TABLESPACE_ROLE)?.parse().ok()
 }
 
 /// Where a tablespace goes that nobody said anything about: beside the data directory.
