@@ -8,12 +8,10 @@
 
 #[path = "../providers/tests/support/barman.rs"]
 mod barman;
-#[path = "../providers/tests/support/postgres.rs"]
-mod postgres;
 mod support;
 
 use barman::Barman;
-use support::Site;
+use support::{Site, bank::postgres};
 
 #[test]
 fn backups_of_barman_become_points_once_and_come_back() {

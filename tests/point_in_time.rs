@@ -2,6 +2,10 @@
 //! before the moment, whatever moment; what cannot be reached is refused with what can.
 //!
 //! The judge is the source itself: `track_commit_timestamp` remembers when each row of an append-only table was committed.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure of a helper is the test's failure"
+)]
 
 mod support;
 

@@ -1,5 +1,10 @@
 //! The commands of a runbook are real: they are taken out of the document, as a person would, and run in a shell, each disaster
 //! after it was made to happen. On SQLite, and on a real PostgreSQL server.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a failure of a helper is the test's failure"
+)]
 
 mod support;
 

@@ -1,5 +1,9 @@
 //! The archive of a real server's log with the real program: everything that the server wrote is on both tiers, comes back byte by
 //! byte, survives kills, and exit codes are what PostgreSQL needs.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure of a helper is the test's failure"
+)]
 
 #![cfg(feature = "crash-points")]
 

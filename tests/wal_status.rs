@@ -1,5 +1,10 @@
 //! The archive of a log watched from outside, with the real program and a real server: what is missing is named, what waits is
 //! told although the server counts no failure, and a stream loses nothing whatever is killed.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a failure of a helper is the test's failure"
+)]
 
 mod support;
 
@@ -143,9 +148,9 @@ fn a_stream_loses_nothing_whatever_is_killed() {
         server.psql("postgres", "select pg_switch_wal()");
         std::thread::sleep(Duration::from_millis(700));
         if round % 2 == 0 {
-            receivers(&site)
-                .iter()
-                .for_each(|process| kill_nine(process));
+            for process in receivers(&site) {
+                kill_nine(&process);
+            }
         } else {
             running.kill();
             server.psql("postgres", "select pg_switch_wal()");
@@ -174,9 +179,9 @@ fn a_stream_loses_nothing_whatever_is_killed() {
 
     // Somebody drops the slot: it is said, and nothing is skipped silently.
     running.kill();
-    receivers(&site)
-        .iter()
-        .for_each(|process| kill_nine(process));
+    for process in receivers(&site) {
+        kill_nine(&process);
+    }
     let dropped = Instant::now();
     while server
         .psql(

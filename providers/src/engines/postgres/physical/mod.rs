@@ -46,7 +46,7 @@ pub(super) const METHOD: &str = "physical";
 /// Role of PostgreSQL's list of files.
 pub(super) const MANIFEST_ROLE: &str = "backup-manifest";
 /// Begin of the role of a tablespace; its oid follows.
-pub(super) const TABLESPACE_ROLE: &str = "tablespace-";
+const TABLESPACE_ROLE: &str = "tablespace-";
 
 /// The tablespaces that a point was taken with, with their places at the source.
 pub(super) fn tablespaces(manifest: &Manifest) -> Result<Vec<Tablespace>> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{PlainObject, ProviderError, Result},
-    engines::postgres::binaries::Binaries,
+    engines::postgres::{binaries::Binaries, physical::tablespace_of},
     process::Program,
 };
 use model::Disposition;

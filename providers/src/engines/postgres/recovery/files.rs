@@ -14,7 +14,10 @@ use super::{
 use crate::{
     api::{ChainLink, PlainObject, Result},
     engines::postgres::{
-        archive::blocking, binaries::Binaries, directory_tar::unreadable, physical::MANIFEST_ROLE,
+        archive::blocking,
+        binaries::Binaries,
+        directory_tar::unreadable,
+        physical::{MANIFEST_ROLE, tablespace_of},
         restore::Phases,
     },
 };
