@@ -1,6 +1,6 @@
 //! A recovery that is killed in its middle.
 
-use crate::past::{past, place};
+use crate::past::{no_server_below, past, place};
 use crate::support::cluster::servers_below;
 use async_trait::async_trait;
 use mainstay_providers::api::{AfterRecovery, RecoveryObserver, Result};
@@ -86,17 +86,7 @@ async fn a_recovery_that_is_killed_leaves_no_target_no_server_and_nothing_that_i
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        for _ in 0..250 {
-            if servers_below(parent.path()).is_empty() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(
-            servers_below(parent.path()),
-            Vec::<String>::new(),
-            "{stage}"
-        );
+        no_server_below(parent.path()).await;
         assert!(!parent.path().join("main").exists());
         let hidden = || {
             let entries = std::fs::read_dir(parent.path()).unwrap();

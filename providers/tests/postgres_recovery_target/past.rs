@@ -1,6 +1,6 @@
 //! The cluster that the tests recover, and how a recovered one is looked at.
 
-use crate::support::cluster::{BasePoint, Cluster, open_to_all};
+use crate::support::cluster::{BasePoint, Cluster, open_to_all, servers_below};
 use crate::support::points::failed;
 use crate::support::postgres::as_server_user;
 use mainstay_providers::api::Restored;
@@ -8,7 +8,7 @@ use model::Timestamp;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A cluster whose settings would do harm to others if they were inherited.
 pub(crate) struct Past {
@@ -79,6 +79,18 @@ pub(crate) fn passed(restored: &Restored) {
     );
 }
 
+/// How long something may take that comes on its own, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Waits until the servers of a folder have ended; one that lives on is a failure.
+pub(crate) async fn no_server_below(folder: &Path) {
+    let since = Instant::now();
+    while !servers_below(folder).is_empty() && since.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(servers_below(folder), Vec::<String>::new());
+}
+
 /// Starts a recovered data directory as a person would, and asks it.
 pub(crate) fn ask(cluster: &Cluster, data: &Path, sql: &str) -> String {
     let socket = tempfile::tempdir().unwrap();
@@ -124,10 +136,13 @@ pub(crate) fn ask(cluster: &Cluster, data: &Path, sql: &str) -> String {
         );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    for _ in 0..200 {
-        if psql("SELECT pg_is_in_recovery()") == "f" {
-            break;
-        }
+    let since = Instant::now();
+    while psql("SELECT pg_is_in_recovery()") != "f" {
+        assert!(
+            since.elapsed() < PATIENCE,
+            "{}",
+            std::fs::read_to_string(&log).unwrap()
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     let answer = psql(sql);

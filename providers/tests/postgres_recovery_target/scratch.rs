@@ -1,6 +1,6 @@
 //! Servers that are only looked at: shown, checked, and gone.
 
-use crate::past::{archived, passed, past, place};
+use crate::past::{archived, no_server_below, passed, past, place};
 use crate::support::cluster::{BasePoint, Cluster, FolderArchive, HELD, servers_below};
 use crate::support::points::failed;
 use crate::support::postgres::Server;
@@ -104,13 +104,7 @@ async fn a_scratch_server_is_shown_by_its_url_and_ends_with_whoever_waits_for_it
     assert!(!servers_below(parent.path()).is_empty());
     running.abort();
     let _ = running.await;
-    for _ in 0..100 {
-        if servers_below(parent.path()).is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(servers_below(parent.path()), Vec::<String>::new());
+    no_server_below(parent.path()).await;
     assert!(!other.exists());
     assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
 }

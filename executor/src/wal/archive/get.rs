@@ -39,8 +39,8 @@ impl WalStore {
         Ok(None)
     }
 
-    /// The plain bytes of an archived file, from the first tier that has it whole. `None` when every tier was read and none has
-    /// it; an error when that cannot be told.
+    /// The plain bytes of an archived file, from the first tier that has it whole, else from the spool. `None` when every tier was read
+    /// and none has it; an error when that cannot be told.
     pub async fn get(&self, system_identifier: u64, name: WalFileName) -> Result<Option<Vec<u8>>> {
         let mut trouble = Vec::new();
         for tier in &self.tiers {
@@ -49,6 +49,12 @@ impl WalStore {
                 Ok(None) => {}
                 Err(error) => trouble.push((tier.name(), error)),
             }
+        }
+        // What waits for one tier was durable on another, which may be gone since.
+        if let Some(spool) = &self.spool
+            && let Some(found) = spool.find(system_identifier, name).await?
+        {
+            return Ok(Some(found));
         }
         let Some((tier, first)) = trouble.into_iter().next() else {
             return Ok(None);

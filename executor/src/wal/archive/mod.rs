@@ -12,6 +12,7 @@ mod put;
 mod sealings;
 
 pub(crate) use names::is_part;
+pub(super) use put::other_content;
 
 use super::{
     cluster::{self, WalClusters},

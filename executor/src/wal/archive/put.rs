@@ -183,16 +183,18 @@ impl WalStore {
             // Whoever made it visible may have been killed before it was durable, and the server forgets the file now.
             return tier.ensure_durable(&key).await;
         }
-        Err(ProviderError::new(
-            "mainstay::wal::different-content",
-            Disposition::NeedsOperator,
-            format!(
-                "`{key}` exists on tier `{}` with other content; nothing was overwritten",
-                tier.name()
-            ),
-        )
-        .help("two servers archive the same log to one place: most often a copy of a server that was started without `archive_mode = off`. Stop the one that must not archive; never delete the file before you know which of the two is right"))
+        Err(other_content(&key, tier.name()))
     }
+}
+
+/// The name is taken by something else.
+pub(in crate::wal) fn other_content(what: &dyn std::fmt::Display, tier: &TierName) -> ProviderError {
+    ProviderError::new(
+        "mainstay::wal::different-content",
+        Disposition::NeedsOperator,
+        format!("`{what}` exists on tier `{tier}` with other content; nothing was overwritten"),
+    )
+    .help("two servers archive the same log to one place: most often a copy of a server that was started without `archive_mode = off`. Stop the one that must not archive; never delete the file before you know which of the two is right")
 }
 
 /// An error that several tiers get; its cause stays with the first.
