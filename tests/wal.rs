@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     reason = "a failure of a helper is the test's failure"
 )]
-
 #![cfg(feature = "crash-points")]
 
 mod support;
