@@ -1,7 +1,6 @@
 //! A recovery that is killed in its middle.
 
 use crate::past::{no_server_below, past, place};
-use crate::support::cluster::servers_below;
 use async_trait::async_trait;
 use mainstay_providers::api::{AfterRecovery, RecoveryObserver, Result};
 use model::RecoveryTarget;

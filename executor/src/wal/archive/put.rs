@@ -188,7 +188,10 @@ impl WalStore {
 }
 
 /// The name is taken by something else.
-pub(in crate::wal) fn other_content(what: &dyn std::fmt::Display, tier: &TierName) -> ProviderError {
+pub(in crate::wal) fn other_content(
+    what: &dyn std::fmt::Display,
+    tier: &TierName,
+) -> ProviderError {
     ProviderError::new(
         "mainstay::wal::different-content",
         Disposition::NeedsOperator,
