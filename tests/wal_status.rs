@@ -153,6 +153,10 @@ fn a_stream_loses_nothing_whatever_is_killed() {
             }
         } else {
             running.kill();
+            // One that is not dead yet still holds the stream.
+            while !running.has_ended() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             server.psql("postgres", "select pg_switch_wal()");
             running = site.start(&["wal", "run"], &[]);
         }
@@ -165,6 +169,7 @@ fn a_stream_loses_nothing_whatever_is_killed() {
     );
     let last = server.psql("postgres", "select pg_current_wal_lsn()");
     let done = until(&site, "the lag is gone", 120, |status| {
+        assert!(!running.has_ended(), "{}", running.words_so_far());
         status["tiers"]["nas"]["lag_bytes"] == 0
     });
     let end = done["tiers"]["nas"]["newest"]["end"].as_str().unwrap();
@@ -241,6 +246,30 @@ fn a_lost_segment_splits_what_is_archived() {
         .next()
         .unwrap();
     assert_eq!(log.runs.len(), 2, "{:?}", log.runs);
+}
+
+/// The fear: the lag looks small because the server believes that everything is archived.
+#[test]
+fn a_command_that_archives_nothing_does_not_make_the_lag_small() {
+    let server = Server::start(&[
+        "archive_mode=on",
+        "archive_command=/bin/true",
+        "archive_timeout=1",
+        "wal_keep_size=512MB",
+    ]);
+    let site = site(&policy(&server, "", "3s"));
+    server.psql("postgres", "create table t (id int)");
+    let name = server.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
+    let path = server.data().join("pg_wal").join(name);
+    site.expect(0, &["wal", "push", path.to_str().unwrap()]);
+    for number in 0..5 {
+        server.psql("postgres", &format!("insert into t values ({number})"));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    server.psql("postgres", "select pg_switch_wal()");
+    let told = status(&site, 6);
+    assert!(told["tiers"]["nas"]["lag_seconds"].as_i64().unwrap() >= 5);
+    assert!(concerns(&told).contains(&"lag".to_owned()), "{told:#}");
 }
 
 fn walk(folder: &std::path::Path) -> Vec<String> {

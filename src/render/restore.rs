@@ -33,13 +33,24 @@ pub(crate) fn chosen(chosen: &Chosen<'_>, zone: &TimeZone) -> String {
             "Restoring {} as soon as it is consistent; `--latest` would go on to the end of the archived log.\n",
             way.base
         ),
-        Chosen::Recover(target, way) => format!(
-            "Restoring {} and rolling it forward to {}, over {} of log on timeline {}.\n",
-            way.base,
-            target_words(target, zone),
-            files(way.files),
-            way.timeline
-        ),
+        Chosen::Recover(target, way) => {
+            let mut text = format!(
+                "Restoring {} and rolling it forward to {}, over {} of log on timeline {}.\n",
+                way.base,
+                target_words(target, zone),
+                files(way.files),
+                way.timeline
+            );
+            // A moment that was asked for lies before the hole, or was refused; only the latest is cut off by it.
+            if matches!(target, RecoveryTarget::Latest) && !way.missing.is_empty() {
+                let missing = way.missing.join(", ");
+                let _ = writeln!(
+                    text,
+                    "warning: this ends at a hole in the archived log: {missing} missing. What was committed after it cannot be rolled forward from this base; `mainstay wal status` says from which base on later moments can be."
+                );
+            }
+            text
+        }
     }
 }
 

@@ -66,6 +66,7 @@ pub struct ClusterSite {
     /// The server.
     pub server: Server,
     folder: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 impl ClusterSite {
@@ -108,7 +109,11 @@ impl ClusterSite {
                 .unwrap()
                 .success()
         );
-        let site = Self { server, folder };
+        let site = Self {
+            server,
+            folder,
+            environment: Vec::new(),
+        };
         site.expect(0, &["key", "generate", "prod"]);
         // Gives the tiers their markers and makes the first base; the log that it needs comes meanwhile.
         site.archive_with(&site.push_command());
@@ -116,10 +121,32 @@ impl ClusterSite {
         site
     }
 
+    /// Variables for every run of the program from now on; the server must be told with [`Self::push_command`].
+    pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
+        let pairs = environment.iter();
+        self.environment = pairs
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+    }
+
+    /// Changes the policy by replacing a text, which must be in it.
+    #[track_caller]
+    pub fn change_policy(&self, from: &str, to: &str) {
+        let path = self.path().join("mainstay.toml");
+        let policy = fs::read_to_string(&path).unwrap();
+        assert!(policy.contains(from), "{from}");
+        fs::write(path, policy.replacen(from, to, 1)).unwrap();
+    }
+
     /// What the server calls for each file.
     pub fn push_command(&self) -> String {
+        let pairs = self.environment.iter();
+        let variables: String = pairs.fold(String::new(), |mut all, (name, value)| {
+            let _ = write!(all, "{name}={value} ");
+            all
+        });
         format!(
-            "{} --policy {} wal push --database cluster %p",
+            "{variables}exec {} --policy {} wal push --database cluster %p",
             env!("CARGO_BIN_EXE_mainstay"),
             self.path().join("mainstay.toml").display()
         )
@@ -150,6 +177,7 @@ impl ClusterSite {
             .env("NO_COLOR", "1")
             .env_remove("MAINSTAY_POLICY")
             .env_remove("MAINSTAY_STATE")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null());
         command
     }

@@ -16,6 +16,7 @@ pub mod bank;
 pub mod chance;
 pub mod cluster_site;
 pub mod laws;
+pub mod ledger;
 pub mod mount;
 pub mod program;
 pub mod shop;

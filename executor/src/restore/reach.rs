@@ -61,6 +61,8 @@ pub struct Way {
     pub timeline: u32,
     /// Files of log that lie between the two.
     pub files: u64,
+    /// What is missing right behind the end, although log goes on after it; empty: the archived log ends there.
+    pub missing: Vec<String>,
     /// Tiers that the log is read from: those that could be read when it was proved.
     pub tiers: Vec<TierName>,
     /// Those that could not, and why: what only they have is missing.
@@ -315,6 +317,12 @@ impl Search<'_> {
             end: first.to,
             timeline: first.timeline,
             files: u64::try_from(first.files().count()).unwrap_or(u64::MAX),
+            missing: first
+                .hole
+                .iter()
+                .flat_map(|(missing, _)| missing)
+                .map(ToString::to_string)
+                .collect(),
             tiers: tiers
                 .filter(|tier| !self.unread.contains_key(*tier))
                 .cloned()

@@ -72,6 +72,9 @@ pub struct WalState {
     pub archive_command_set: bool,
     /// `archive_timeout`; 0: never.
     pub archive_timeout_seconds: u64,
+    /// From when on the server surely keeps to `archive_timeout`: its start, and one `checkpoint_timeout` more, which its checkpointer
+    /// may sleep through when it came up before the server took writes.
+    pub keeps_timeout_from: Option<Timestamp>,
     /// `summarize_wal`; `None`: the server is too old to know it.
     pub summarizes: Option<bool>,
     /// What the archiver did.

@@ -182,6 +182,51 @@ impl Rgw {
         }
         panic!("the Ceph gateway does not start: {said}")
     }
+
+    /// SIGKILL for the gateway; what is stored stays with the other daemons. Whether it ran.
+    pub fn kill_gateway(&self) -> bool {
+        let Some(gateway) = self.gateway() else {
+            return false;
+        };
+        let killed = Command::new("kill").args(["-KILL", &gateway]).status();
+        while self.gateway().is_some() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        killed.is_ok_and(|status| status.success())
+    }
+
+    /// Starts the gateway again, on the same data, and waits until it answers.
+    pub fn start_gateway(&self) {
+        let group = std::fs::read_to_string(self.folder.join("group")).expect("it was started");
+        let log = std::fs::File::create(self.folder.join("log/gateway-again.out"));
+        let child = Command::new("radosgw")
+            .args(["-f", "-n", "client.admin"])
+            .env("CEPH_CONF", self.folder.join("ceph.conf"))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.expect("writable"))
+            // The watchdog ends the group.
+            .process_group(group.trim().parse().expect("a number"))
+            .spawn();
+        Store::reap(child.expect("it was started before"));
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(Instant::now() < deadline, "the gateway does not come back");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The process of the gateway: it is the only `radosgw` that works in this folder.
+    fn gateway(&self) -> Option<String> {
+        let processes = std::fs::read_dir("/proc").ok()?.flatten();
+        let mut found = processes.filter(|entry| {
+            let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            let folder = std::fs::read_link(entry.path().join("cwd"));
+            name.trim() == "radosgw" && folder.is_ok_and(|folder| folder == self.folder)
+        });
+        found.next()?.file_name().into_string().ok()
+    }
 }
 
 impl Moto {

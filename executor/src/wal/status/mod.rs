@@ -16,7 +16,7 @@ use super::{
     spool::Waiting,
 };
 use crate::wiring::DatabaseWiring;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{
     ByteCount, DatabaseName, TierName,
     event::Failure,
@@ -288,22 +288,37 @@ fn lag(
     if bytes == 0 {
         return Some((0, Some(0)));
     }
-    let seconds = |from: Timestamp| state.source.at.duration_since(from).as_secs().max(0);
-    let since_commit = newest.time.map(seconds);
-    // A server with `archive_timeout` gives a segment away before it is older than that, unless nothing was written into it.
-    let streams = facts
-        .declared
-        .wal
-        .as_ref()
-        .is_some_and(|wal| wal.stream_slot.is_some());
-    let timeout = state.archive_timeout_seconds;
-    let bound = (timeout > 0 && !streams).then(|| {
-        let waits = state.waiting.map(|(_, oldest)| oldest.map_or(0, seconds));
-        waits.map(|waits| waits.saturating_add(i64::try_from(timeout).unwrap_or(i64::MAX)))
-    });
-    let at_most = match (since_commit, bound.flatten()) {
+    let since_commit = newest
+        .time
+        .map(|time| seconds_up(state.source.at.duration_since(time)));
+    let at_most = match (since_commit, by_timeout(facts, state, newest)) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     };
     Some((bytes, at_most))
+}
+
+/// A server with `archive_timeout` gives a segment away before it is older than that, unless nothing was written into it. That bounds
+/// the loss only where everything between the archive and the segment under way still waits at the server: what it believes to be
+/// archived and is not here (a command that always succeeds, a spool) may be of any age. And not soon after its start: it begins to
+/// measure then or later, and a crash before that may have left an older segment open.
+fn by_timeout(facts: &WalFacts<'_>, state: &WalState, newest: Newest) -> Option<i64> {
+    let wal = facts.declared.wal.as_ref();
+    let streams = wal.is_some_and(|wal| wal.stream_slot.is_some());
+    let timeout = i64::try_from(state.archive_timeout_seconds).ok()?;
+    let (files, oldest) = state.waiting?;
+    let size = state.segment_bytes.max(1);
+    let between = (state.source.position.0 / size).saturating_sub(newest.end.0 / size);
+    let age = |at: Timestamp| seconds_up(state.source.at.duration_since(at));
+    let measures = state
+        .keeps_timeout_from
+        .is_some_and(|since| age(since) > timeout);
+    (timeout > 0 && !streams && measures && between <= files)
+        .then(|| oldest.map_or(0, age).saturating_add(timeout))
+}
+
+/// An upper bound must not be rounded down.
+fn seconds_up(duration: SignedDuration) -> i64 {
+    let part = i64::from(duration.subsec_nanos() > 0);
+    duration.as_secs().saturating_add(part).max(0)
 }

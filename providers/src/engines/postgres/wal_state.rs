@@ -32,7 +32,8 @@ pub(super) async fn ask(address: &Address) -> Result<WalState> {
                (coalesce(nullif(current_setting('archive_command'), '(disabled)'), '') <> '' \
                  OR coalesce(current_setting('archive_library', true), '') <> '')::text, \
                (SELECT setting FROM pg_settings WHERE name = 'archive_timeout'), \
-               current_setting('summarize_wal', true)";
+               current_setting('summarize_wal', true), \
+               (extract(epoch FROM pg_postmaster_start_time() + current_setting('checkpoint_timeout')::interval) * 1000000)::bigint";
     let rows = texts(&mut connection, sql).await.map_err(failed)?;
     let row = rows.into_iter().next().unwrap_or_default();
     let at = |index: usize| row.get(index).cloned().flatten();
@@ -68,6 +69,7 @@ pub(super) async fn ask(address: &Address) -> Result<WalState> {
         archive_command_set: at(8).as_deref() == Some("true"),
         archive_timeout_seconds: number(9).unwrap_or(0),
         summarizes: at(10).map(|text| text == "on"),
+        keeps_timeout_from: micros(at(11).as_deref()),
         archiver: archiver(&mut connection).await.map_err(failed)?,
         pg_wal: None,
         free: None,
