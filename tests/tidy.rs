@@ -171,7 +171,7 @@ fn codes() -> BTreeMap<String, BTreeSet<PathBuf>> {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        let code_part = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code_part = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
         for literal in code_part.split('"').skip(1).step_by(2) {
             let segments: Vec<&str> = literal.split("::").collect();
             let word = |text: &&str| {
@@ -183,8 +183,8 @@ fn codes() -> BTreeMap<String, BTreeSet<PathBuf>> {
             let is_code = match segments.as_slice() {
                 ["mainstay", area, name] => word(area) && word(name),
                 [
-                    "policy" | "postgres" | "sqlite" | "files" | "filesystem" | "aws" | "key"
-                    | "s3",
+                    "policy" | "postgres" | "sqlite" | "barman" | "files" | "filesystem" | "aws"
+                    | "key" | "s3",
                     name,
                 ] => word(name),
                 _ => false,
