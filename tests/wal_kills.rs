@@ -4,19 +4,24 @@
 //! together, at moments of a recorded seed. The judges are the clients, which know what was acknowledged and when: a recovery from
 //! the archive alone must have everything up to the position and up to the lag that `mainstay wal status` stated right before.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "what fails here fails the test, which says what was killed, and judges by its own clock"
+)]
+
 mod support;
 
 #[path = "../providers/tests/support/s3.rs"]
 mod s3;
 
 use jiff::{SignedDuration, Timestamp};
-use model::{Lsn, WalFileName};
+use model::Lsn;
 use s3::{BucketKind, Rgw};
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
     process::{Child, Stdio},
     time::{Duration, Instant},
 };
@@ -24,7 +29,8 @@ use support::{
     chance::Chance,
     cluster_site::{ClusterSite, Release, as_server_user},
     ledger::{self, Acknowledged, Ledger},
-    program::command,
+    processes::{children, kill_all, processes},
+    stated::Stated,
 };
 
 /// What can be killed.
@@ -270,7 +276,7 @@ impl Scene {
                 return stated;
             }
             assert!(
-                begun.elapsed() < Duration::from_secs(60),
+                begun.elapsed() < Duration::from_mins(1),
                 "{troubles:?}: {:#}\n{}",
                 stated.0,
                 self.agent_log()
@@ -311,115 +317,6 @@ impl Drop for Scene {
         }
         kill_all(&self.processes("pg_receivewal"));
     }
-}
-
-/// What `wal status` stated.
-struct Stated(Value);
-
-impl Stated {
-    fn concerns(&self) -> Vec<String> {
-        let all = self.0["concerns"].as_array().unwrap();
-        let whats = all.iter().map(|one| one["what"].as_str().unwrap());
-        // A choice of these tests, which shall not limit what the server keeps.
-        whats
-            .filter(|what| *what != "slot-unlimited")
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// Names of the segments that are said to be missing, with the tier.
-    fn holes(&self) -> BTreeSet<(String, String)> {
-        let mut found = BTreeSet::new();
-        for (tier, said) in self.0["tiers"].as_object().unwrap() {
-            for hole in said["holes"].as_array().unwrap() {
-                let lsn = |key: &str| Lsn::parse(hole[key].as_str().unwrap()).unwrap();
-                let missing = &hole["missing"][0];
-                let size = missing["segment_bytes"].as_u64().unwrap();
-                let timeline = u32::try_from(missing["timeline"].as_u64().unwrap()).unwrap();
-                for number in lsn("after").0 / size..lsn("before").0 / size {
-                    let name = WalFileName::of_segment(timeline, number, size);
-                    found.insert((tier.clone(), name.to_string()));
-                }
-            }
-        }
-        found
-    }
-
-    /// No acknowledged row may be missing that some tier was said to hold.
-    #[track_caller]
-    fn judge(&self, acknowledged: &[Acknowledged], found: &BTreeSet<(u32, u64)>) {
-        let asked: Timestamp = self.0["server"]["position"]["at"]
-            .as_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        let (mut by_position, mut by_time) = (0, 0);
-        for (tier, said) in self.0["tiers"].as_object().unwrap() {
-            let end = Lsn::parse(said["newest"]["end"].as_str().unwrap()).unwrap();
-            let until = said["lag_seconds"]
-                .as_i64()
-                .map(|lag| asked - SignedDuration::from_secs(lag));
-            for row in acknowledged {
-                let is_there = found.contains(&(row.client, row.n));
-                if row.end <= end {
-                    by_position += 1;
-                    assert!(
-                        is_there,
-                        "{row:?} is before the end on {tier}: {:#}",
-                        self.0
-                    );
-                }
-                if until.is_some_and(|until| row.at < until) {
-                    by_time += 1;
-                    assert!(
-                        is_there,
-                        "{row:?} is before the lag on {tier}: {:#}",
-                        self.0
-                    );
-                }
-            }
-        }
-        assert!(
-            by_position > 0 && by_time > 0,
-            "nothing stated: {:#}",
-            self.0
-        );
-    }
-}
-
-fn processes(wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if wanted(&line) {
-            found.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    found
-}
-
-fn children(process: &str) -> Vec<String> {
-    let path = format!("/proc/{process}/task/{process}/children");
-    let all = fs::read_to_string(path).unwrap();
-    all.split_whitespace().map(str::to_owned).collect()
-}
-
-/// SIGKILL for all at once; how many there were.
-fn kill_all(processes: &[String]) -> u32 {
-    if !processes.is_empty() {
-        let mut kill = command("kill");
-        kill.arg("-KILL").args(processes);
-        let _ = kill.stderr(Stdio::null()).status();
-        for process in processes {
-            while fs::read_to_string(Path::new("/proc").join(process).join("stat"))
-                .is_ok_and(|stat| !stat.contains(") Z "))
-            {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
-    }
-    u32::try_from(processes.len()).unwrap()
 }
 
 const SPOOL: &str = "objective = { rpo = \"2m\" }\nencrypt-with = [\"prod\"]";

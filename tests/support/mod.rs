@@ -18,8 +18,10 @@ pub mod cluster_site;
 pub mod laws;
 pub mod ledger;
 pub mod mount;
+pub mod processes;
 pub mod program;
 pub mod shop;
+pub mod stated;
 pub mod stored;
 
 use model::{Copy, Inventory, RecoveryPointId};
