@@ -86,8 +86,8 @@ fn name(number: u64) -> WalFileName {
 }
 
 async fn put(store: &Arc<WalStore>, number: u64, fill: u8) -> Result<Put, &'static str> {
-    let file = WalFile::new(name(number), segment(number, fill), None).unwrap();
-    let mut results = store.put(&file).await;
+    let sent = WalFile::new(name(number), segment(number, fill), None).unwrap();
+    let mut results = store.put(&sent).await;
     results.pop().unwrap().1.map_err(|error| error.code)
 }
 

@@ -3,18 +3,30 @@
 use super::planning::Looked;
 use crate::{arguments::Global, failure::Result, session, settings};
 use executor::{
-    Clock, Wiring,
+    Clock, DatabaseWiring, Wiring,
     crash_point::CrashPoints,
-    wal::{WalFacts, WalLook, WalStatus, WalStore, breaks, judge, newest_moment, record_breaks},
+    wal::{
+        WalFacts, WalLook, WalStatus, WalStore, breaks, judge, newest_moment, observe_wal,
+        record_breaks,
+    },
 };
 use jiff::Timestamp;
 use model::{
-    DatabaseName, Inventory, TierName,
+    DatabaseName, Inventory, Lsn, TierName,
     wal::coverage::{Base, bases},
 };
 use planner::status::{LogStatus, LogTier, LogWindow};
 use policy_schema::Policy;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long one waits for a stream to send what it has, before a promise is called broken.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Judges every log that was looked at. The newest files of each tier are read; nothing is changed.
 pub(crate) async fn judged(
@@ -30,10 +42,54 @@ pub(crate) async fn judged(
             continue;
         };
         let store = WalStore::open(wiring, name, Arc::clone(clock), CrashPoints::new(None));
-        let store = store.ok().map(Arc::new);
-        let now = clock.now();
+        let about = About {
+            name,
+            declared,
+            policy,
+            inventory,
+            store: store.ok().map(Arc::new),
+        };
+        let mut status = about.judged(look, None, clock.now()).await;
+        // After a quiet time nobody can tell how old that is which was written just now. A stream sends it at once.
+        let streams = declared
+            .wal
+            .as_ref()
+            .is_some_and(|wal| wal.stream_slot.is_some());
+        let lags = |status: &WalStatus| status.concerns.iter().any(|c| c.what == "lag");
+        if let Some(source) = look.archive.source.as_ref().filter(|_| streams) {
+            let seen = Some((source.position, source.at));
+            let began = Instant::now();
+            while lags(&status) && began.elapsed() < PATIENCE {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let none = BTreeSet::new();
+                let looks = observe_wal(wiring, None, clock, Some(name), &none).await;
+                for look in looks.values() {
+                    status = about.judged(look, seen, clock.now()).await;
+                }
+            }
+        }
+        all.push(status);
+    }
+    all
+}
+
+struct About<'a> {
+    name: &'a DatabaseName,
+    declared: &'a DatabaseWiring,
+    policy: &'a Policy,
+    inventory: &'a Inventory,
+    store: Option<Arc<WalStore>>,
+}
+
+impl About<'_> {
+    async fn judged(
+        &self,
+        look: &WalLook,
+        seen: Option<(Lsn, Timestamp)>,
+        now: Timestamp,
+    ) -> WalStatus {
         let mut newest = BTreeMap::new();
-        if let Some(store) = &store {
+        if let Some(store) = &self.store {
             for (tier, log) in &look.archive.tiers {
                 let source = look.archive.source.as_ref();
                 // A last file that cannot be read leaves the time unknown; `verify` says what is wrong with it.
@@ -42,21 +98,21 @@ pub(crate) async fn judged(
                 }
             }
         }
-        let spool = store.as_ref().and_then(|store| store.spool());
-        all.push(judge(&WalFacts {
-            database: name,
-            declared,
+        let spool = self.store.as_ref().and_then(|store| store.spool());
+        judge(&WalFacts {
+            database: self.name,
+            declared: self.declared,
             look,
-            bases: bases_on_tiers(name, look, inventory),
+            bases: bases_on_tiers(self.name, look, self.inventory),
             newest,
-            wanted_since: wanted_since(policy, name, now),
+            wanted_since: wanted_since(self.policy, self.name, now),
             spool: spool
                 .and_then(|spool| spool.waiting().ok())
                 .unwrap_or_default(),
+            seen,
             now,
-        }));
+        })
     }
-    all
 }
 
 /// Writes breaks of the logs into the catalog's audit, each once.

@@ -147,10 +147,12 @@ fn matters(hole: &Hole, since: Option<Timestamp>) -> bool {
 
 /// Whether the missing piece may still be on its way: it is new, and the server does not say that nothing waits.
 fn may_come(look: &WalLook, hole: &Hole, now: Timestamp) -> bool {
-    let nothing_waits = look
-        .state
-        .as_ref()
-        .is_ok_and(|state| matches!(state.waiting, Some((0, _))));
+    // Of what we bring ourselves the server says nothing.
+    let nothing_waits = look.state.as_ref().is_ok_and(|state| {
+        state.archive_command_set
+            && state.archive_mode != "off"
+            && matches!(state.waiting, Some((0, _)))
+    });
     let settled = hole
         .resumed_at
         .is_none_or(|at| at.saturating_add(UNDER_WAY).is_ok_and(|at| at <= now));

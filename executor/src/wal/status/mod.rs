@@ -18,7 +18,7 @@ use super::{
 use crate::wiring::DatabaseWiring;
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    ByteCount, DatabaseName, TierName,
+    ByteCount, DatabaseName, Lsn, TierName,
     event::Failure,
     recovery_record::Promise,
     wal::{
@@ -50,6 +50,8 @@ pub struct WalFacts<'a> {
     pub wanted_since: BTreeMap<TierName, Timestamp>,
     /// What waits in the spool for each tier.
     pub spool: BTreeMap<TierName, Waiting>,
+    /// Where the server was at an earlier look, and when: what is archived up to there is behind by no more than that is ago.
+    pub seen: Option<(Lsn, Timestamp)>,
     /// Our clock.
     pub now: Timestamp,
 }
@@ -288,13 +290,17 @@ fn lag(
     if bytes == 0 {
         return Some((0, Some(0)));
     }
-    let since_commit = newest
-        .time
-        .map(|time| seconds_up(state.source.at.duration_since(time)));
-    let at_most = match (since_commit, by_timeout(facts, state, newest)) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
+    let seconds = |from: Timestamp| seconds_up(state.source.at.duration_since(from));
+    let seen = facts
+        .seen
+        .filter(|(position, _)| *position <= newest.end)
+        .map(|(_, at)| seconds(at));
+    let all = [
+        newest.time.map(seconds),
+        by_timeout(facts, state, newest),
+        seen,
+    ];
+    let at_most = all.into_iter().flatten().min();
     Some((bytes, at_most))
 }
 
