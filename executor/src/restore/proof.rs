@@ -54,13 +54,12 @@ pub(super) async fn prove<'a>(
             let mut judged = BTreeMap::new();
             for route in routes {
                 let place = (route.system_identifier, route.timeline, route.to);
-                let last = match judged.get(&place) {
-                    Some(last) => *last,
-                    None => {
-                        let last = last_end(store, route).await?;
-                        judged.insert(place, last);
-                        last
-                    }
+                let last = if let Some(last) = judged.get(&place) {
+                    *last
+                } else {
+                    let last = last_end(store, route).await?;
+                    judged.insert(place, last);
+                    last
                 };
                 match last {
                     Ok(Some(last)) if last > *at => proved.push(route),

@@ -65,11 +65,11 @@ pub(crate) async fn ensure_expired(at: &Try<'_>) -> Result<Ended, StepError> {
     let mut blocked = None;
     let mut failed = None;
     for (number, one) in going.iter().enumerate() {
-        if number % BETWEEN_LOOKS == 0 {
-            if let Err(error) = context.tier_leases.ensure_current(&step.tier).await {
-                failed = Some(error.into());
-                break;
-            }
+        if number % BETWEEN_LOOKS == 0
+            && let Err(error) = context.tier_leases.ensure_current(&step.tier).await
+        {
+            failed = Some(error);
+            break;
         }
         match store.delete(&step.tier, one.file).await {
             Ok(was_there) => {

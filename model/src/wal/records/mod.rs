@@ -140,7 +140,7 @@ impl LogReader {
                     at = aligned(at);
                     let begun = record.at;
                     let end = shape.lsn(at);
-                    match self.finish(record, end, shape.version, &mut tell) {
+                    match self.finish(&record, end, shape.version, &mut tell) {
                         None => return self.ended(begun),
                         Some(After::NextRecord) => {}
                         Some(After::NextSegment) => at = segment.len(),
@@ -207,7 +207,7 @@ impl LogReader {
     /// `None` when the record is not valid.
     fn finish(
         &mut self,
-        record: Building,
+        record: &Building,
         end: Lsn,
         version: Version,
         tell: &mut impl FnMut(LogEvent),
