@@ -1,6 +1,8 @@
 //! Drills with the real program: one that passes says everything, one that must fail fails, every planted failure is found, and
 //! nothing is left behind. On SQLite, and on a real PostgreSQL server.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests")]
+
 mod support;
 
 use serde_json::Value;

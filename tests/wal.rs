@@ -238,9 +238,9 @@ fn everything_that_a_server_writes_is_archived_and_comes_back() {
     let server = server(&archive);
     write(&server, 4);
     until("all is archived", || ready(&server).is_empty());
-    let sent = done(&server);
-    assert!(sent.len() >= 4);
-    for segment in &sent {
+    let archived = done(&server);
+    assert!(archived.len() >= 4);
+    for segment in &archived {
         archive.assert_equal(segment);
     }
     assert_eq!(archive.segments("nas"), archive.segments("attic"));
@@ -249,7 +249,7 @@ fn everything_that_a_server_writes_is_archived_and_comes_back() {
         "0"
     );
 
-    let segment = &sent[0];
+    let segment = &archived[0];
     let path = segment.to_str().unwrap();
     // The server crashed before it noted that the file is archived, and sends it again.
     assert_eq!(archive.as_server(&["wal", "push", path]), Some(0));
@@ -336,11 +336,11 @@ fn kills_at_every_moment_lose_nothing() {
     }
     write(&server, 1);
     until("all is archived", || ready(&server).is_empty());
-    let sent = done(&server);
-    for segment in &sent {
+    let stored = done(&server);
+    for segment in &stored {
         archive.assert_equal(segment);
     }
-    let names: BTreeSet<String> = sent
+    let names: BTreeSet<String> = stored
         .iter()
         .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();

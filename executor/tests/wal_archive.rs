@@ -1,5 +1,9 @@
 //! The archive of a log on its tiers: created or compared, never overwritten; whose log it is; keys; what waits for a tier.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "that somebody takes a folder away is what is tested"
+)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests")]
 
 use mainstay_executor as executor;

@@ -54,7 +54,7 @@ fn fill(server: &Server) {
     sql("INSERT INTO t VALUES (5, 'the last')");
 }
 
-/// What pg_waldump says: by position, the words that tell a commit, abort or restore point.
+/// What `pg_waldump` says: by position, the words that tell a commit, abort or restore point.
 fn dumped(server: &Server, first: &str, last: &str) -> BTreeMap<Lsn, String> {
     let output = Command::new(server.bin.join("pg_waldump"))
         .env("TZ", "UTC")
@@ -81,7 +81,7 @@ fn dumped(server: &Server, first: &str, last: &str) -> BTreeMap<Lsn, String> {
         .collect()
 }
 
-/// As pg_waldump writes it.
+/// As `pg_waldump` writes it.
 fn words(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S.%6f UTC").to_string()
 }
