@@ -241,10 +241,10 @@ fn a_quiet_server_is_not_behind_and_a_commit_after_the_quiet_is_archived_at_once
     ended.says("RPO met").says("log           nas: ");
 
     // The server is gone: a young archive still keeps the promise, an old one cannot be judged.
-    running.kill();
     until(&site, "all is archived", |status| {
         status["tiers"]["nas"]["lag_bytes"] == 0
     });
+    running.kill();
     server.stop();
     std::thread::sleep(Duration::from_secs(22));
     let ended = site.expect(1, &["status"]);
