@@ -51,14 +51,12 @@ impl Scratch {
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let folder = root.join(format!("{}{safe}", owner.prefix()));
-        // Known before the folder is made: what dies in between leaves an empty folder.
-        let owner = Holder::this_process().text();
         loop {
             fs::create_dir_all(&folder)?;
-            match fs::write(folder.join(OWNER), &owner) {
+            match sign(&folder) {
                 // A run has just cleaned up, and taken the folder, still empty, for one of the dead.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                written => break written?,
+                signed => break signed?,
             }
         }
         Ok(Self {
@@ -108,15 +106,41 @@ pub(crate) fn clean_leftovers(root: &Path) -> io::Result<Vec<String>> {
         let is_run = name.starts_with(Owner::Run.prefix());
         let is_left = (is_run && !is_another_living(&entry.path()))
             || (name.starts_with(Owner::Work.prefix()) && has_ended(&entry.path()));
-        // Who died between making the folder and its owner file left an empty one; `remove_dir` takes no other.
         let is_ours = is_run || name.starts_with(Owner::Work.prefix());
-        let was_empty = || is_ours && fs::remove_dir(entry.path()).is_ok();
-        if (is_left && remove_owned(&entry.path())?) || was_empty() {
+        // Its maker may end at this moment and take it away: that is no failure.
+        let was_unsigned = || is_ours && remove_unsigned(&entry.path()).unwrap_or(false);
+        if was_unsigned() || (is_left && remove_owned(&entry.path())?) {
             removed.push(format!("scratch folder `{name}`"));
         }
     }
     removed.sort();
     Ok(removed)
+}
+
+/// Says in a new folder whose it is. Until that is written whole the folder is locked: what nobody locks has no living maker.
+fn sign(folder: &Path) -> io::Result<()> {
+    let lock = fs::File::open(folder)?;
+    lock.lock()?;
+    fs::write(folder.join(OWNER), Holder::this_process().text())
+}
+
+/// Removes the folder of who died before it was signed: nothing is in it, or an owner file without a word.
+fn remove_unsigned(folder: &Path) -> io::Result<bool> {
+    let lock = fs::File::open(folder)?;
+    if lock.try_lock().is_err() {
+        return Ok(false);
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() != OWNER || entry.metadata()?.len() > 0 {
+            return Ok(false);
+        }
+    }
+    match fs::remove_file(folder.join(OWNER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::remove_dir(folder)?,
+    }
+    Ok(true)
 }
 
 /// Whether the process that made the folder is certainly gone.
@@ -184,6 +208,8 @@ mod tests {
         let _alive = Scratch::create(root.path(), Owner::Work, "restore").unwrap();
         fs::create_dir(root.path().join("run-dead-at-birth")).unwrap();
         fs::create_dir(root.path().join("work-dead-at-birth")).unwrap();
+        fs::create_dir(root.path().join("work-dead-while-signing")).unwrap();
+        fs::write(root.path().join("work-dead-while-signing").join(OWNER), b"").unwrap();
         fs::create_dir(root.path().join("run-of-somebody-else")).unwrap();
         fs::write(root.path().join("run-of-somebody-else/precious"), b"x").unwrap();
         assert_eq!(
@@ -191,15 +217,37 @@ mod tests {
             [
                 "scratch folder `run-dead-at-birth`",
                 "scratch folder `run-dead`",
-                "scratch folder `work-dead-at-birth`"
+                "scratch folder `work-dead-at-birth`",
+                "scratch folder `work-dead-while-signing`"
             ]
         );
         assert!(root.path().join("run-of-somebody-else/precious").exists());
         assert!(root.path().join("work-restore").exists());
+        assert_eq!(
+            fs::read(root.path().join("run-of-somebody-else/precious")).unwrap(),
+            b"x"
+        );
         assert!(
             clean_leftovers(&root.path().join("absent"))
                 .unwrap()
                 .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_just_being_signed_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("work-being-made");
+        fs::create_dir(&folder).unwrap();
+        let maker = fs::File::open(&folder).unwrap();
+        maker.lock().unwrap();
+        fs::write(folder.join(OWNER), b"").unwrap();
+        assert!(clean_leftovers(root.path()).unwrap().is_empty());
+        assert!(folder.join(OWNER).exists());
+        drop(maker);
+        assert_eq!(
+            clean_leftovers(root.path()).unwrap(),
+            ["scratch folder `work-being-made`"]
         );
     }
 }

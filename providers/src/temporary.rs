@@ -126,6 +126,11 @@ fn host_of<'a>(prefix: &str, name: &'a str) -> Option<&'a str> {
     name.strip_prefix(prefix)?.split('-').next()
 }
 
+/// The final name that a temporary file was for.
+pub(crate) fn final_name<'a>(prefix: &str, name: &'a str) -> Option<&'a str> {
+    name.strip_prefix(prefix)?.splitn(4, '-').nth(3)
+}
+
 fn temporary_name(prefix: &str, name: &str) -> rustix::io::Result<String> {
     let mut random = [0; 8];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| Errno::IO)?;
@@ -194,6 +199,8 @@ mod tests {
         let name = temporary_name(".tmp-", &"ü".repeat(127)).unwrap();
         assert!(name.len() <= 255);
         assert_eq!(host_of(".tmp-", &name), Some(host().as_str()));
+        let name = temporary_name(".tmp-", "data-1.tar").unwrap();
+        assert_eq!(final_name(".tmp-", &name), Some("data-1.tar"));
         assert_ne!(
             temporary_name("t", "x").unwrap(),
             temporary_name("t", "x").unwrap()

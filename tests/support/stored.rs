@@ -24,11 +24,6 @@ pub fn files(tier: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     walk(tier, tier, &mut found);
     found.retain(|file| !OF_THE_TIER.iter().any(|own| file == Path::new(own)));
-    // A lease that a killed run was about to write: harms nobody, and goes with the next change of the tier.
-    found.retain(|file| {
-        let name = file.to_string_lossy();
-        !(name.starts_with(".tmp-") && name.ends_with(LEASE))
-    });
     found.retain(|file| !file.starts_with("recovery-kit"));
     found
 }

@@ -272,6 +272,9 @@ async fn clean_up(
         .cloned()
         .collect();
     cleaned.extend(clean_engines(context, databases).await);
+    if everywhere {
+        cleaned.extend(clean_control_objects(context).await);
+    }
     for run in crashed {
         let events = context.catalog.events(run).await?;
         let summary = count(events.iter().filter_map(|event| match &event.what {
@@ -286,6 +289,30 @@ async fn clean_up(
     }
     Ok(cleaned)
 }
+
+/// What a killed writer of a lease or another control object left at the root of a tier, where no point's clean-up looks.
+async fn clean_control_objects(context: &RunContext) -> Vec<String> {
+    let mut cleaning = JoinSet::new();
+    for wired in context.wiring.tiers.values() {
+        let tier = Arc::clone(&wired.tier);
+        cleaning.spawn(async move {
+            match tokio::time::timeout(ENGINE_LIMIT, tier.clean_leftovers(CONTROL_OBJECTS)).await {
+                Ok(Ok(removed)) => removed
+                    .into_iter()
+                    .map(|what| format!("`{what}` on {}", tier.name()))
+                    .collect(),
+                // A tier that is away says so where it is used.
+                Ok(Err(_)) | Err(_) => Vec::new(),
+            }
+        });
+    }
+    let mut removed = cleaning.join_all().await.concat();
+    removed.sort();
+    removed
+}
+
+/// How the names of a tier's own objects begin (`docs/formats`).
+const CONTROL_OBJECTS: &str = ".mainstay-";
 
 /// Lets engines drop their scratch databases; one that is down must not stop the backup of the others.
 async fn clean_engines(context: &RunContext, databases: BTreeSet<DatabaseName>) -> Vec<String> {

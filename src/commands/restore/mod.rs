@@ -297,7 +297,9 @@ fn wish(
     wish.amcheck = arguments.amcheck;
     let moves = arguments.tablespace_map.iter();
     wish.tablespaces = moves.map(|m| (m.old.clone(), m.new.clone())).collect();
-    if is_ours && policy.databases.contains_key(arguments.database.as_str()) {
+    // A point that carries its log needs no command, and one that can only fail would stop its server.
+    let declared = policy.databases.get(arguments.database.as_str());
+    if is_ours && declared.is_some_and(|database| database.wal.is_some()) {
         wish.restore_command = restore_command(&arguments.database, path, global)?;
     }
     wish.observer = temporary.map(|temporary| temporary as _);

@@ -7,15 +7,18 @@ use super::{
     list::{Entry, walk},
     root::Root,
 };
-use crate::{api::Result, temporary::remove_if_abandoned};
+use crate::{
+    api::Result,
+    temporary::{final_name, remove_if_abandoned},
+};
 use rustix::{fd::BorrowedFd, fs::Dir};
 
-/// Removes temporary files whose path starts with `prefix`.
+/// Removes temporary files whose path, or the path of the object that they were to become, starts with `prefix`.
 pub(super) fn clean(root: &Root, prefix: &str) -> Result<Vec<String>> {
     let mut removed = Vec::new();
     let mut now = None;
     walk(root, prefix, &mut |entry: Entry<'_>| {
-        if !entry.name.starts_with(TEMPORARY) || !entry.path.starts_with(prefix) {
+        if !entry.name.starts_with(TEMPORARY) || !is_below(entry.path, entry.name, prefix) {
             return Ok(());
         }
         let gone = remove_if_abandoned(entry.folder, TEMPORARY, entry.name, &mut now)
@@ -27,6 +30,13 @@ pub(super) fn clean(root: &Root, prefix: &str) -> Result<Vec<String>> {
     })?;
     removed.sort();
     Ok(removed)
+}
+
+fn is_below(path: &str, name: &str, prefix: &str) -> bool {
+    let folder = path.strip_suffix(name).unwrap_or(path);
+    path.starts_with(prefix)
+        || final_name(TEMPORARY, name)
+            .is_some_and(|object| format!("{folder}{object}").starts_with(prefix))
 }
 
 /// Removes the temporary files for one name in one folder: control objects lie outside the points that a clean-up visits.
