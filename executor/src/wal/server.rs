@@ -4,7 +4,10 @@
 
 use super::file::WalFile;
 use model::{Disposition, WalFileName};
-use providers::api::{ProviderError, Result};
+use providers::{
+    api::{ProviderError, Result},
+    stream::Buffer,
+};
 use std::{
     fs::File,
     io::{self, Read},
@@ -44,13 +47,13 @@ pub(crate) fn read_file(path: &Path, system_identifier: Option<u64>) -> Result<W
     if !about.is_file() || about.len() > LARGEST {
         return Err(unreadable(io::Error::other("it is no file of a log")));
     }
-    let mut plain = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1);
+    let mut plain = Buffer::with_room(usize::try_from(about.len()).unwrap_or(0) + 1);
     file.take(LARGEST + 1)
-        .read_to_end(&mut plain)
+        .read_to_end(plain.filled())
         .map_err(unreadable)?;
     WalFile::new(
         name,
-        plain,
+        plain.share(),
         system_identifier.or_else(|| system_identifier_beside(path)),
     )
 }

@@ -9,6 +9,7 @@
 //!
 //! Not here: where bytes come from (`engines`), where they go (`tiers`), the format of sealed objects (`seal`), who has their keys.
 
+mod buffers;
 mod busy;
 mod check;
 mod compress;
@@ -25,6 +26,7 @@ mod store;
 mod tests;
 mod whole;
 
+pub use buffers::Buffer;
 pub use busy::Busy;
 pub use check::check_stored;
 pub use compress::levels;

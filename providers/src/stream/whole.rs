@@ -4,6 +4,7 @@
 //! integrity its own format proves (the frame's checksum of zstd, the tags of a sealed object), needs none of that.
 //! Blocking: call it where blocking is allowed. Not here: whether what comes out is what was asked for.
 
+use super::Buffer;
 use crate::{
     api::{ProviderError, Result},
     seal::{Opener, Sealer, Sealing},
@@ -17,12 +18,15 @@ use zstd::stream::raw::CParameter;
 pub fn compress_whole(plain: &[u8], level: i32) -> Result<Bytes> {
     let range = super::levels(Compression::Zstd);
     let level = level.clamp(*range.start(), *range.end());
-    let compressed = || -> std::io::Result<Vec<u8>> {
+    let mut buffer = Buffer::with_room(zstd::zstd_safe::compress_bound(plain.len()));
+    let mut compress = || -> std::io::Result<Bytes> {
         let mut compressor = zstd::bulk::Compressor::new(level)?;
         compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-        compressor.compress(plain)
+        compressor.compress_to_buffer(plain, buffer.filled())?;
+        // Much smaller than its buffer, which the next file needs.
+        Ok(Bytes::copy_from_slice(buffer.as_ref()))
     };
-    compressed().map(Bytes::from).map_err(|error| {
+    compress().map_err(|error| {
         ProviderError::new(
             "mainstay::stream::compress",
             Disposition::Retry,
