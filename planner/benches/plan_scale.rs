@@ -151,6 +151,8 @@ fn policy(databases: usize) -> Policy {
                     concurrency: 2,
                     bandwidth: None,
                     capabilities: model::Capabilities::PLAIN,
+                    off_site: false,
+                    media: "filesystem".to_owned(),
                 };
                 (name.clone(), tier)
             })
@@ -161,6 +163,7 @@ fn policy(databases: usize) -> Policy {
                 let name = database_name(number);
                 let database = DatabaseDeclaration {
                     wal: None,
+                    declared_restore: None,
                     name: name.clone(),
                     engine: "postgres".to_owned(),
                     table: serde_json::Value::Null,
@@ -180,6 +183,8 @@ fn policy(databases: usize) -> Policy {
             max_prune_count: 25,
             max_prune_percent: 50,
         },
+        checks: Vec::new(),
+        exceptions: Vec::new(),
     }
 }
 

@@ -28,6 +28,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("policy::bad-schedule", "a cron schedule cannot be read"),
     ("policy::bad-size", "a size cannot be read"),
+    (
+        "policy::bad-until",
+        "the end of an exception is neither a day nor an instant",
+    ),
     ("policy::declared-twice", "the same name is declared twice"),
     (
         "policy::early-deletion",
@@ -129,6 +133,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "policy::two-rhythms",
         "a series has both a cron schedule and an interval",
+    ),
+    (
+        "policy::undeclared-database",
+        "an exception names a database that is not declared",
     ),
     (
         "policy::undeclared-key",

@@ -60,6 +60,7 @@ impl<'a> DatabaseReader<'a> {
         let written: WrittenDatabase = read(report, node, own, &["series"]);
         self.encrypt_with(report, node);
         objective::read_objective(report, node, written.objective.as_ref());
+        objective::read_declared_restore(report, node, written.declared_restore);
         assertions(report, node, at, written.assert.unwrap_or_default());
         let drill = written.drill.unwrap_or_default();
         read_drills(report, node, at, drill, self.sections, &mut self.schedules);
@@ -217,6 +218,8 @@ impl<'a> DatabaseReader<'a> {
         }
         let encrypt_with = self.encrypt_with(report, node);
         let objective = objective::read_objective(report, node, written.objective.as_ref());
+        let declared_restore =
+            objective::read_declared_restore(report, node, written.declared_restore);
         let asserts = assertions(report, node, at, written.assert.unwrap_or_default());
         let (series, places) = self.series(
             report,
@@ -229,7 +232,10 @@ impl<'a> DatabaseReader<'a> {
         let wal = written.wal.as_ref().and_then(|wal| {
             let kind = engine.map(|(_, kind)| kind);
             let wal = read_wal(report, node, at, wal, self.sections, kind)?;
-            Some(wal.named(name))
+            let bases = series.values().filter(|series| {
+                kind.is_some_and(|kind| kind.rolls_forward.contains(&series.method))
+            });
+            Some(wal.of(name, bases))
         });
         // Between two points the log carries every commit: then no schedule, but the lag of the archive is the loss.
         if node.get("wal").is_none() {
@@ -284,6 +290,7 @@ impl<'a> DatabaseReader<'a> {
             series,
             drills,
             wal,
+            declared_restore,
         })
     }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashSet},
     path::PathBuf,
+    sync::Arc,
 };
 
 /// What is shown in place of a secret.
@@ -122,7 +123,16 @@ impl Loaded {
             let node = items.get(*keys.get(1)?)?.node.as_ref().clone();
             Some((node, &keys[2..], keys[..2].join(".")))
         };
+        let listed = |entries: &[Arc<Node>]| {
+            let node = Node {
+                place: Place::default(),
+                value: Held::List(entries.to_vec()),
+            };
+            (!entries.is_empty()).then(|| (node, &keys[1..], keys[0].to_owned()))
+        };
         match *keys.first()? {
+            "check" => listed(&sections.checks),
+            "exception" => listed(&sections.exceptions),
             "timezone" => single(&sections.timezone),
             "defaults" => single(&sections.defaults),
             "safety" => single(&sections.safety),

@@ -6,6 +6,7 @@
 
 mod archives;
 mod bandwidth;
+mod checks;
 mod codes;
 mod database;
 mod drill;

@@ -5,6 +5,7 @@
 
 use crate::{
     archives::check_archives,
+    checks,
     database::DatabaseReader,
     files::{self, Files, Source},
     inherit::Inheritance,
@@ -220,6 +221,8 @@ pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
     };
     check_recipients(&mut report, &whole);
     check_archives(&mut report, &whole, &tiers, &timezone);
+    let checks = checks::read_checks(&mut report, &sections, &language);
+    let exceptions = checks::read_exceptions(&mut report, &sections, &language, &timezone);
     let findings = report.finish();
     let failed = findings
         .iter()
@@ -233,6 +236,8 @@ pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
             keys,
             databases,
             safety,
+            checks,
+            exceptions,
         };
         policy.digest = resolved::digest(&policy);
         policy

@@ -111,6 +111,8 @@ pub(crate) fn tiers(
         }
         let bandwidth = bandwidth::read_bandwidth(report, &item.node, written.bandwidth.as_ref());
         let capabilities = (provided.kind.capabilities)(&provided.table, &provided.base);
+        let off_site = written.off_site.unwrap_or(!provided.kind.on_this_machine);
+        let media = written.media.unwrap_or_else(|| provided.kind_name.clone());
         if good && let Ok(name) = TierName::new(name) {
             tiers.insert(
                 name.clone(),
@@ -122,6 +124,8 @@ pub(crate) fn tiers(
                     concurrency: written.concurrency.unwrap_or(2),
                     bandwidth,
                     capabilities,
+                    off_site,
+                    media,
                 },
             );
         }

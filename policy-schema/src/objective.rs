@@ -4,11 +4,12 @@
 //! is archived it is the lag of the archive instead, which only a running archive can show; nobody is asked here then.
 
 use crate::{
+    database::readable_items,
     keep::words,
-    policy::{Objective, Series, Target},
+    policy::{AtAge, Objective, Series, Target},
     report::{Draft, Report},
     tree::{Node, Place},
-    written::{WrittenObjective, WrittenTarget},
+    written::{WrittenAtAge, WrittenObjective, WrittenTarget},
 };
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use model::{Period, SeriesName};
@@ -26,7 +27,73 @@ pub(crate) fn read_objective(
     Objective {
         rpo: read_target(report, node, "rpo", written.rpo.as_ref()),
         rto: read_target(report, node, "rto", written.rto.as_ref()),
+        at_age: read_at_age(report, node, written.at_age.as_deref().unwrap_or_default()),
+        failures: written.failures.unwrap_or(0),
     }
+}
+
+/// Reads `at-age`, youngest first.
+fn read_at_age(report: &mut Report<'_>, objective: &Node, written: &[WrittenAtAge]) -> Vec<AtAge> {
+    let mut all: Vec<(AtAge, Place)> = Vec::new();
+    let items = readable_items(report, objective, "at-age");
+    for ((_, item), one) in items.iter().zip(written) {
+        let before = report.len();
+        let (rpo, rto) = (
+            read_target(report, item, "rpo", one.rpo.as_ref()),
+            read_target(report, item, "rto", one.rto.as_ref()),
+        );
+        let Some(from) = one.from else {
+            if !item.holds_any(&report.wrong) {
+                let draft = Draft::error("policy::missing-key", "an entry of `at-age` lacks `from`")
+                    .at(item.place, "`from` is needed here")
+                    .help("write the age from which on it is promised, as in `{ from = \"30d\", rpo = \"1d\" }`");
+                report.add(draft);
+            }
+            continue;
+        };
+        if report.len() == before && (rpo, rto) == (None, None) && !item.holds_any(&report.wrong) {
+            let draft = Draft::error(
+                "policy::missing-key",
+                "an entry of `at-age` promises nothing",
+            )
+            .at(item.place, "neither `rpo` nor `rto`");
+            report.add(draft);
+            continue;
+        }
+        let place = item.get("from").map_or(item.place, |node| node.place);
+        if from.is_zero() {
+            let draft = Draft::error("policy::zero-duration", "`from` must not be zero")
+                .at(place, "zero")
+                .help("what holds from the start are `rpo` and `rto` of the objective itself");
+            report.add(draft);
+            continue;
+        }
+        let same = |other: &&(AtAge, Place)| other.0.from.approximate() == from.approximate();
+        if let Some((_, first)) = all.iter().find(same) {
+            let draft = Draft::error(
+                "policy::declared-twice",
+                format!("`at-age` has two entries from {from} on"),
+            )
+            .at(place, "declared again here")
+            .at(*first, "first declared here");
+            report.add(draft);
+            continue;
+        }
+        all.push((AtAge { from, rpo, rto }, place));
+    }
+    let mut all: Vec<AtAge> = all.into_iter().map(|(one, _)| one).collect();
+    all.sort_by_key(|one| one.from.approximate());
+    all
+}
+
+/// Reads `declared-restore`.
+pub(crate) fn read_declared_restore(
+    report: &mut Report<'_>,
+    database: &Node,
+    written: Option<Period>,
+) -> Option<SignedDuration> {
+    let node = database.get("declared-restore")?;
+    length(report, node, "declared-restore", written?)
 }
 
 fn read_target(

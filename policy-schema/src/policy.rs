@@ -3,6 +3,9 @@
 //!
 //! Not here: TOML, spans and findings (`load`), provider tables' meaning (`providers`).
 
+pub use crate::checks::{
+    CheckDeclaration, CheckId, CheckRule, CheckSeverity, ExceptionDeclaration,
+};
 use crate::schedule::Schedule;
 use jiff::{SignedDuration, tz::TimeZone};
 pub use model::assertion::{Assertion, Expect};
@@ -29,6 +32,10 @@ pub struct Policy {
     pub databases: BTreeMap<DatabaseName, DatabaseDeclaration>,
     /// Limits against accidents.
     pub safety: Safety,
+    /// Declared checks, in the order of the files; what holds for a database tells [`Policy::check_of`].
+    pub checks: Vec<CheckDeclaration>,
+    /// Declared exceptions, in the order of the files.
+    pub exceptions: Vec<ExceptionDeclaration>,
 }
 
 /// `[safety]`: limits against accidents.
@@ -59,6 +66,10 @@ pub struct TierDeclaration {
     pub bandwidth: Option<Bandwidth>,
     /// What it can do, as its provider tells from `table`.
     pub capabilities: Capabilities,
+    /// Whether a fire where the databases are leaves it alone. Default: whether its kind is not of this machine.
+    pub off_site: bool,
+    /// What it is stored on; tiers with the same word fail together. Default: the kind.
+    pub media: String,
 }
 
 /// `[key.<name>]`.
@@ -99,6 +110,8 @@ pub struct DatabaseDeclaration {
     pub drills: Vec<Drill>,
     /// How its write-ahead log is archived; `None`: it is not.
     pub wal: Option<WalDeclaration>,
+    /// How long a whole restore takes, without thawing, as somebody says; counts where nothing was measured.
+    pub declared_restore: Option<SignedDuration>,
 }
 
 /// `[database.<name>.wal]`: the continuous archive of the write-ahead log.
@@ -106,6 +119,8 @@ pub struct DatabaseDeclaration {
 pub struct WalDeclaration {
     /// Who brings the log.
     pub mode: WalMode,
+    /// Which of the series are base backups that the log rolls forward.
+    pub bases: Vec<SeriesName>,
     /// Which tiers, and for how long every moment stays recoverable there; in the order in which the policy names them: the first is the primary.
     pub keep: Vec<(TierName, Period)>,
     /// Replication slot of a stream. Default `mainstay_<database>`.
@@ -130,12 +145,43 @@ pub enum WalMode {
 }
 
 /// Promised largest loss and longest restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Objective {
     /// Largest loss.
     pub rpo: Option<Target>,
-    /// Longest restore.
+    /// Longest restore, of a state of any age unless `at_age` says otherwise.
     pub rto: Option<Target>,
+    /// What is promised of older states, youngest first.
+    pub at_age: Vec<AtAge>,
+    /// Failed runs in a row that the promises survive. Default 0.
+    pub failures: u32,
+}
+
+/// What is promised of states from an age on, until the next entry takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtAge {
+    /// The age.
+    pub from: Period,
+    /// Largest gap between two states of that age; `None`: as an earlier entry says.
+    pub rpo: Option<Target>,
+    /// Longest restore; `None`: as for younger ones.
+    pub rto: Option<Target>,
+}
+
+impl Objective {
+    /// The largest gap that is promised between states of an age, and the longest restore of one. At age zero the former is the
+    /// largest loss; of older states only `at_age` promises one.
+    pub fn at(&self, age: SignedDuration) -> (Option<Target>, Option<Target>) {
+        let reached = self
+            .at_age
+            .iter()
+            .filter(|one| one.from.approximate() <= age);
+        let (rpo, rto) = reached.fold((None, self.rto), |(rpo, rto), one| {
+            (one.rpo.or(rpo), one.rto.or(rto))
+        });
+        let rpo = if age.is_zero() { self.rpo } else { rpo };
+        (rpo, rto)
+    }
 }
 
 /// One objective: where one wants to be, and what must never be exceeded.

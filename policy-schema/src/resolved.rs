@@ -4,7 +4,8 @@
 //! the same policy has the same digest on every machine.
 
 use crate::policy::{
-    DatabaseDeclaration, Drill, DrillPick, Policy, Series, Target, WalDeclaration, WalMode,
+    CheckDeclaration, DatabaseDeclaration, Drill, DrillPick, ExceptionDeclaration, Objective,
+    Policy, Series, Target, WalDeclaration, WalMode,
 };
 use jiff::SignedDuration;
 use model::{Bandwidth, ByteCount, Digest, canonical};
@@ -26,8 +27,9 @@ pub(crate) fn digest(policy: &Policy) -> Digest {
     }
     let mut outside = canonical::sorted(&outside_databases(policy));
     let mut take = |key: &str| outside.get_mut(key).map(Value::take);
+    let rest = [("check", take("check")), ("exception", take("exception"))];
     // In the order of the alphabet, as canonical JSON wants it.
-    let whole = BTreeMap::from([
+    let mut whole = BTreeMap::from([
         ("database", Part::Databases(Databases(policy))),
         ("key", Part::Value(take("key"))),
         ("mainstay", Part::Value(take("mainstay"))),
@@ -35,6 +37,11 @@ pub(crate) fn digest(policy: &Policy) -> Digest {
         ("tier", Part::Value(take("tier"))),
         ("timezone", Part::Value(take("timezone"))),
     ]);
+    for (key, value) in rest {
+        if value.is_some() {
+            whole.insert(key, Part::Value(value));
+        }
+    }
     canonical::digest(&whole).unwrap_or_else(|_| Digest::sha256(&[0; 32]))
 }
 
@@ -67,6 +74,13 @@ fn outside_databases(policy: &Policy) -> Value {
             if let Some(bandwidth) = &tier.bandwidth {
                 own["bandwidth"] = bandwidth_json(bandwidth);
             }
+            // Neither does what every kind means by itself change a digest.
+            if tier.media != tier.kind {
+                own["media"] = json!(tier.media);
+            }
+            if tier.off_site != (tier.kind == "s3") {
+                own["off-site"] = json!(tier.off_site);
+            }
             (tier.name.to_string(), joined(own, &tier.table))
         })
         .collect();
@@ -80,7 +94,7 @@ fn outside_databases(policy: &Policy) -> Value {
             )
         })
         .collect();
-    json!({
+    let mut outside = json!({
         "mainstay": 1,
         "timezone": policy.timezone_name,
         "tier": tiers,
@@ -90,7 +104,38 @@ fn outside_databases(policy: &Policy) -> Value {
             "max-prune-count": policy.safety.max_prune_count,
             "max-prune-percent": policy.safety.max_prune_percent,
         },
+    });
+    if !policy.checks.is_empty() {
+        outside["check"] = policy.checks.iter().map(check_json).collect();
+    }
+    if !policy.exceptions.is_empty() {
+        outside["exception"] = policy.exceptions.iter().map(exception_json).collect();
+    }
+    outside
+}
+
+fn check_json(check: &CheckDeclaration) -> Value {
+    json!({
+        "id": check.id,
+        "severity": check.severity,
+        "scope": check.scope,
+        "parameters": check.rule,
+        "enabled": check.enabled,
     })
+}
+
+fn exception_json(exception: &ExceptionDeclaration) -> Value {
+    let mut own = json!({
+        "check": exception.check,
+        "owner": exception.owner,
+        "why": exception.why,
+        "until": exception.until,
+    });
+    match &exception.database {
+        Some(database) => own["database"] = json!(database),
+        None => own["scope"] = json!(exception.scope),
+    }
+    own
 }
 
 /// One database.
@@ -109,7 +154,7 @@ pub(crate) fn database_json(database: &DatabaseDeclaration) -> Value {
     let mut own = json!({
         "engine": database.engine,
         "labels": database.labels,
-        "objective": {"rpo": database.objective.rpo.map(target), "rto": database.objective.rto.map(target)},
+        "objective": objective_json(&database.objective),
         "encrypt-with": database.encrypt_with,
         "assert": database.asserts,
         "series": series,
@@ -119,7 +164,25 @@ pub(crate) fn database_json(database: &DatabaseDeclaration) -> Value {
     if let Some(wal) = &database.wal {
         own["wal"] = wal_json(wal);
     }
+    if let Some(declared) = database.declared_restore {
+        own["declared-restore"] = json!(length(declared));
+    }
     joined(own, &database.table)
+}
+
+fn objective_json(objective: &Objective) -> Value {
+    let mut own = json!({"rpo": objective.rpo.map(target), "rto": objective.rto.map(target)});
+    if !objective.at_age.is_empty() {
+        own["at-age"] = objective
+            .at_age
+            .iter()
+            .map(|one| json!({"from": one.from, "rpo": one.rpo.map(target), "rto": one.rto.map(target)}))
+            .collect();
+    }
+    if objective.failures > 0 {
+        own["failures"] = json!(objective.failures);
+    }
+    own
 }
 
 fn drill_json(index: usize, drill: &Drill) -> Value {

@@ -26,6 +26,10 @@ pub(crate) struct Sections {
     pub(crate) keys: BTreeMap<String, Item>,
     pub(crate) profiles: BTreeMap<String, Item>,
     pub(crate) databases: BTreeMap<String, Item>,
+    /// Entries of `[[check]]` of all files.
+    pub(crate) checks: Vec<Arc<Node>>,
+    /// Entries of `[[exception]]` of all files.
+    pub(crate) exceptions: Vec<Arc<Node>>,
 }
 
 impl Sections {
@@ -45,6 +49,8 @@ impl Sections {
                 "key" => named(report, "key", &mut self.keys, entry),
                 "profile" => named(report, "profile", &mut self.profiles, entry),
                 "database" => named(report, "database", &mut self.databases, entry),
+                "check" => self.checks.extend(items(entry)),
+                "exception" => self.exceptions.extend(items(entry)),
                 _ => {}
             }
         }
@@ -56,6 +62,10 @@ fn item(entry: &Entry) -> Item {
         key_place: entry.key_place,
         node: entry.node.clone(),
     }
+}
+
+fn items(entry: &Entry) -> impl Iterator<Item = Arc<Node>> {
+    entry.node.list().into_iter().flatten().cloned()
 }
 
 fn check_version(report: &mut Report<'_>, entry: &Entry) {

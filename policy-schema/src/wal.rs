@@ -68,6 +68,7 @@ pub(crate) fn read_wal(
     let limit = limit.and_then(|text| ByteCount::parse(text).ok());
     Some(WalDeclaration {
         mode,
+        bases: Vec::new(),
         keep: read_keep(report, node, here, written, sections),
         slot: written.slot.clone().unwrap_or_default(),
         compression_level: written.compression_level.unwrap_or(1),
@@ -78,8 +79,13 @@ pub(crate) fn read_wal(
 }
 
 impl WalDeclaration {
-    /// With the slot that a database of this name has unless another is given.
-    pub(crate) fn named(mut self, database: &str) -> Self {
+    /// With the series that it rolls forward, and the slot that a database of this name has unless another is given.
+    pub(crate) fn of<'s>(
+        mut self,
+        database: &str,
+        bases: impl Iterator<Item = &'s Series>,
+    ) -> Self {
+        self.bases = bases.map(|series| series.name.clone()).collect();
         if self.slot.is_empty() {
             // A slot's name has no hyphens and 63 characters at most.
             let name = format!("mainstay_{}", database.replace('-', "_"));

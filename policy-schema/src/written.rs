@@ -4,6 +4,10 @@
 //! left out here, because it may be inherited; what is needed in the end is asked in `meaning`.
 //! Not here: keys of engines, tiers and keys (`ProviderKinds`).
 
+mod checks;
+
+pub(crate) use checks::{WrittenCheck, WrittenException, WrittenParameters};
+
 use jiff::SignedDuration;
 use model::{
     Period, VerifyLevel,
@@ -42,6 +46,10 @@ pub(crate) struct WrittenPolicy {
     database: Option<BTreeMap<String, WrittenDatabase>>,
     /// Limits against accidents.
     safety: Option<WrittenSafety>,
+    /// Checks that databases must pass, beside their objectives.
+    check: Option<Vec<WrittenCheck>>,
+    /// Checks that somebody lets a database fail for a while.
+    exception: Option<Vec<WrittenException>>,
 }
 
 /// A place where copies are stored.
@@ -55,6 +63,11 @@ pub(crate) struct WrittenTier {
     pub(crate) concurrency: Option<u32>,
     /// The most that is sent to it and read from it. Default: no limit.
     pub(crate) bandwidth: Option<WrittenBandwidth>,
+    /// Whether a fire where the databases are leaves it alone. Default: true for `s3`, false for `filesystem`.
+    pub(crate) off_site: Option<bool>,
+    /// What it is stored on; tiers with the same word fail together. Default: the kind.
+    #[schemars(length(min = 1), extend("examples" = ["disk", "tape", "object-storage"]))]
+    pub(crate) media: Option<String>,
 }
 
 /// Bytes per second such as `50MiB/s`, or limits by time of the day.
@@ -129,6 +142,8 @@ pub(crate) struct WrittenDatabase {
     pub(crate) drill: Option<Vec<WrittenDrill>>,
     /// The continuous archive of the write-ahead log: any moment back, not only the points.
     pub(crate) wal: Option<WrittenWal>,
+    /// How long a whole restore takes, without thawing, as somebody says. Counts where nothing was measured.
+    pub(crate) declared_restore: Option<Period>,
 }
 
 /// Promised largest loss and longest restore.
@@ -138,6 +153,23 @@ pub(crate) struct WrittenObjective {
     /// Recovery point objective: the largest loss.
     pub(crate) rpo: Option<WrittenTarget>,
     /// Recovery time objective: the longest restore.
+    pub(crate) rto: Option<WrittenTarget>,
+    /// What is promised of older states: from an age on, the largest gap between states and the longest restore.
+    pub(crate) at_age: Option<Vec<WrittenAtAge>>,
+    /// Failed runs in a row that the promises survive. Default 0.
+    #[schemars(range(min = 0, max = 100))]
+    pub(crate) failures: Option<u32>,
+}
+
+/// What is promised of states from an age on.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct WrittenAtAge {
+    /// The age; the next entry takes over at its own.
+    pub(crate) from: Option<Period>,
+    /// Largest gap between two states of that age.
+    pub(crate) rpo: Option<WrittenTarget>,
+    /// Longest restore of a state of that age.
     pub(crate) rto: Option<WrittenTarget>,
 }
 
@@ -402,6 +434,8 @@ pub(crate) struct Language {
     pub(crate) database: Value,
     pub(crate) series: Value,
     pub(crate) safety: Value,
+    pub(crate) check: Value,
+    pub(crate) exception: Value,
 }
 
 impl Language {
@@ -413,6 +447,8 @@ impl Language {
             database: schema::<WrittenDatabase>(),
             series: schema::<WrittenSeries>(),
             safety: schema::<WrittenSafety>(),
+            check: schema::<WrittenCheck>(),
+            exception: schema::<WrittenException>(),
         }
     }
 }

@@ -102,6 +102,8 @@ pub(crate) fn policy(text: &str) -> Policy {
             max_prune_count: 25,
             max_prune_percent: 50,
         },
+        checks: Vec::new(),
+        exceptions: Vec::new(),
     };
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -133,6 +135,8 @@ fn declare_tier(policy: &mut Policy, name: &TierName) {
             concurrency: 2,
             bandwidth: None,
             capabilities: model::Capabilities::PLAIN,
+            off_site: false,
+            media: "filesystem".to_owned(),
         },
     );
 }
@@ -208,6 +212,7 @@ fn series_line(policy: &mut Policy, name: &str, rest: &str) {
         .entry(name.clone())
         .or_insert_with(|| DatabaseDeclaration {
             wal: None,
+            declared_restore: None,
             name,
             engine: "postgres".to_owned(),
             table: serde_json::Value::Null,
@@ -236,6 +241,7 @@ fn wal_line(policy: &mut Policy, rest: &str) {
     }
     declared(policy, database).wal = Some(WalDeclaration {
         mode: WalMode::Archive,
+        bases: Vec::new(),
         keep,
         slot: String::new(),
         compression_level: 1,
