@@ -15,6 +15,7 @@ mod drills;
 mod expire;
 mod facts;
 mod fingerprint;
+pub mod forecast;
 mod log;
 mod log_status;
 mod order;

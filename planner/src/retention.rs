@@ -13,6 +13,7 @@
 //! Invariants: the order of the input does not matter; evaluating the kept points again keeps them all.
 //! Not here: chains, locks, what else a deletion needs (`rules/prune.rs`).
 
+pub(crate) mod arrivals;
 pub(crate) mod calendar;
 pub(crate) mod kept_until;
 

@@ -1,0 +1,567 @@
+//! The quick way: a series in which every copy is where it belongs, verified, and no tier is away, followed from slot to slot.
+//!
+//! A new point is made on the first tier that wants it and copied to the others that do; what it takes the place of goes, unless a lock, a hold or `min-verified`
+//! keeps it. Those are the rules of planning for this one case. Whatever else a plan could do makes [`Regular::run`] answer
+//! [`Outcome::Irregular`], and the series is planned (`planned`).
+//!
+//! Not here: chains and archived log, which are always planned.
+
+use super::{End, Life, drive::Setting, planned::Member};
+use crate::retention::{Dated, Occupy, Why, arrivals::Arrivals, calendar::Moment, evaluate_dated};
+use jiff::{Timestamp, tz::TimeZone};
+use model::{
+    ByteCount, Copy, CopyState, Inventory, Keep, MethodName, Period, PointState, RecoveryPoint,
+    RecoveryPointId, TierName, Verified, VerifyLevel,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// More rounds of deletions than this at one instant do not happen.
+const MOST_ROUNDS: u32 = 12;
+
+/// What a run led to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Everything that a plan would do was done.
+    Done,
+    /// A plan would do more; what was done so far is right.
+    Irregular,
+}
+
+/// A series in which all is well.
+pub(super) struct Regular<'a> {
+    zone: &'a TimeZone,
+    min_verified: usize,
+    tiers: Vec<Here<'a>>,
+    points: BTreeMap<u32, Point>,
+    next: u32,
+    /// The newest point of all.
+    newest: Option<Moment>,
+    /// What has no part in this: copies on tiers that the series does not name, unfinished points.
+    shelf: Vec<RecoveryPoint>,
+}
+
+/// One tier of the series.
+struct Here<'a> {
+    name: &'a TierName,
+    keep: &'a Keep,
+    archived: bool,
+    /// New copies are locked for so long.
+    lock: Option<Period>,
+    /// `None`: everything is evaluated at each arrival.
+    follow: Option<Arrivals>,
+    copies: BTreeMap<u32, There>,
+    /// Copies that no rule keeps, and that something else still does.
+    waiting: BTreeSet<u32>,
+}
+
+/// One copy.
+#[derive(Clone, Copy)]
+struct There {
+    locked_until: Option<Timestamp>,
+    reasons: u32,
+    stored_at: Timestamp,
+}
+
+struct Point {
+    moment: Moment,
+    captured_at: Timestamp,
+    bytes: ByteCount,
+    copies: u32,
+    held: bool,
+    id: Option<RecoveryPointId>,
+    method: Option<MethodName>,
+    orphans: Vec<Copy>,
+}
+
+impl<'a> Regular<'a> {
+    /// Takes over from planning; `None` where something is not as it should be, and the inventory is untouched.
+    pub(super) fn begin(
+        setting: &Setting<'a>,
+        member: &Member<'a>,
+        inventory: &mut Inventory,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let unfit = |point: &RecoveryPoint| {
+            point.state == PointState::Complete
+                && (point.parent.is_some()
+                    || point.slot > now
+                    || point.copies.iter().any(|copy| {
+                        let unproved = copy.is_present() && copy.verified.is_none();
+                        copy.state == CopyState::Foreign
+                            || unproved && member.ledger.tier(&copy.tier).is_some()
+                    }))
+        };
+        if member.series.incremental || inventory.recovery_points.iter().any(unfit) {
+            return None;
+        }
+        let tiers = member.series.keep.iter().map(|(name, keep)| {
+            let can = setting.capabilities.get(name);
+            Here {
+                name,
+                keep,
+                archived: can.is_some_and(|can| can.thaw.is_some()),
+                // A lock for as long as retention keeps the copy is never in its way.
+                lock: can.and_then(|can| can.lock).and_then(|lock| lock.length),
+                follow: None,
+                copies: BTreeMap::new(),
+                waiting: BTreeSet::new(),
+            }
+        });
+        let mut regular = Self {
+            zone: &setting.policy.timezone,
+            min_verified: setting.policy.safety.min_verified.max(1) as usize,
+            tiers: tiers.collect(),
+            points: BTreeMap::new(),
+            next: 0,
+            newest: None,
+            shelf: Vec::new(),
+        };
+        let mut points = std::mem::take(&mut inventory.recovery_points);
+        points.sort_by(|a, b| (a.slot, &a.id).cmp(&(b.slot, &b.id)));
+        for point in points {
+            regular.take_over(member, point);
+        }
+        for tier in 0..regular.tiers.len() {
+            regular.judge(tier);
+        }
+        Some(regular)
+    }
+
+    fn take_over(&mut self, member: &Member<'a>, mut point: RecoveryPoint) {
+        if point.state != PointState::Complete {
+            self.shelf.push(point);
+            return;
+        }
+        let number = self.next;
+        let held = point.copies.iter().any(|copy| copy.held);
+        let moment = Moment::new(point.slot, self.zone);
+        let mut copies = 0;
+        let mut bytes = point.bytes;
+        point.copies.retain(|copy| {
+            let tier = member.ledger.tier(&copy.tier).filter(|_| copy.is_present());
+            if let Some(tier) = tier {
+                let there = There {
+                    locked_until: copy.locked_until,
+                    reasons: 0,
+                    stored_at: copy.stored_at,
+                };
+                self.tiers[tier].copies.insert(number, there);
+                copies += 1;
+            }
+            bytes = if bytes.0 == 0 { copy.bytes } else { bytes };
+            tier.is_none() && copy.is_present()
+        });
+        if copies == 0 && point.copies.is_empty() {
+            // Nothing of it can be read any more: it plays no part in any decision.
+            return;
+        }
+        self.next += 1;
+        self.newest = Some(moment);
+        if copies == 0 {
+            self.shelf.push(point);
+            return;
+        }
+        self.points.insert(
+            number,
+            Point {
+                moment,
+                captured_at: point.captured_at,
+                bytes,
+                copies,
+                held,
+                id: Some(point.id),
+                method: Some(point.method),
+                orphans: point.copies,
+            },
+        );
+    }
+
+    /// Hands everything back to planning.
+    pub(super) fn end(self, member: &Member<'a>, setting: &Setting<'a>, inventory: &mut Inventory) {
+        let mut points = self.shelf;
+        let database = &setting.database.name;
+        for (number, point) in self.points {
+            let slot = point.moment.at;
+            let here = self.tiers.iter().filter_map(|tier| {
+                let there = tier.copies.get(&number)?;
+                Some(Copy {
+                    bytes: point.bytes,
+                    held: point.held,
+                    locked_until: there.locked_until,
+                    state: CopyState::Present,
+                    stored_at: there.stored_at,
+                    tier: tier.name.clone(),
+                    // Proved as thoroughly as anybody may ask, so that it is not proved again.
+                    verified: Some(Verified {
+                        at: there.stored_at,
+                        level: VerifyLevel::Restore,
+                    }),
+                })
+            });
+            let copies: Vec<Copy> = here.chain(point.orphans).collect();
+            let made = || RecoveryPointId::new(database, &member.series.name, slot);
+            points.push(RecoveryPoint {
+                bytes: point.bytes,
+                captured_at: point.captured_at,
+                copies,
+                database: database.clone(),
+                id: point.id.unwrap_or_else(made),
+                method: point.method.unwrap_or_else(|| member.series.method.clone()),
+                parent: None,
+                series: member.series.name.clone(),
+                slot,
+                state: PointState::Complete,
+                wal: None,
+            });
+        }
+        inventory.recovery_points = points;
+    }
+
+    /// Slot of the newest point.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.newest.map(|newest| newest.at)
+    }
+
+    /// When the next lock ends that keeps something which nothing else does.
+    pub(super) fn next_lock_end(&self, now: Timestamp) -> Option<Timestamp> {
+        let waiting = self.tiers.iter().flat_map(|tier| {
+            let copies = tier
+                .waiting
+                .iter()
+                .filter_map(|number| tier.copies.get(number));
+            copies.filter_map(|there| there.locked_until)
+        });
+        waiting.filter(|until| *until > now).min()
+    }
+
+    /// A run: a point is made for the slot, if one is due, and what may go goes.
+    pub(super) fn run(
+        &mut self,
+        member: &mut Member<'a>,
+        now: Timestamp,
+        slot: Option<Moment>,
+    ) -> Outcome {
+        let mut made = vec![false; self.tiers.len()];
+        if let Some(slot) = slot
+            && !self.arrive(member, now, slot, &mut made)
+        {
+            return Outcome::Irregular;
+        }
+        for _ in 0..MOST_ROUNDS {
+            let mut doubtful: BTreeSet<usize> = BTreeSet::new();
+            let mut gone = false;
+            for tier in 0..self.tiers.len() {
+                gone |= self.prune(member, tier, now, made[tier], &mut doubtful);
+            }
+            if !gone {
+                return Outcome::Done;
+            }
+            for tier in doubtful {
+                self.judge(tier);
+                if self.wanted(tier, None).is_none() {
+                    return Outcome::Irregular;
+                }
+            }
+        }
+        Outcome::Irregular
+    }
+
+    /// Makes a point; false where planning must, and nothing was changed.
+    fn arrive(
+        &mut self,
+        member: &mut Member<'a>,
+        now: Timestamp,
+        slot: Moment,
+        made: &mut [bool],
+    ) -> bool {
+        let mut wants = Vec::with_capacity(self.tiers.len());
+        for (index, tier) in self.tiers.iter().enumerate() {
+            let wanted = if tier.follow.is_some() {
+                Some(Arrivals::wants(tier.keep, &slot, self.newest.as_ref()))
+            } else {
+                self.wanted(index, Some(slot))
+            };
+            let Some(wanted) = wanted else { return false };
+            wants.push(wanted);
+        }
+        let first = (0..self.tiers.len())
+            .min_by_key(|index| (!wants[*index], self.tiers[*index].archived, *index));
+        let Some(first) = first else { return false };
+        let others = wants
+            .iter()
+            .enumerate()
+            .filter(|(index, wants)| **wants && *index != first);
+        if self.tiers[first].archived && others.count() > 0 {
+            return false;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.newest = Some(slot);
+        let bytes = member.sizes.at(slot.at, false);
+        let mut copies = 0;
+        self.points.insert(
+            number,
+            Point {
+                moment: slot,
+                captured_at: now,
+                bytes,
+                copies: 0,
+                held: false,
+                id: None,
+                method: None,
+                orphans: Vec::new(),
+            },
+        );
+        for tier in 0..self.tiers.len() {
+            if tier != first && !wants[tier] {
+                continue;
+            }
+            let lock = self.tiers[tier]
+                .lock
+                .map(|length| length.after(now, self.zone));
+            let lock = lock.map(|until| Timestamp::from_second(until.as_second()).unwrap_or(until));
+            let life = Life {
+                slot: slot.at,
+                captured_at: now,
+                from: now,
+                verified_from: None,
+                until: None,
+                end: None,
+                bytes,
+                point: None,
+                parent: None,
+                held: false,
+                locked_until: lock,
+            };
+            member.ledger.made(tier, now, life);
+            member.ledger.verified(tier, slot.at, now);
+            let there = There {
+                locked_until: lock,
+                reasons: 0,
+                stored_at: now,
+            };
+            self.add(tier, number, there);
+            made[tier] = true;
+            copies += 1;
+        }
+        if let Some(point) = self.points.get_mut(&number) {
+            point.copies = copies;
+        }
+        true
+    }
+
+    /// A copy is there; the rules of the tier look at it.
+    fn add(&mut self, index: usize, number: u32, there: There) {
+        let points = &self.points;
+        let tier = &mut self.tiers[index];
+        let before = tier.copies.last_key_value().map(|(number, _)| *number);
+        tier.copies.insert(number, there);
+        let moment = |number: u32| points.get(&number).map(|point| point.moment);
+        let following = |number: u32| {
+            let mut after = points.range(number + 1..);
+            after.next().map(|(_, point)| point.moment)
+        };
+        let Some(new) = moment(number) else { return };
+        let newest = before.and_then(moment);
+        let mut released = Vec::new();
+        let kept_by = tier.follow.as_mut().and_then(|follow| {
+            follow.arrive(
+                number,
+                &new,
+                newest.as_ref(),
+                self.zone,
+                following,
+                &mut released,
+            )
+        });
+        let Some(kept_by) = kept_by else {
+            self.judge(index);
+            return;
+        };
+        let forever = u32::from(tier.keep.forever);
+        if let Some(there) = tier.copies.get_mut(&number) {
+            there.reasons = kept_by + forever;
+        }
+        if kept_by + forever == 0 {
+            tier.waiting.insert(number);
+        }
+        for released in released {
+            if let Some(there) = tier.copies.get_mut(&released) {
+                there.reasons = there.reasons.saturating_sub(1);
+                if there.reasons == 0 {
+                    tier.waiting.insert(released);
+                }
+            }
+        }
+    }
+
+    /// Asks retention about everything on a tier.
+    fn judge(&mut self, index: usize) {
+        let (numbers, there): (Vec<u32>, Vec<Dated>) = self.tiers[index]
+            .copies
+            .keys()
+            .rev()
+            .filter_map(|number| Some((*number, dated(self.points.get(number)?))))
+            .unzip();
+        let tier = &mut self.tiers[index];
+        let reasons = if Arrivals::can_follow(tier.keep) {
+            let (follow, reasons) = Arrivals::begin(tier.keep, &numbers, &there, self.zone);
+            tier.follow = Some(follow);
+            reasons
+        } else {
+            let verdicts = evaluate_dated(tier.keep, &there, self.zone, Occupy::Complete);
+            let count = |reasons: &[Why]| reasons.iter().filter(|why| **why != Why::Held).count();
+            let counts = verdicts.iter().map(|verdict| count(&verdict.reasons));
+            counts
+                .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+                .collect()
+        };
+        tier.waiting.clear();
+        for (number, reasons) in numbers.into_iter().zip(reasons) {
+            if let Some(there) = tier.copies.get_mut(&number) {
+                there.reasons = reasons;
+            }
+            if reasons == 0 {
+                tier.waiting.insert(number);
+            }
+        }
+    }
+
+    /// Whether a tier wants a new point; `None`: it also wants one that it does not have.
+    fn wanted(&self, index: usize, new: Option<Moment>) -> Option<bool> {
+        let tier = &self.tiers[index];
+        let newest_here = tier.copies.last_key_value().map(|(number, _)| *number);
+        let (numbers, mut universe): (Vec<u32>, Vec<Dated>) = self
+            .points
+            .iter()
+            .rev()
+            .filter(|(number, _)| {
+                newest_here.is_none_or(|newest| **number > newest)
+                    || self.tiers[..=index]
+                        .iter()
+                        .any(|tier| tier.copies.contains_key(number))
+            })
+            .map(|(number, point)| (*number, dated(point)))
+            .unzip();
+        if let Some(moment) = new {
+            let new = Dated {
+                moment,
+                held: false,
+                verified: true,
+            };
+            universe.insert(0, new);
+        }
+        let verdicts = evaluate_dated(tier.keep, &universe, self.zone, Occupy::Complete);
+        let mut verdicts = verdicts.iter();
+        let wants = new.is_some() && verdicts.next().is_some_and(|verdict| verdict.is_kept());
+        let lacking = numbers.iter().zip(verdicts).any(|(number, verdict)| {
+            verdict.reasons.iter().any(|why| *why != Why::Held) && !tier.copies.contains_key(number)
+        });
+        (!lacking).then_some(wants)
+    }
+
+    /// Deletes what nothing keeps on a tier, oldest first; whether something went. `doubtful` gets the tiers on which another point may now stand for
+    /// a unit.
+    fn prune(
+        &mut self,
+        member: &mut Member<'a>,
+        index: usize,
+        now: Timestamp,
+        made: bool,
+        doubtful: &mut BTreeSet<usize>,
+    ) -> bool {
+        if self.tiers[index].waiting.is_empty() {
+            return false;
+        }
+        let newest = self.tiers[index]
+            .copies
+            .last_key_value()
+            .map(|(number, _)| *number);
+        let waiting: Vec<u32> = self.tiers[index].waiting.iter().copied().collect();
+        let mut gone = false;
+        for number in waiting {
+            let tier = &mut self.tiers[index];
+            let Some(point) = self.points.get_mut(&number) else {
+                continue;
+            };
+            let locked = tier
+                .copies
+                .get(&number)
+                .and_then(|there| there.locked_until);
+            let stays = point.held
+                || newest == Some(number)
+                || locked.is_some_and(|until| until > now)
+                || tier.copies.len() <= self.min_verified;
+            if stays {
+                continue;
+            }
+            tier.waiting.remove(&number);
+            tier.copies.remove(&number);
+            point.copies -= 1;
+            let (moment, left) = (point.moment, point.copies);
+            let at = if made {
+                member.ledger.displaced_at(index, now)
+            } else {
+                now
+            };
+            member.ledger.close(index, moment.at, at, End::Pruned);
+            gone = true;
+            if left == 0
+                && let Some(point) = self.points.remove(&number)
+                && !point.orphans.is_empty()
+            {
+                self.shelve(member, point);
+            }
+            self.look_for_doubt(index, number, &moment, doubtful);
+        }
+        gone
+    }
+
+    fn look_for_doubt(
+        &self,
+        index: usize,
+        gone: u32,
+        moment: &Moment,
+        doubtful: &mut BTreeSet<usize>,
+    ) {
+        let Some(newest) = &self.newest else { return };
+        let mut after = self.points.range(gone + 1..);
+        let following = after.next().map(|(_, point)| point.moment);
+        for (other, tier) in self.tiers.iter().enumerate().skip(index) {
+            let doubt = match &tier.follow {
+                Some(follow) => follow.may_be_replaced(moment, newest, following.as_ref()),
+                None => true,
+            };
+            if doubt {
+                doubtful.insert(other);
+            }
+        }
+    }
+
+    fn shelve(&mut self, member: &Member<'a>, point: Point) {
+        let (Some(id), slot) = (point.id, point.moment.at) else {
+            return;
+        };
+        self.shelf.push(RecoveryPoint {
+            bytes: point.bytes,
+            captured_at: point.captured_at,
+            copies: point.orphans,
+            database: member.ledger.database.clone(),
+            id,
+            method: point.method.unwrap_or_else(|| member.series.method.clone()),
+            parent: None,
+            series: member.series.name.clone(),
+            slot,
+            state: PointState::Complete,
+            wal: None,
+        });
+    }
+}
+
+fn dated(point: &Point) -> Dated {
+    Dated {
+        moment: point.moment,
+        held: point.held,
+        verified: true,
+    }
+}
