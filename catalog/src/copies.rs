@@ -4,7 +4,7 @@
 //! look at the tier finds missing, never a deleted copy that looks kept for ever or a kept one that nobody knows.
 
 use crate::{
-    audit::{self, AuditEntry, AuditKind},
+    audit::{self, AuditDetails, AuditEntry, AuditKind},
     catalog::Catalog,
     connection::{Transaction, signed},
     error::CatalogError,
@@ -12,7 +12,7 @@ use crate::{
     points,
 };
 use jiff::Timestamp;
-use model::{ByteCount, CopyState, RecoveryPointId, TierName};
+use model::{ByteCount, CopyState, RecoveryPointId, TierName, audit::Deletion};
 
 impl Catalog {
     /// Records that a known point has a copy on a tier, present since `stored_at`. A verification older than that no longer counts.
@@ -90,28 +90,41 @@ impl Catalog {
         transaction.commit().await
     }
 
-    /// Forgets a copy that was deleted from its tier, and with the last copy the point; the audit keeps who and why.
-    /// Gives whether it was known; a repeat gives `false` and writes nothing.
+    /// Forgets a copy that was deleted from its tier, and with the last copy the point; the audit keeps who and why, and of the copy
+    /// what the catalog knew. Gives whether it was known; a repeat gives `false` and writes nothing.
     pub async fn forget_copy(
         &self,
         lease: &Lease,
-        id: &RecoveryPointId,
-        tier: &TierName,
+        deletion: &Deletion,
         who: &str,
         why: &str,
         at: Timestamp,
     ) -> Result<bool, CatalogError> {
+        let (id, tier) = (&deletion.point, &deletion.tier);
         let mut transaction = self.write("forget_copy").await?;
         lease::fence(&mut transaction, lease).await?;
-        let deleted = transaction
+        let known = transaction
+            .row(
+                "SELECT points.captured_at, copies.stored_at, copies.bytes FROM copies JOIN points ON points.id = copies.point \
+                 WHERE copies.point = $1 AND copies.tier = $2",
+                &[id.as_str().into(), tier.as_str().into()],
+            )
+            .await?;
+        let Some(known) = known else {
+            return Ok(false);
+        };
+        let details = Deletion {
+            bytes: deletion.bytes.or(Some(ByteCount(known.natural(2)?))),
+            captured_at: Some(known.time(0)?),
+            stored_at: Some(known.time(1)?),
+            ..deletion.clone()
+        };
+        transaction
             .execute(
                 "DELETE FROM copies WHERE point = $1 AND tier = $2",
                 &[id.as_str().into(), tier.as_str().into()],
             )
             .await?;
-        if deleted == 0 {
-            return Ok(false);
-        }
         // The manifest goes with its point (ON DELETE CASCADE).
         transaction
             .execute(
@@ -125,6 +138,7 @@ impl Catalog {
             kind: AuditKind::Deletion,
             what: format!("{id}@{tier}"),
             why: why.to_owned(),
+            details: Some(AuditDetails::Deletion(details)),
         };
         audit::append(&mut transaction, &entry).await?;
         transaction.commit().await?;

@@ -1,7 +1,7 @@
 //! Holds: a person's order not to delete a point, on any tier, until a time or until released.
 
 use crate::{
-    audit::{self, AuditEntry, AuditKind},
+    audit::{self, AuditDetails, AuditEntry, AuditKind},
     catalog::Catalog,
     connection::Transaction,
     error::CatalogError,
@@ -80,6 +80,11 @@ impl Catalog {
             kind: AuditKind::Hold,
             what: id.to_string(),
             why: why.to_owned(),
+            details: Some(AuditDetails::Hold {
+                hold: hold.id,
+                point: id.clone(),
+                until,
+            }),
         };
         audit::append(&mut transaction, &entry).await?;
         transaction.commit().await?;
@@ -109,6 +114,10 @@ impl Catalog {
                 kind: AuditKind::Release,
                 what: id.to_string(),
                 why: why.to_owned(),
+                details: Some(AuditDetails::Release {
+                    holds: released,
+                    point: id.clone(),
+                }),
             };
             audit::append(&mut transaction, &entry).await?;
         }

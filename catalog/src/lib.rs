@@ -27,6 +27,7 @@ mod lease;
 mod location;
 mod measurements;
 mod points;
+mod policy_change;
 mod rebuild;
 mod recoveries;
 mod retention;
@@ -36,7 +37,7 @@ mod tiers;
 mod unfinished;
 mod verifications;
 
-pub use audit::{AuditEntry, AuditKind};
+pub use audit::{AuditDetails, AuditEntry, AuditExport, AuditHead, AuditKind, ChainedEntry};
 pub use catalog::{CallHook, Catalog};
 pub use error::CatalogError;
 pub use holds::Hold;

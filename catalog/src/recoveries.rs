@@ -5,7 +5,7 @@
 //! Not here: documents made of a record (`reports`).
 
 use crate::{
-    audit::{self, AuditEntry, AuditKind},
+    audit::{self, AuditDetails, AuditEntry, AuditKind},
     catalog::Catalog,
     connection::{Row, Transaction, signed},
     error::CatalogError,
@@ -112,6 +112,16 @@ fn entry(record: &RecoveryRecord) -> AuditEntry {
         kind,
         what: format!("{}{}", record.recovery_point, tier.unwrap_or_default()),
         why: format!("to {}; {result}; {}", record.target_place, record.why),
+        details: Some(AuditDetails::Recovery {
+            checks: record.checks.len() as u64,
+            drill: record.drill.as_ref().map(|drill| drill.name.clone()),
+            failure: record.failure.as_ref().map(|failure| failure.code.clone()),
+            milliseconds: record.rto_measured_milliseconds,
+            passed: record.passed,
+            point: record.recovery_point.clone(),
+            record: record.id.clone(),
+            tier: record.tier.clone(),
+        }),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Runs and their events: the journal of what was carried out.
 
 use crate::{
-    audit::{self, AuditEntry, AuditKind},
+    audit::{self, AuditDetails, AuditEntry, AuditKind},
     catalog::Catalog,
     connection::signed,
     error::CatalogError,
+    policy_change,
 };
 use jiff::Timestamp;
 use model::{
@@ -49,9 +50,21 @@ pub struct Run {
 }
 
 impl Catalog {
-    /// Records that a run begins. A repeat with the same id changes nothing.
+    /// Records that a run begins, and whether it is the first under its policy. A repeat with the same id changes nothing.
     pub async fn start_run(&self, run: &NewRun) -> Result<(), CatalogError> {
         let mut transaction = self.write("start_run").await?;
+        let earlier = transaction
+            .row(
+                "SELECT policy_digest, plan FROM runs WHERE id = (SELECT id FROM runs ORDER BY started_at DESC, id DESC LIMIT 1) \
+                 AND policy_digest <> $1",
+                &[run.policy_digest.as_str().into()],
+            )
+            .await?;
+        let earlier = match earlier {
+            Some(row) => Some((Digest::from(row.get::<String>(0)?), row.get::<String>(1)?)),
+            None => None,
+        };
+        let any = transaction.row("SELECT 1 FROM runs LIMIT 1", &[]).await?;
         let inserted = transaction
             .execute(
                 "INSERT INTO runs (id, plan_digest, plan, policy_digest, who, started_at) \
@@ -67,12 +80,20 @@ impl Catalog {
             )
             .await?;
         if inserted > 0 {
+            if earlier.is_some() || any.is_none() {
+                audit::append(&mut transaction, &policy_change::entry(run, earlier)).await?;
+            }
             let entry = AuditEntry {
                 at: run.at,
                 who: run.who.clone(),
                 kind: AuditKind::Run,
                 what: run.id.clone(),
                 why: format!("started plan {}", run.plan_digest),
+                details: Some(AuditDetails::RunBegan {
+                    plan: run.plan_digest.clone(),
+                    policy: run.policy_digest.clone(),
+                    run: run.id.clone(),
+                }),
             };
             audit::append(&mut transaction, &entry).await?;
         }
@@ -117,7 +138,7 @@ impl Catalog {
         let mut transaction = self.write("finish_run").await?;
         let row = transaction
             .row(
-                "SELECT who, finished_at FROM runs WHERE id = $1",
+                "SELECT who, finished_at, plan_digest FROM runs WHERE id = $1",
                 &[run.into()],
             )
             .await?;
@@ -150,6 +171,11 @@ impl Catalog {
                 summary.blocked,
                 summary.needs_approval
             ),
+            details: Some(AuditDetails::RunEnded {
+                plan: row.get::<String>(2)?.into(),
+                run: run.to_owned(),
+                summary: *summary,
+            }),
         };
         audit::append(&mut transaction, &entry).await?;
         transaction.commit().await

@@ -4,7 +4,8 @@
 //! The files are listed here instead of with `sqlx::migrate!`, whose feature builds all of sqlx a second time for its macros.
 
 use crate::{
-    connection::{Pool, Purpose},
+    audit::adopt,
+    connection::{Pool, Purpose, Transaction},
     error::CatalogError,
 };
 use sqlx::{
@@ -29,6 +30,11 @@ const SQLITE: &[(i64, &str, &str)] = &[
         "physical and recoveries",
         include_str!("../migrations/sqlite/0003_physical_and_recoveries.sql"),
     ),
+    (
+        4,
+        "audit chain",
+        include_str!("../migrations/sqlite/0004_audit_chain.sql"),
+    ),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (
@@ -46,7 +52,15 @@ const POSTGRES: &[(i64, &str, &str)] = &[
         "physical and recoveries",
         include_str!("../migrations/postgres/0003_physical_and_recoveries.sql"),
     ),
+    (
+        4,
+        "audit chain",
+        include_str!("../migrations/postgres/0004_audit_chain.sql"),
+    ),
 ];
+
+/// The version since which the audit is a chain.
+const AUDIT_CHAIN: i64 = 4;
 
 /// How often two programs that create the same SQLite file at once may get in each other's way.
 const TRIES: u32 = 8;
@@ -76,11 +90,7 @@ fn migrator(files: &'static [(i64, &'static str, &'static str)]) -> Migrator {
 /// The version a database has; 0 when it has no tables of ours.
 pub(crate) async fn version(pool: &Pool, place: &Arc<str>) -> Result<i64, CatalogError> {
     let mut transaction = pool.begin(Purpose::Read, place, "open").await?;
-    let table = match pool {
-        Pool::Sqlite(_) => "SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'",
-        Pool::Postgres(_) => "SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL",
-    };
-    if transaction.row(table, &[]).await?.is_none() {
+    if !has_table(&mut transaction, pool, "_sqlx_migrations").await? {
         return Ok(0);
     }
     let row = transaction
@@ -89,7 +99,25 @@ pub(crate) async fn version(pool: &Pool, place: &Arc<str>) -> Result<i64, Catalo
             &[],
         )
         .await?;
-    row.map_or(Ok(0), |row| row.get(0))
+    let installed = row.map_or(Ok(0), |row| row.get(0))?;
+    // Part of a version is done by the program; until then it does not count.
+    if installed >= AUDIT_CHAIN && has_table(&mut transaction, pool, adopt::UNCHAINED).await? {
+        return Ok(AUDIT_CHAIN - 1);
+    }
+    Ok(installed)
+}
+
+/// Whether there is a table of that name.
+pub(crate) async fn has_table(
+    transaction: &mut Transaction,
+    pool: &Pool,
+    name: &str,
+) -> Result<bool, CatalogError> {
+    let table = match pool {
+        Pool::Sqlite(_) => "SELECT 1 FROM sqlite_master WHERE name = $1",
+        Pool::Postgres(_) => "SELECT 1 WHERE to_regclass($1) IS NOT NULL",
+    };
+    Ok(transaction.row(table, &[name.into()]).await?.is_some())
 }
 
 /// Refuses a version that this program does not know.
@@ -118,7 +146,7 @@ pub(crate) async fn migrate(pool: &Pool, place: &Arc<str>) -> Result<(), Catalog
             Pool::Postgres(pool) => migrator(POSTGRES).run(pool).await,
         };
         match migrated {
-            Ok(()) => return Ok(()),
+            Ok(()) => return adopt::adopt(pool, place).await,
             // SQLite has no lock for migrations: of two programs that create the file one fails, and finds it done at its next look.
             Err(_) if tries < TRIES && matches!(pool, Pool::Sqlite(_)) => {
                 tries += 1;

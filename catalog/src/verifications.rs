@@ -4,7 +4,7 @@
 //! takes earlier passes away, because pruning older points on the word of a copy that has just failed loses data.
 
 use crate::{
-    audit::{self, AuditEntry, AuditKind},
+    audit::{self, AuditDetails, AuditEntry, AuditKind},
     catalog::Catalog,
     connection::Row,
     error::CatalogError,
@@ -107,6 +107,12 @@ impl Catalog {
             } else {
                 format!("{level} {result}: {detail}")
             },
+            details: Some(AuditDetails::Verification {
+                level: *level,
+                passed: *passed,
+                point: recovery_point.clone(),
+                tier: tier.clone(),
+            }),
         };
         audit::append(&mut transaction, &entry).await?;
         transaction.commit().await

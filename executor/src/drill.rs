@@ -223,6 +223,7 @@ pub async fn prove_it_can_fail(
             kind: AuditKind::Drill,
             what: format!("{}@{tier}", order.point),
             why: format!("proof that a drill can fail: {result}"),
+            details: None,
         })
         .await?;
     Ok(proof)

@@ -6,6 +6,7 @@
 
 use crate::steps::error::StepError;
 use catalog::Catalog;
+use jiff::Timestamp;
 use model::{Digest, TierName};
 use providers::api::{Tier, TierState};
 
@@ -73,17 +74,23 @@ pub(crate) async fn look(
 }
 
 /// Lets a run use a tier: remembers a new one, and gives one that nobody has used its marker.
-pub(crate) async fn admit(tier: &dyn Tier, catalog: &Catalog, run: &str) -> Result<(), StepError> {
+pub(crate) async fn admit(
+    tier: &dyn Tier,
+    catalog: &Catalog,
+    run: &str,
+    who: &str,
+    now: Timestamp,
+) -> Result<(), StepError> {
     let name = tier.name();
     match look(tier, Some(catalog)).await?.0 {
-        Identity::New(found) => catalog.remember_tier(name, &found).await?,
+        Identity::New(found) => catalog.remember_tier(name, &found, who, now).await?,
         Identity::Uninitialised => {
             // Unique because the run's id is; and the tier answers with the identity of whoever was first.
             let wanted = Digest::sha256_of(format!("{run}/{name}").as_bytes());
             let given = tier
                 .initialise(wanted.hex().get(..32).unwrap_or_default())
                 .await?;
-            catalog.remember_tier(name, &given).await?;
+            catalog.remember_tier(name, &given, who, now).await?;
         }
         _ => {}
     }

@@ -15,7 +15,7 @@ use crate::{
     stored,
     wiring::Wiring,
 };
-use catalog::{AuditEntry, AuditKind, Catalog};
+use catalog::{AuditDetails, AuditEntry, AuditKind, Catalog};
 use model::{RecoveryPointId, TierName, event::Failure};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -75,6 +75,12 @@ pub async fn spread_hold(
                             if held { "set on" } else { "lifted from" },
                             copy.changed
                         ),
+                        details: Some(AuditDetails::LegalHold {
+                            files: copy.changed as u64,
+                            held,
+                            point: point.clone(),
+                            tier: name.clone(),
+                        }),
                     };
                     if let Err(error) = catalog.audit(&entry).await {
                         report.gaps.push(catalog_failure(&error));

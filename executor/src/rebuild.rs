@@ -21,6 +21,9 @@ use catalog::{Catalog, CatalogError, FoundCopy, Rebuilt};
 use model::{CopyState, RecoveryPointId, TierName, event::Failure};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+/// Who did it, for the audit.
+const REBUILD: &str = "catalog rebuild";
+
 /// What a rebuild found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RebuildReport {
@@ -120,7 +123,7 @@ async fn under_lease(
         if let Ok(state) = wired.tier.observe().await
             && let Some(identity) = state.identity
         {
-            catalog.remember_tier(name, &identity).await?;
+            catalog.remember_tier(name, &identity, REBUILD, now).await?;
         }
     }
     let held = protections(catalog, tiers, clock, &held.lease, &found, &mut unusable).await?;
@@ -170,10 +173,7 @@ async fn protections(
         }
         if all.iter().any(|(_, protection)| protection.legal_hold) {
             let why = format!("a legal hold was found on tier `{name}`");
-            match catalog
-                .add_hold(id, "catalog rebuild", &why, None, clock.now())
-                .await
-            {
+            match catalog.add_hold(id, REBUILD, &why, None, clock.now()).await {
                 Ok(_) => held.push((id.clone(), name.clone())),
                 Err(CatalogError::UnknownPoint { .. }) => {}
                 Err(error) => return Err(error.into()),

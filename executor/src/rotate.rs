@@ -17,7 +17,7 @@ use crate::{
     wal,
     wiring::Wiring,
 };
-use catalog::{AuditEntry, AuditKind, Catalog};
+use catalog::{AuditDetails, AuditEntry, AuditKind, Catalog};
 use model::{
     DatabaseName, Disposition, KeyName, RecoveryPointId, TierName, event::Failure, wal::WalFolder,
 };
@@ -417,6 +417,15 @@ async fn audit(
                 if order.keep_old { "old recipients kept; " } else { "" },
                 order.why
             ),
+            details: Some(AuditDetails::KeyRotation {
+                already_fine: count(|tier| tier.already_fine.len()) as u64,
+                failed: count(|tier| tier.failed.len()) as u64,
+                keep_old: order.keep_old,
+                not_reached: not_done as u64,
+                rewrapped: count(|tier| tier.rewrapped.len()) as u64,
+                run: order.run.clone(),
+                wanted: order.wanted.clone(),
+            }),
         })
         .await
 }

@@ -4,6 +4,7 @@
 //! Not here: how a policy is read (`policy-schema`), what is decided (`planner`), how anything is done (`providers`, `executor`).
 
 pub mod assertion;
+pub mod audit;
 pub mod bandwidth;
 pub mod canonical;
 pub mod disposition;

@@ -40,7 +40,7 @@ pub(crate) async fn a_catalog_of_a_newer_version_is_refused(subject: Subject) {
                 error,
                 CatalogError::NewerSchema {
                     found: 999,
-                    known: 3,
+                    known: 4..,
                     ..
                 }
             ),
@@ -82,7 +82,12 @@ pub(crate) async fn reading_cannot_write(subject: Subject) {
         reader.record_point(&lease, &manifest(1)).await,
         reader.heartbeat(&lease, at(1)).await,
         reader
-            .remember_tier(&crate::fixture::tier("nas"), "x")
+            .remember_tier(
+                &crate::fixture::tier("nas"),
+                "x",
+                "ada",
+                crate::fixture::at(1),
+            )
             .await,
     ];
     for result in refused {

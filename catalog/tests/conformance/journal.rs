@@ -7,6 +7,7 @@ use crate::{
 use mainstay_catalog::{AuditEntry, AuditKind, CatalogError, Measurement, NewRun, Retention};
 use model::{
     ByteCount, DatabaseName, Digest, Keep, SeriesName, VerifyLevel,
+    audit::Deletion,
     event::{RunEvent, Summary, What},
 };
 
@@ -158,7 +159,13 @@ pub(crate) async fn the_audit_tells_who_deleted_what_and_why(subject: Subject) {
         .await
         .unwrap();
     catalog
-        .forget_copy(&lease, &point.id, &nas, "run-1", "no rule keeps it", at(6))
+        .forget_copy(
+            &lease,
+            &Deletion::of(point.id.clone(), nas),
+            "run-1",
+            "no rule keeps it",
+            at(6),
+        )
         .await
         .unwrap();
     let restored = AuditEntry {
@@ -167,6 +174,7 @@ pub(crate) async fn the_audit_tells_who_deleted_what_and_why(subject: Subject) {
         kind: AuditKind::Restore,
         what: "orders/hourly/20261121T040000Z".to_owned(),
         why: "a table was dropped".to_owned(),
+        details: None,
     };
     catalog.audit(&restored).await.unwrap();
     let summary = Summary::default();
@@ -183,12 +191,14 @@ pub(crate) async fn the_audit_tells_who_deleted_what_and_why(subject: Subject) {
                 kind,
                 what,
                 why,
+                ..
             } = entry;
             format!("{at} {who} {} {what}: {why}", kind.as_str())
         })
         .collect();
     insta::allow_duplicates! {
         insta::assert_snapshot!(lines.join("\n"), @r"
+        2026-11-21T02:00:01Z ada policy-change sha256:823412d1eacb67956220e532959f0104603057c88704863ca38e7cd188fda812: the first policy that a run uses
         2026-11-21T02:00:01Z ada run run-1: started plan sha256:64879f7d6b960a01909762d911a32d4582c20010c5641ee90278b644a9e3b525
         2026-11-21T02:00:03Z run-1 verification orders/hourly/20261121T030000Z@nas: checksum failed: 2 bytes differ
         2026-11-21T02:00:04Z ada hold orders/hourly/20261121T030000Z: audit
@@ -208,7 +218,7 @@ pub(crate) async fn the_audit_cannot_be_changed(subject: Subject) {
     for sql in ["DELETE FROM audit", "UPDATE audit SET who = 'eve'"] {
         assert!(subject.by_hand(sql).await.is_err(), "{sql}");
     }
-    assert_eq!(catalog.audit_entries(9).await.unwrap().len(), 1);
+    assert_eq!(catalog.audit_entries(9).await.unwrap().len(), 2);
 }
 
 pub(crate) async fn a_tier_is_known_by_its_identity(subject: Subject) {
@@ -216,10 +226,22 @@ pub(crate) async fn a_tier_is_known_by_its_identity(subject: Subject) {
     let nas = tier("nas");
     assert_eq!(catalog.tier_identity(&nas).await.unwrap(), None);
     for identity in ["one", "one", "two"] {
-        catalog.remember_tier(&nas, identity).await.unwrap();
+        catalog
+            .remember_tier(&nas, identity, "ada", at(1))
+            .await
+            .unwrap();
         let known = catalog.tier_identity(&nas).await.unwrap();
         assert_eq!(known.as_deref(), Some(identity));
     }
+    let audit = catalog.audit_entries(9).await.unwrap();
+    let words: Vec<_> = audit.iter().map(|entry| entry.why.as_str()).collect();
+    assert_eq!(
+        words,
+        [
+            "first use of the tier with identity one",
+            "the tier has identity two now, before it was one"
+        ]
+    );
 }
 
 pub(crate) async fn retention_of_other_series_stays_in_force(subject: Subject) {

@@ -5,7 +5,7 @@ use crate::{
     subject::Subject,
 };
 use mainstay_catalog::{CatalogError, FoundCopy};
-use model::{ByteCount, CopyState};
+use model::{ByteCount, CopyState, audit::Deletion};
 use std::collections::BTreeMap;
 
 pub(crate) async fn of_two_that_want_the_lease_one_gets_it(subject: Subject) {
@@ -112,7 +112,13 @@ pub(crate) async fn nothing_is_written_under_a_lost_lease(subject: Subject) {
             .set_copy_state(&stale, &known.id, &nas, CopyState::Missing)
             .await,
         catalog
-            .forget_copy(&stale, &known.id, &nas, "a", "b", at(3))
+            .forget_copy(
+                &stale,
+                &Deletion::of(known.id.clone(), nas.clone()),
+                "a",
+                "b",
+                at(3),
+            )
             .await
             .map(drop),
         catalog.rebuild(&stale, &found).await.map(drop),

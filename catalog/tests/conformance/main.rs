@@ -8,6 +8,7 @@
     reason = "all of this is test code; clippy recognises only functions with `#[test]`"
 )]
 
+mod audit;
 mod damage;
 mod fixture;
 mod journal;
@@ -64,6 +65,16 @@ on_both_databases! {
         a_tier_is_known_by_its_identity
         retention_of_other_series_stays_in_force
         measurements_come_newest_first;
+    audit:
+        entries_are_chained_without_gaps
+        two_that_append_at_once_do_not_fork_the_chain
+        entries_of_an_older_version_are_chained_when_it_is_first_opened
+        a_version_counts_only_when_its_entries_are_chained
+        what_is_done_by_hand_to_the_audit_is_found
+        one_changed_byte_of_the_file_is_found
+        a_chain_goes_on_behind_a_gap_and_the_gap_stays_seen
+        an_export_is_remembered_and_never_goes_back
+        the_first_run_under_another_policy_tells_what_changed;
     recoveries:
         a_recovery_is_recorded_once_with_its_audit
         the_inventory_knows_drills_and_measured_times;

@@ -7,6 +7,7 @@ use crate::{
 use mainstay_catalog::{CatalogError, FoundCopy};
 use model::{
     ByteCount, Copy, CopyState, Inventory, PointState, RecoveryPoint, Verified, VerifyLevel,
+    audit::Deletion,
 };
 
 pub(crate) async fn what_was_recorded_is_in_the_inventory(subject: Subject) {
@@ -137,7 +138,8 @@ pub(crate) async fn a_point_goes_with_its_last_copy(subject: Subject) {
     store(&catalog, &lease, &old, "disk", 20).await;
     for (name, left) in [("nas", 1), ("disk", 0)] {
         let tier = tier(name);
-        let forget = || catalog.forget_copy(&lease, &old.id, &tier, "run-2", "not kept", at(30));
+        let deletion = Deletion::of(old.id.clone(), tier.clone());
+        let forget = || catalog.forget_copy(&lease, &deletion, "run-2", "not kept", at(30));
         assert!(forget().await.unwrap());
         assert!(!forget().await.unwrap());
         let point = catalog.point(&old.id, at(31)).await.unwrap();

@@ -4,8 +4,12 @@ use crate::{
     fixture::{TTL, at, intent, manifest, tier, verification},
     subject::Subject,
 };
-use mainstay_catalog::{Catalog, CatalogError, FoundCopy, Lease, NewRun};
-use model::{ByteCount, CopyState, Digest, Inventory, VerifyLevel, event::Summary};
+use mainstay_catalog::{
+    AuditEntry, AuditExport, AuditKind, Catalog, CatalogError, FoundCopy, Lease, NewRun,
+};
+use model::{
+    ByteCount, CopyState, Digest, Inventory, VerifyLevel, audit::Deletion, event::Summary,
+};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -31,6 +35,20 @@ async fn work(catalog: &Catalog, times: usize) -> Result<(), CatalogError> {
         stored_at: at(2),
         bytes: old.bytes(),
     }];
+    let deletion = Deletion::of(old.id.clone(), nas.clone());
+    let act = AuditEntry {
+        at: at(9),
+        who: "ada".to_owned(),
+        kind: AuditKind::LogBreak,
+        what: "orders@nas".to_owned(),
+        why: "hole: tier `nas` lacks a file".to_owned(),
+        details: None,
+    };
+    let export = AuditExport {
+        at: at(9),
+        digest: Digest::sha256_of(b"entry"),
+        sequence: 3,
+    };
     let keep = [(nas.clone(), model::Keep::default())].into();
     let keep = [(old.series.clone(), keep)].into();
     let keep = [(old.database.clone(), keep)].into();
@@ -39,7 +57,7 @@ async fn work(catalog: &Catalog, times: usize) -> Result<(), CatalogError> {
     }
     each! {
         catalog.start_run(&run);
-        catalog.remember_tier(&nas, "identity");
+        catalog.remember_tier(&nas, "identity", "ada", at(1));
         catalog.rebuild(&lease, &found);
         catalog.begin_copy(&lease, &intent(&new, "nas", 3));
         catalog.finish_copy(&lease, &new, &nas, at(4));
@@ -55,7 +73,9 @@ async fn work(catalog: &Catalog, times: usize) -> Result<(), CatalogError> {
         catalog.add_hold(&new.id, "ada", "audit", None, at(8));
         catalog.ensure_current(&lease);
         catalog.heartbeat(&lease, at(9));
-        catalog.forget_copy(&lease, &old.id, &nas, "run-1", "not kept", at(10));
+        catalog.audit_once(&act);
+        catalog.note_audit_export(&nas, &export);
+        catalog.forget_copy(&lease, &deletion, "run-1", "not kept", at(10));
         catalog.set_retention_in_force(&lease, &keep);
         catalog.finish_run("run-1", &Summary::default(), at(11));
         catalog.release(lease.clone());
@@ -116,7 +136,7 @@ pub(crate) async fn a_failure_of_any_call_leaves_nothing_half_done(subject: Subj
         assert_eq!(catalog.unfinished().await.unwrap(), []);
         assert_eq!(catalog.lease().await.unwrap(), None);
         if undisturbed {
-            assert_eq!(n, 22, "every call of the work was failed once");
+            assert_eq!(n, 24, "every call of the work was failed once");
             return;
         }
     }

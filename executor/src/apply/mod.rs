@@ -9,6 +9,7 @@
 //!
 //! Not here: what a step does (`steps/`), which may start (`schedule.rs`), what is decided (the plan).
 
+mod approval;
 mod options;
 mod report;
 mod runner;
@@ -34,7 +35,7 @@ use crate::{
 };
 use catalog::{Catalog, CatalogError, NewRun};
 use model::{
-    Action, DatabaseName, Plan, VerifyLevel,
+    Action, DatabaseName, Digest, Plan, VerifyLevel,
     event::{Outcome, Summary, What},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -112,7 +113,7 @@ fn limits(wiring: &Wiring, options: &ApplyOptions) -> Limits {
 
 async fn under_lease(
     plan: &Plan,
-    digest: model::Digest,
+    digest: Digest,
     wiring: &Wiring,
     catalog: &Catalog,
     options: &ApplyOptions,
@@ -135,6 +136,9 @@ async fn under_lease(
             at: options.clock.now(),
         })
         .await?;
+    if approval::is_given(plan, options) {
+        catalog.audit(&approval::entry(plan, &digest, options)).await?;
+    }
     let journal = Arc::new(Journal::new(
         options.run.clone(),
         Arc::clone(&options.clock),
@@ -144,6 +148,8 @@ async fn under_lease(
     let context = Arc::new(RunContext {
         run: options.run.clone(),
         who: options.who.clone(),
+        plan: digest.clone(),
+        approved_by: approval::is_given(plan, options).then(|| options.who.clone()),
         policy_digest: plan.policy_digest.clone(),
         evaluated_at: plan.evaluated_at,
         wiring: wiring.clone(),
@@ -187,7 +193,7 @@ struct Found {
 async fn with_context(
     context: &Arc<RunContext>,
     plan: &Plan,
-    digest: model::Digest,
+    digest: Digest,
     options: &ApplyOptions,
     held: &Held,
     schedule: Schedule,
@@ -215,7 +221,7 @@ async fn with_context(
         recorded.map_err(broken)?;
     }
 
-    let withheld = plan.needs_approval && options.approved.as_ref() != Some(&digest);
+    let withheld = plan.needs_approval && !approval::is_given(plan, options);
     let ended = runner::run(context, schedule, options, held, withheld).await;
 
     put_retention_in_force(context, plan, &ended.steps).await;

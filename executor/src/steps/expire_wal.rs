@@ -11,8 +11,8 @@ use crate::{
     expire_guard::{self, Verdict},
     wal::{WalListing, WalObject, WalStore},
 };
-use catalog::{AuditEntry, AuditKind};
-use model::{ByteCount, Reason, ReasonCode, Step, WalFileName, wal::Lsn};
+use catalog::{AuditDetails, AuditEntry, AuditKind};
+use model::{ByteCount, Reason, ReasonCode, Step, WalFileName, audit::LogDeletion, wal::Lsn};
 use std::sync::Arc;
 
 /// The storage refuses to delete an object.
@@ -102,6 +102,17 @@ pub(crate) async fn ensure_expired(at: &Try<'_>) -> Result<Ended, StepError> {
                     "{deleted} files of log: {} (run {})",
                     step.reason.text, context.run
                 ),
+                details: Some(AuditDetails::LogDeletion(LogDeletion {
+                    approved_by: context.approver(step),
+                    bytes: freed,
+                    database: step.database.clone(),
+                    files: deleted,
+                    pieces: step.wal.clone(),
+                    plan: context.plan.clone(),
+                    reason: step.reason.code,
+                    run: context.run.clone(),
+                    tier: step.tier.clone(),
+                })),
             })
             .await?;
     }

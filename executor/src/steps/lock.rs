@@ -7,7 +7,7 @@
 
 use super::{Ended, Try, error::StepError};
 use crate::stored;
-use catalog::{AuditEntry, AuditKind};
+use catalog::{AuditDetails, AuditEntry, AuditKind};
 use jiff::Timestamp;
 use model::{LockOrder, RecoveryPointId};
 use providers::api::{Protection, Tier};
@@ -43,6 +43,13 @@ pub(crate) async fn ensure_locked(at: &Try<'_>) -> Result<Ended, StepError> {
             "{extended} files locked until {} at least: {} (run {})",
             order.until, step.reason.text, context.run
         ),
+        details: Some(AuditDetails::Lock {
+            files: extended as u64,
+            mode: order.mode,
+            point: step.recovery_point.clone(),
+            tier: step.tier.clone(),
+            until: order.until,
+        }),
     };
     context.catalog.audit(&entry).await?;
     Ok(Ended::Done(None))

@@ -46,6 +46,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 pub(crate) struct RunContext {
     pub(crate) run: String,
     pub(crate) who: String,
+    /// Id of the plan.
+    pub(crate) plan: Digest,
+    /// Who approved the plan, if it needed approval.
+    pub(crate) approved_by: Option<String>,
     pub(crate) policy_digest: Digest,
     pub(crate) evaluated_at: Timestamp,
     pub(crate) wiring: Wiring,
@@ -171,6 +175,13 @@ impl RunContext {
         self.clock.now()
     }
 
+    /// Who approved a step that needs it; for a step that does not, nobody had to.
+    pub(crate) fn approver(&self, step: &Step) -> Option<String> {
+        self.approved_by
+            .clone()
+            .filter(|_| step.needs_approval || step.destructive)
+    }
+
     /// A declared tier, without asking whether it is there.
     pub(crate) fn tier(&self, name: &TierName) -> Result<&Arc<dyn Tier>, StepError> {
         tier(&self.wiring, name)
@@ -179,7 +190,7 @@ impl RunContext {
     /// A declared tier that is there and is the one that is meant.
     pub(crate) async fn admitted(&self, name: &TierName) -> Result<&Arc<dyn Tier>, StepError> {
         let tier = self.tier(name)?;
-        gate::admit(&**tier, &self.catalog, &self.run).await?;
+        gate::admit(&**tier, &self.catalog, &self.run, &self.who, self.now()).await?;
         Ok(tier)
     }
 

@@ -15,7 +15,7 @@ use crate::{
     prune_guard::{self, Verdict},
     stored,
 };
-use model::{ByteCount, Reason, ReasonCode};
+use model::{ByteCount, Reason, ReasonCode, audit::Deletion};
 use providers::api::{ObjectKey, Tier};
 
 /// The storage refuses to delete an object.
@@ -55,16 +55,22 @@ pub(crate) async fn ensure_pruned(at: &Try<'_>) -> Result<Ended, StepError> {
         .await?;
     context.crash.hit("after-delete-data");
     let why = format!("{} (run {})", step.reason.text, context.run);
+    let deletion = Deletion {
+        approved_by: context.approver(step),
+        // What an earlier run had deleted before it died is not here any more; the catalog knows the whole.
+        bytes: None,
+        justified_by: step.justified_by.clone(),
+        keep: step.retention.clone(),
+        plan: Some(context.plan.clone()),
+        policy: Some(context.policy_digest.clone()),
+        reason: Some(step.reason.code),
+        run: Some(context.run.clone()),
+        ..Deletion::of(step.recovery_point.clone(), step.tier.clone())
+    };
+    let (lease, who, now) = (&context.lease, &context.who, context.now());
     context
         .catalog
-        .forget_copy(
-            &context.lease,
-            &step.recovery_point,
-            &step.tier,
-            &context.who,
-            &why,
-            context.now(),
-        )
+        .forget_copy(lease, &deletion, who, &why, now)
         .await?;
     context.crash.hit("after-forget");
     Ok(Ended::Done(Some(freed)))

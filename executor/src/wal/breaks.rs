@@ -5,7 +5,7 @@
 //! same break, so that it is recorded once. Not here: the answer, a base backup out of turn (the planner).
 
 use super::{observe::WalLook, status::Gravity};
-use catalog::{AuditEntry, AuditKind, Catalog, CatalogError};
+use catalog::{AuditDetails, AuditEntry, AuditKind, Catalog, CatalogError};
 use jiff::{SignedDuration, Timestamp};
 use model::{
     DatabaseName, TierName,
@@ -71,6 +71,11 @@ pub async fn record_breaks(
             kind: AuditKind::LogBreak,
             what,
             why: format!("{}: {}", one.what, one.text),
+            details: Some(AuditDetails::LogBreak {
+                break_kind: one.what.to_owned(),
+                database: database.clone(),
+                tier: one.tier.clone(),
+            }),
         };
         catalog.audit_once(&entry).await?;
     }
