@@ -137,7 +137,9 @@ async fn under_lease(
         })
         .await?;
     if approval::is_given(plan, options) {
-        catalog.audit(&approval::entry(plan, &digest, options)).await?;
+        catalog
+            .audit(&approval::entry(plan, &digest, options))
+            .await?;
     }
     let journal = Arc::new(Journal::new(
         options.run.clone(),
