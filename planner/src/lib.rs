@@ -20,6 +20,7 @@ mod log;
 mod log_status;
 mod order;
 mod parallel;
+pub mod prove;
 mod recovery_time;
 pub mod retention;
 mod rules;

@@ -3,9 +3,13 @@
 //! An estimate is the median of the newest few restores by the same method from the same tier, each scaled up to the size of what
 //! would be restored now. It is never scaled down, and of each the first seconds are taken for what does not grow with the size: so it
 //! errs to the long side. Nothing is estimated that was never measured: not proved is said, and is no number.
+//! What a proof counts with is stricter, and beside it (`measured`): the slowest of twenty, and no long way from one size to another.
 //! Not here: measuring (`executor`), words on a screen (root package).
 
+pub(crate) mod measured;
+
 use crate::{draft::Output, facts::BySeries};
+use measured::{chain_bytes, scaled};
 use jiff::Timestamp;
 use model::{
     DatabaseName, Inventory, MethodName, PointState, ReasonCode, RecoveryPoint, RecoveryPointId,
@@ -14,13 +18,10 @@ use model::{
 };
 use policy_schema::policy::DatabaseDeclaration;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Restores that an estimate is made of, the newest.
 const COUNTED: usize = 5;
-
-/// Of each restore this much does not grow with its size: starting programs, looking for a copy.
-const FIXED_MS: u64 = 2_000;
 
 /// How a database stands against its RTO.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -187,33 +188,7 @@ fn estimates(
     estimates
 }
 
-/// Stored bytes of a point and of all that it is incremental to.
-fn chain_bytes(by_id: &BTreeMap<&RecoveryPointId, &RecoveryPoint>, point: &RecoveryPoint) -> u64 {
-    let mut bytes = point.bytes.0;
-    let mut seen = BTreeSet::from([&point.id]);
-    let mut parent = point.parent.as_ref();
-    while let Some(link) = parent.and_then(|id| by_id.get(id)) {
-        if !seen.insert(&link.id) {
-            break;
-        }
-        bytes = bytes.saturating_add(link.bytes.0);
-        parent = link.parent.as_ref();
-    }
-    bytes
-}
-
-/// What a measured restore would have taken with so many bytes, in milliseconds.
-fn scaled(one: &MeasuredRestore, bytes: u64) -> u64 {
-    if bytes <= one.bytes.0 || one.bytes.0 == 0 {
-        return one.milliseconds;
-    }
-    let fixed = one.milliseconds.min(FIXED_MS);
-    let growing = u128::from(one.milliseconds - fixed);
-    let grown = growing * u128::from(bytes) / u128::from(one.bytes.0);
-    fixed.saturating_add(u64::try_from(grown).unwrap_or(u64::MAX))
-}
-
-fn failed_drills(inventory: &Inventory, database: &DatabaseDeclaration) -> Vec<FailedDrill> {
+pub(crate) fn failed_drills(inventory: &Inventory, database: &DatabaseDeclaration) -> Vec<FailedDrill> {
     let mut newest: BTreeMap<&str, &DrillFact> = BTreeMap::new();
     for fact in &inventory.drills {
         let declared = database.drills.iter().any(|drill| drill.name == fact.name);
@@ -237,7 +212,7 @@ fn failed_drills(inventory: &Inventory, database: &DatabaseDeclaration) -> Vec<F
         .collect()
 }
 
-fn last_proof(
+pub(crate) fn last_proof(
     inventory: &Inventory,
     database: &DatabaseName,
     measured: &[MeasuredRestore],
@@ -348,26 +323,6 @@ pub(crate) fn complete_points(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::ByteCount;
-
-    fn took(milliseconds: u64, bytes: u64) -> MeasuredRestore {
-        MeasuredRestore {
-            at: "2026-11-20T02:00:00Z".parse().unwrap(),
-            bytes: ByteCount(bytes),
-            method: MethodName::new("logical").unwrap(),
-            milliseconds,
-            tier: TierName::new("nas").unwrap(),
-        }
-    }
-
-    #[test]
-    fn a_larger_point_takes_longer_and_a_smaller_one_no_less() {
-        assert_eq!(scaled(&took(102_000, 1000), 3000), 302_000);
-        assert_eq!(scaled(&took(102_000, 1000), 100), 102_000);
-        // All of a short one is the start of programs.
-        assert_eq!(scaled(&took(800, 10), 1_000_000), 800);
-        assert_eq!(scaled(&took(102_000, 0), 100), 102_000);
-    }
 
     #[test]
     fn a_failed_drill_is_worse_than_any_time() {

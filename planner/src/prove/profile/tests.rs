@@ -1,0 +1,98 @@
+use super::*;
+use model::ByteCount;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+fn at(hours: i64) -> Timestamp {
+    Timestamp::from_second(hours * HOUR).unwrap()
+}
+
+/// A state of an hour, relied upon from then until another.
+fn life(captured: i64, from: i64, until: Option<i64>) -> Life {
+    Life {
+        slot: at(captured),
+        captured_at: at(captured),
+        from: at(from),
+        verified_from: Some(at(from)),
+        until: until.map(at),
+        end: None,
+        bytes: ByteCount(0),
+        point: None,
+        parent: None,
+        held: false,
+        locked_until: None,
+    }
+}
+
+fn profile(lives: &[Life], from: i64, until: i64) -> Profile {
+    Profile::of(lives.iter(), (at(from), at(until)), false)
+}
+
+/// A state a day, each for seven days.
+fn daily() -> Vec<Life> {
+    (0..60).map(|day| life(day * 24, day * 24, Some((day + 7) * 24))).collect()
+}
+
+#[test]
+fn daily_states_are_a_day_apart_as_far_back_as_they_are_kept() {
+    let profile = profile(&daily(), 20 * 24, 40 * 24);
+    assert_eq!(profile.now, Some(DAY));
+    assert_eq!(profile.gap_at(HOUR), Some(DAY));
+    assert_eq!(profile.gap_at(5 * DAY), Some(DAY));
+    // The oldest goes at the very moment at which it is seven days old, and the next is six.
+    assert_eq!(profile.reach, Some(6 * DAY));
+    assert_eq!(profile.gap_at(6 * DAY), None);
+}
+
+#[test]
+fn what_is_lost_now_waits_for_the_verification_of_the_next_state() {
+    let slow: Vec<Life> = (0..60)
+        .map(|day| life(day * 24, day * 24 + 3, Some((day + 7) * 24 + 3)))
+        .collect();
+    assert_eq!(profile(&slow, 480, 960).now, Some(27 * HOUR));
+    let mut unverified = daily();
+    unverified[30].verified_from = None;
+    assert_eq!(profile(&unverified, 480, 960).now, Some(2 * DAY));
+}
+
+#[test]
+fn older_states_are_as_far_apart_as_what_thinning_left() {
+    // One a day for a week, one in seven for five weeks.
+    let lives: Vec<Life> = (0..200)
+        .map(|day| {
+            let kept = if day % 7 == 0 { 35 } else { 7 };
+            life(day * 24, day * 24, Some((day + kept) * 24))
+        })
+        .collect();
+    let profile = profile(&lives, 60 * 24, 150 * 24);
+    assert_eq!(profile.gap_at(4 * DAY), Some(DAY));
+    assert_eq!(profile.gap_at(20 * DAY), Some(7 * DAY));
+    assert_eq!(profile.reach, Some(28 * DAY));
+    let (when, wanted, state) = profile.witness((20 * DAY, None), DAY).unwrap();
+    let state = state.unwrap();
+    let age = seconds(wanted, when);
+    assert!(age >= 20 * DAY, "seen at {when}, {wanted} is {age} s old");
+    assert!(seconds(state, wanted) > DAY && seconds(state, wanted) <= 7 * DAY);
+    assert!(profile.witness((0, Some(4 * DAY)), DAY).is_none());
+}
+
+#[test]
+fn a_time_without_any_state_is_no_protection_at_all() {
+    let mut lives = daily();
+    lives.drain(25..34);
+    let profile = profile(&lives, 480, 960);
+    assert_eq!((profile.now, profile.reach), (None, Some(0)));
+    assert_eq!(profile.gap_at(0), None);
+}
+
+#[test]
+fn the_order_of_lives_does_not_matter_and_copies_count_once() {
+    let mut lives = daily();
+    lives.extend(daily());
+    let forward = profile(&lives, 480, 960);
+    lives.reverse();
+    let backward = profile(&lives, 480, 960);
+    assert_eq!(forward.steps, backward.steps);
+    assert_eq!(forward.now, Some(DAY));
+}
