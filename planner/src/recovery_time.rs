@@ -9,8 +9,8 @@
 pub(crate) mod measured;
 
 use crate::{draft::Output, facts::BySeries};
-use measured::{chain_bytes, scaled};
 use jiff::Timestamp;
+use measured::{chain_bytes, scaled};
 use model::{
     DatabaseName, Inventory, MethodName, PointState, ReasonCode, RecoveryPoint, RecoveryPointId,
     TierName,
@@ -188,7 +188,10 @@ fn estimates(
     estimates
 }
 
-pub(crate) fn failed_drills(inventory: &Inventory, database: &DatabaseDeclaration) -> Vec<FailedDrill> {
+pub(crate) fn failed_drills(
+    inventory: &Inventory,
+    database: &DatabaseDeclaration,
+) -> Vec<FailedDrill> {
     let mut newest: BTreeMap<&str, &DrillFact> = BTreeMap::new();
     for fact in &inventory.drills {
         let declared = database.drills.iter().any(|drill| drill.name == fact.name);

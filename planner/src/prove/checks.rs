@@ -52,9 +52,7 @@ pub(crate) fn results(
                     let since = within.before(known.now, &policy.timezone);
                     tested(proof, since, &within.to_string(), known)
                 }
-                CheckRule::Encryption { off_site_only } => {
-                    encryption(policy, known, off_site_only)
-                }
+                CheckRule::Encryption { off_site_only } => encryption(policy, known, off_site_only),
             };
             let in_force = |one: &&ExceptionDeclaration| known.now < one.until;
             let mut exceptions = policy.exceptions_of(check.id, known.database);
@@ -97,8 +95,14 @@ fn copies(policy: &Policy, known: &Known<'_>, rule: &CheckRule) -> Outcome {
     else {
         return Outcome::new(Verdict::NotAsked, "");
     };
-    let used: BTreeSet<&TierName> = pairs(known.database).into_iter().map(|(_, tier)| tier).collect();
-    let tiers: Vec<&TierDeclaration> = used.iter().filter_map(|name| policy.tiers.get(*name)).collect();
+    let used: BTreeSet<&TierName> = pairs(known.database)
+        .into_iter()
+        .map(|(_, tier)| tier)
+        .collect();
+    let tiers: Vec<&TierDeclaration> = used
+        .iter()
+        .filter_map(|name| policy.tiers.get(*name))
+        .collect();
     let source = usize::from(count_source);
     let kinds: BTreeSet<&str> = tiers.iter().map(|tier| tier.media.as_str()).collect();
     let locked = tiers.iter().filter(|tier| {
@@ -108,10 +112,18 @@ fn copies(policy: &Policy, known: &Known<'_>, rule: &CheckRule) -> Outcome {
     let counted = [
         ("copies", copies, tiers.len() + source),
         ("media", media, kinds.len() + source),
-        ("off-site", off_site, tiers.iter().filter(|tier| tier.off_site).count()),
+        (
+            "off-site",
+            off_site,
+            tiers.iter().filter(|tier| tier.off_site).count(),
+        ),
         ("immutable", immutable, locked.count()),
     ];
-    let with = if count_source { ", the database itself counted" } else { ", the database itself not counted" };
+    let with = if count_source {
+        ", the database itself counted"
+    } else {
+        ", the database itself not counted"
+    };
     let lacking: Vec<String> = counted
         .iter()
         .filter(|(_, wanted, there)| *there < *wanted as usize)
@@ -138,7 +150,8 @@ fn copies(policy: &Policy, known: &Known<'_>, rule: &CheckRule) -> Outcome {
         }
     }
     if faults > errors as usize {
-        let why = format!("{faults} copies are damaged, gone or not verified, {errors} are allowed");
+        let why =
+            format!("{faults} copies are damaged, gone or not verified, {errors} are allowed");
         let points = wrong.into_iter().take(MOST_NAMED).collect();
         return Outcome {
             points,
@@ -146,24 +159,36 @@ fn copies(policy: &Policy, known: &Known<'_>, rule: &CheckRule) -> Outcome {
         };
     }
     if seen == 0 {
-        return Outcome::new(Verdict::Unproven, "the policy provides for it, but nothing exists yet");
+        return Outcome::new(
+            Verdict::Unproven,
+            "the policy provides for it, but nothing exists yet",
+        );
     }
     let counts: Vec<String> = counted
         .iter()
         .map(|(what, _, there)| format!("{there} {what}"))
         .collect();
-    Outcome::new(Verdict::Proved, format!("{}, {faults} errors{with}", counts.join(", ")))
+    Outcome::new(
+        Verdict::Proved,
+        format!("{}, {faults} errors{with}", counts.join(", ")),
+    )
 }
 
 fn custody(known: &Known<'_>, recipients: u32) -> Outcome {
     let keys = &known.database.encrypt_with;
     if keys.is_empty() {
-        return Outcome::new(Verdict::NotAsked, "it is not encrypted, so no key can be lost");
+        return Outcome::new(
+            Verdict::NotAsked,
+            "it is not encrypted, so no key can be lost",
+        );
     }
     let Some(trouble) = &known.facts.keys_in_trouble else {
         let enough = keys.len() >= recipients as usize;
         return if enough {
-            let why = format!("{} keys; nobody has looked whether they can be used", keys.len());
+            let why = format!(
+                "{} keys; nobody has looked whether they can be used",
+                keys.len()
+            );
             Outcome::new(Verdict::Unproven, why)
         } else {
             too_few(keys.len(), recipients)
@@ -177,16 +202,26 @@ fn custody(known: &Known<'_>, recipients: u32) -> Outcome {
         .collect();
     let healthy = keys.len() - bad.len();
     let mut outcome = if healthy >= recipients as usize {
-        Outcome::new(Verdict::Proved, format!("{healthy} keys, each of them alone opens the data"))
+        Outcome::new(
+            Verdict::Proved,
+            format!("{healthy} keys, each of them alone opens the data"),
+        )
     } else if bad.is_empty() {
         too_few(healthy, recipients)
     } else {
-        let why = format!("{healthy} of {recipients} keys can be relied upon: {}", bad.join("; "));
+        let why = format!(
+            "{healthy} of {recipients} keys can be relied upon: {}",
+            bad.join("; ")
+        );
         Outcome::new(Verdict::Violated, why)
     };
     if !dying.is_empty() {
         outcome.verdict = Verdict::Violated;
-        outcome.why = format!("{}; {} recovery points die with them", outcome.why, dying.len());
+        outcome.why = format!(
+            "{}; {} recovery points die with them",
+            outcome.why,
+            dying.len()
+        );
         outcome.points = dying.into_iter().take(MOST_NAMED).collect();
     }
     outcome
@@ -218,7 +253,10 @@ fn tested(
     known: &Known<'_>,
 ) -> Outcome {
     if let Some(drill) = proof.failed_drills.first() {
-        return Outcome::new(Verdict::Violated, format!("the newest run of drill {drill} failed"));
+        return Outcome::new(
+            Verdict::Violated,
+            format!("the newest run of drill {drill} failed"),
+        );
     }
     let Some(tested) = &proof.last_tested else {
         return Outcome::new(Verdict::Unproven, "no restore and no drill was ever done");
@@ -230,13 +268,22 @@ fn tested(
         let why = format!("{how} ended well {age} ago, at most {within} is allowed");
         return Outcome::new(Verdict::Violated, why);
     }
-    Outcome::new(Verdict::Proved, format!("{how} from {} ended well {age} ago", tested.tier))
+    Outcome::new(
+        Verdict::Proved,
+        format!("{how} from {} ended well {age} ago", tested.tier),
+    )
 }
 
 fn encryption(policy: &Policy, known: &Known<'_>, off_site_only: bool) -> Outcome {
     let off_site = |name: &TierName| policy.tiers.get(name).is_some_and(|tier| tier.off_site);
     let concerned = |name: &TierName| !off_site_only || off_site(name);
-    let plain = |id: &RecoveryPointId| known.facts.recipients.get(id).is_some_and(BTreeSet::is_empty);
+    let plain = |id: &RecoveryPointId| {
+        known
+            .facts
+            .recipients
+            .get(id)
+            .is_some_and(BTreeSet::is_empty)
+    };
     let points: Vec<RecoveryPointId> = known
         .points
         .iter()
@@ -264,5 +311,8 @@ fn encryption(policy: &Policy, known: &Known<'_>, off_site_only: bool) -> Outcom
         return Outcome::new(Verdict::Proved, "nothing of it lies off-site");
     }
     let tiers: Vec<&str> = plain.into_iter().collect();
-    Outcome::new(Verdict::Violated, format!("stored unencrypted on {}", tiers.join(", ")))
+    Outcome::new(
+        Verdict::Violated,
+        format!("stored unencrypted on {}", tiers.join(", ")),
+    )
 }

@@ -67,7 +67,9 @@ impl Gaps {
         let mut by_series: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let names: Vec<_> = known.database.series.values().collect();
         for index in &sources {
-            let of = names.iter().position(|one| one.name == declared[*index].0.name);
+            let of = names
+                .iter()
+                .position(|one| one.name == declared[*index].0.name);
             by_series.entry(of.unwrap_or(0)).or_default().push(*index);
         }
         let failures = i64::from(known.database.objective.failures);
@@ -116,12 +118,7 @@ impl Gaps {
         self.best(0, view, by_points)
     }
 
-    fn best(
-        &self,
-        age: i64,
-        view: View,
-        by_points: impl Iterator<Item = Found>,
-    ) -> Option<Found> {
+    fn best(&self, age: i64, view: View, by_points: impl Iterator<Item = Found>) -> Option<Found> {
         let in_window = self.windows.iter().any(|window| age < *window);
         let lag = self.lag.as_ref().filter(|_| in_window);
         let by_log = lag.and_then(|lag| {
@@ -136,7 +133,10 @@ impl Gaps {
                 added: 0,
             })
         });
-        by_log.into_iter().chain(by_points).min_by_key(|found| found.seconds)
+        by_log
+            .into_iter()
+            .chain(by_points)
+            .min_by_key(|found| found.seconds)
     }
 
     /// The ages at which something changes.

@@ -8,7 +8,7 @@ use super::{
     profile::Profile,
     proof::{AgeRange, CounterExample, Figure, Verdict},
     shape::{Shape, point_id},
-    sources::{Known, Sum, Route},
+    sources::{Known, Route, Sum},
     spans::{Span, Ways},
     words::{measure_loss, measure_restore, span as words, sum},
 };
@@ -53,7 +53,11 @@ fn promise(target: Target) -> Promise {
 impl Judge<'_> {
     pub(crate) fn range(&self, span: &Span) -> AgeRange {
         let age = SignedDuration::from_secs(span.from);
-        let age = if span.is_now() { age } else { age.max(SignedDuration::from_secs(1)) };
+        let age = if span.is_now() {
+            age
+        } else {
+            age.max(SignedDuration::from_secs(1))
+        };
         let (rpo, rto) = self.known.database.objective.at(age);
         AgeRange {
             from_seconds: span.from,
@@ -90,9 +94,15 @@ impl Judge<'_> {
         let maximum = promised.map_or(0, |target| target.maximum.as_secs());
         let at_most = words(maximum);
         let why = match (verdict, most) {
-            (Verdict::Proved, Some(most)) => format!("at most {} {what}, {at_most} is promised", words(most)),
+            (Verdict::Proved, Some(most)) => {
+                format!("at most {} {what}, {at_most} is promised", words(most))
+            }
             (Verdict::Violated, _) => {
-                format!("up to {} {what}, at most {at_most} is promised: {}", words(kind.seconds), sum(&shown.parts))
+                format!(
+                    "up to {} {what}, at most {at_most} is promised: {}",
+                    words(kind.seconds),
+                    sum(&shown.parts)
+                )
             }
             (Verdict::Unproven, Some(most)) => format!(
                 "{} to {} {what}, at most {at_most} is promised",
@@ -109,7 +119,10 @@ impl Judge<'_> {
             counter_example,
             least_seconds: kind.seconds,
             measure: (verdict == Verdict::Unproven)
-                .then(|| measure_loss(self.known, &kind.parts).or_else(|| measure_loss(self.known, &strict.as_ref()?.parts)))
+                .then(|| {
+                    measure_loss(self.known, &kind.parts)
+                        .or_else(|| measure_loss(self.known, &strict.as_ref()?.parts))
+                })
                 .flatten(),
             most_seconds: most,
             parts: shown.parts.clone(),
@@ -132,8 +145,13 @@ impl Judge<'_> {
             )
         };
         let longest = self.ways.full.longest();
-        let example = longest.and_then(|profile| profile.witness((span.from.max(1), None), i64::MAX));
-        let verdict = if promised.is_some() { Verdict::Violated } else { Verdict::NotAsked };
+        let example =
+            longest.and_then(|profile| profile.witness((span.from.max(1), None), i64::MAX));
+        let verdict = if promised.is_some() {
+            Verdict::Violated
+        } else {
+            Verdict::NotAsked
+        };
         Figure {
             counter_example: example
                 .filter(|_| verdict == Verdict::Violated && of == CheckId::Rpo)
@@ -154,10 +172,14 @@ impl Judge<'_> {
         let profile = found.profile.as_ref()?;
         let allowed = promised - found.added;
         let (at, wanted, _) = profile.witness((span.from, span.to), allowed)?;
-        let run = found.parts.iter().filter(|_| span.is_now()).map(|part| match part.what {
-            super::proof::PartKind::Run => part.seconds.unwrap_or(0),
-            _ => 0,
-        });
+        let run = found
+            .parts
+            .iter()
+            .filter(|_| span.is_now())
+            .map(|part| match part.what {
+                super::proof::PartKind::Run => part.seconds.unwrap_or(0),
+                _ => 0,
+            });
         let run = SignedDuration::from_secs(run.sum());
         let later = |at: Timestamp| at.saturating_add(run).unwrap_or(at);
         Some(self.example(later(at), later(wanted), at))
@@ -177,7 +199,8 @@ impl Judge<'_> {
         let fastest = state.and_then(|(slot, sources)| {
             let has = |way: &&Route| way.index.is_some_and(|index| sources.contains(&index));
             let way = self.ways.ways.iter().filter(has);
-            let way = way.min_by_key(|way| (way.restore.most.unwrap_or(i64::MAX), way.restore.least))?;
+            let way =
+                way.min_by_key(|way| (way.restore.most.unwrap_or(i64::MAX), way.restore.least))?;
             Some((slot, way))
         });
         let name = &self.known.database.name;
@@ -198,7 +221,10 @@ impl Judge<'_> {
         let least = self.ways.ways[fastest].restore.least;
         let most = slowest.and_then(|way| way.restore.most);
         let mut verdict = verdict(least, most, promised);
-        let failed = self.failed_drills.first().filter(|_| verdict == Verdict::Proved);
+        let failed = self
+            .failed_drills
+            .first()
+            .filter(|_| verdict == Verdict::Proved);
         if failed.is_some() {
             verdict = Verdict::Unproven;
         }
@@ -242,7 +268,8 @@ impl Judge<'_> {
         let fast = self.ways.by_least.iter().rev();
         let mut fast = fast.filter(|(number, _)| self.ways.ways[*number].restore.least <= promised);
         let allowed = self.ways.allowed(self.known, span.worst, View::Kind)?;
-        let witness = |profile: &Rc<Profile>, allowed| profile.witness((span.from, span.to), allowed);
+        let witness =
+            |profile: &Rc<Profile>, allowed| profile.witness((span.from, span.to), allowed);
         let by_fast = fast.next().and_then(|(_, gaps)| gaps.longest());
         let found = by_fast.and_then(|profile| witness(&profile, allowed));
         let (at, wanted, _) = match found {
@@ -280,11 +307,9 @@ fn restore_words(
         ),
         (Verdict::NotAsked, Some(most)) => format!("{} from {from}", words(*most)),
         (_, Some(most)) => format!("{} from {from}, {at_most} is promised", words(*most)),
-        (_, None) if *least > 0 => format!(
-            "more than {} from {from}: {}",
-            words(*least),
-            sum(parts)
-        ),
+        (_, None) if *least > 0 => {
+            format!("more than {} from {from}: {}", words(*least), sum(parts))
+        }
         (_, None) => format!("how long a restore from {from} takes was never measured"),
     }
 }

@@ -234,8 +234,11 @@ impl Sweep {
     }
 
     fn finish(mut self, endless: bool) -> Profile {
-        let row: Vec<(Timestamp, Timestamp)> =
-            self.row.iter().map(|(at, (_, since))| (*at, *since)).collect();
+        let row: Vec<(Timestamp, Timestamp)> = self
+            .row
+            .iter()
+            .map(|(at, (_, since))| (*at, *since))
+            .collect();
         for (index, (older, since)) in row.iter().enumerate() {
             self.emit(Pair {
                 older: *older,

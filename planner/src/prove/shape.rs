@@ -4,10 +4,7 @@
 //! ever failed. What exists today is no part of it: that is judged where it can be judged now (`statement`, `planner::status`). The archived log
 //! and chains only let points live longer, so that leaving them out errs to the strict side. Not here: sizes, times, promises.
 
-use super::{
-    profile::Profile,
-    sources::pairs,
-};
+use super::{profile::Profile, sources::pairs};
 use crate::forecast::{Life, Scenario, forecast};
 use jiff::{SignedDuration, Timestamp};
 use model::{DatabaseName, Inventory, SeriesName, TierName, tier_facts::TierCapabilities};
@@ -58,9 +55,8 @@ impl Shape {
         let mut history = SignedDuration::ZERO;
         for (series, tier) in pairs(database) {
             let keep = series.keep.iter().find(|(kept, _)| kept == tier);
-            let life = keep.and_then(|(_, keep)| {
-                longest_life(&series.schedule, keep, &policy.timezone)
-            });
+            let life =
+                keep.and_then(|(_, keep)| longest_life(&series.schedule, keep, &policy.timezone));
             let life = life.filter(|life| *life < LONGEST_HISTORY);
             endless.push(life.is_none());
             history = history.max(life.unwrap_or(LONGEST_HISTORY));
@@ -87,7 +83,9 @@ impl Shape {
             .into_iter()
             .map(|(series, tier)| {
                 let tiers = all.get_mut(&series.name);
-                tiers.and_then(|tiers| tiers.remove(tier)).unwrap_or_default()
+                tiers
+                    .and_then(|tiers| tiers.remove(tier))
+                    .unwrap_or_default()
             })
             .collect();
         Self {
@@ -115,7 +113,11 @@ impl Shape {
     }
 
     /// The newest state not after `wanted` that exists at an instant, and the sources that have it.
-    pub(crate) fn state(&self, at: Timestamp, wanted: Timestamp) -> Option<(Timestamp, Vec<usize>)> {
+    pub(crate) fn state(
+        &self,
+        at: Timestamp,
+        wanted: Timestamp,
+    ) -> Option<(Timestamp, Vec<usize>)> {
         let there = |life: &&Life| life.captured_at <= wanted && life.is_proved(at);
         let all = self.lives.iter().map(|lives| lives.iter().rfind(there));
         let newest = all.clone().flatten().max_by_key(|life| life.captured_at)?;
@@ -130,9 +132,16 @@ impl Shape {
 
     /// Copies that exist at the end, by source.
     pub(crate) fn copies(&self) -> Vec<i64> {
-        let at_end = |lives: &Vec<Life>| lives.iter().filter(|life| life.is_there(self.span.1)).count();
+        let at_end = |lives: &Vec<Life>| {
+            lives
+                .iter()
+                .filter(|life| life.is_there(self.span.1))
+                .count()
+        };
         let counts = self.lives.iter().map(at_end);
-        counts.map(|count| i64::try_from(count).unwrap_or(i64::MAX)).collect()
+        counts
+            .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
+            .collect()
     }
 }
 

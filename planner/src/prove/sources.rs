@@ -73,12 +73,9 @@ impl Sum {
 
     /// Whether all of it was really done once.
     pub(crate) fn is_measured(&self) -> bool {
-        self.parts.iter().all(|part| {
-            matches!(
-                part.source,
-                Source::Measured { .. } | Source::VendorTypical
-            )
-        })
+        self.parts
+            .iter()
+            .all(|part| matches!(part.source, Source::Measured { .. } | Source::VendorTypical))
     }
 }
 
@@ -142,9 +139,9 @@ impl Known<'_> {
             .iter()
             .filter(|one| one.method == *method && one.tier == *tier);
         let can = self.capabilities.get(tier);
-        let thaw = can.and_then(|can| can.thaw).map(|thaw| {
-            i64::try_from(thaw.typical_seconds).unwrap_or(i64::MAX)
-        });
+        let thaw = can
+            .and_then(|can| can.thaw)
+            .map(|thaw| i64::try_from(thaw.typical_seconds).unwrap_or(i64::MAX));
         let measured = slow_end(mine, bytes);
         let mut parts = Vec::new();
         if let Some(thaw) = thaw
@@ -276,7 +273,8 @@ pub(crate) fn chain_sizes(
 
 /// How long states take to be relied upon, measured of what exists.
 pub(crate) fn runs(inventory: &Inventory, now: Timestamp) -> Runs {
-    let measured = crate::forecast::Scenario::undisturbed(now, now).with_measured_durations(inventory);
+    let measured =
+        crate::forecast::Scenario::undisturbed(now, now).with_measured_durations(inventory);
     let taken = measured.taken.into_iter();
     taken
         .map(|(key, taken)| (key, (taken.stored + taken.verified).as_secs()))

@@ -54,10 +54,12 @@ impl Ways {
     pub(crate) fn new(known: &Known<'_>, shape: &Shape, zone: &TimeZone) -> Self {
         let ways = known.ways();
         let mut order: Vec<usize> = (0..ways.len()).collect();
-        let gaps = |chosen: &[usize]| Gaps::of(known, shape, chosen.iter().map(|n| &ways[*n]), zone);
+        let gaps =
+            |chosen: &[usize]| Gaps::of(known, shape, chosen.iter().map(|n| &ways[*n]), zone);
         let prefixes = |order: &[usize]| -> Vec<(usize, Gaps)> {
             let each = order.iter().enumerate();
-            each.map(|(count, number)| (*number, gaps(&order[..=count]))).collect()
+            each.map(|(count, number)| (*number, gaps(&order[..=count])))
+                .collect()
         };
         let full = gaps(&order);
         let sum = |number: &usize| &ways[*number].restore;
@@ -86,7 +88,11 @@ impl Ways {
     }
 
     fn gap(&self, gaps: &Gaps, age: i64, view: View) -> Option<i64> {
-        let found = if age == 0 { gaps.now(view) } else { gaps.at(age, view) };
+        let found = if age == 0 {
+            gaps.now(view)
+        } else {
+            gaps.at(age, view)
+        };
         found.map(|found| found.seconds)
     }
 
@@ -142,14 +148,19 @@ impl Ways {
         spans.extend(younger);
         // What is promised of ages that nothing reaches.
         if let Some(reach) = reach {
-            spans.extend(promises.iter().filter(|from| **from >= reach).map(|from| Span {
-                from: *from,
-                to: None,
-                worst: *from,
-                gap: None,
-                slowest: None,
-                fastest: None,
-            }));
+            spans.extend(
+                promises
+                    .iter()
+                    .filter(|from| **from >= reach)
+                    .map(|from| Span {
+                        from: *from,
+                        to: None,
+                        worst: *from,
+                        gap: None,
+                        slowest: None,
+                        fastest: None,
+                    }),
+            );
         }
         if let [_, first, ..] = &mut spans[..]
             && first.from == 1

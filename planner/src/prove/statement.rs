@@ -23,7 +23,10 @@ pub(crate) fn statement(
     if !proof.failed_drills.is_empty() || broken(now.rpo.verdict) || broken(now.rto.verdict) {
         return None;
     }
-    let promised = now.rto.promised.map(|promise| promise.maximum_seconds.cast_signed());
+    let promised = now
+        .rto
+        .promised
+        .map(|promise| promise.maximum_seconds.cast_signed());
     let fast = |way: &&Route| {
         let time = way.restore.most.filter(|_| way.restore.is_measured());
         time.is_some_and(|time| promised.is_none_or(|promised| time <= promised))
@@ -55,9 +58,10 @@ pub(crate) fn statement(
     let mut within = 0;
     for way in fast {
         let before = states.len();
-        let mine = known.points.iter().filter(|point| {
-            point.series == way.way.series && known.is_good(point, &way.way.tier)
-        });
+        let mine = known
+            .points
+            .iter()
+            .filter(|point| point.series == way.way.series && known.is_good(point, &way.way.tier));
         states.extend(mine.map(|point| point.captured_at));
         if states.len() > before {
             within = within.max(way.restore.most?);

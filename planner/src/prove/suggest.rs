@@ -174,7 +174,9 @@ fn cost(
         count += more;
         if more != 0 {
             let size = sizes.get(&key.0).and_then(|size| i64::try_from(*size).ok());
-            bytes = bytes.zip(size).map(|(sum, size)| sum.saturating_add(size.saturating_mul(more)));
+            bytes = bytes
+                .zip(size)
+                .map(|(sum, size)| sum.saturating_add(size.saturating_mul(more)));
         }
     }
     let bytes = bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0));

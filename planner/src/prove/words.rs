@@ -101,7 +101,10 @@ pub(crate) fn measure_restore(known: &Known<'_>, way: &Way, old: bool) -> String
         .iter()
         .find(|drill| fits(drill.from.as_ref(), drill.pick));
     if let Some(drill) = declared {
-        return format!("{why}: run its drill, `mainstay drill {name} {}`", drill.name);
+        return format!(
+            "{why}: run its drill, `mainstay drill {name} {}`",
+            drill.name
+        );
     }
     let pick = if old { "oldest-kept" } else { "newest" };
     format!(
@@ -119,7 +122,16 @@ mod tests {
         let all = [45, 90, 720, 90_000, 43_440, 604_800, 612_000, 34_560_000].map(span);
         assert_eq!(
             all,
-            ["45 s", "1 min 30 s", "12 min", "25 h", "12 h 4 min", "7 d", "7 d 2 h", "400 d"]
+            [
+                "45 s",
+                "1 min 30 s",
+                "12 min",
+                "25 h",
+                "12 h 4 min",
+                "7 d",
+                "7 d 2 h",
+                "400 d"
+            ]
         );
     }
 }

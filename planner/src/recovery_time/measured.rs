@@ -29,7 +29,9 @@ pub(crate) fn slow_end<'a>(
     bytes: Option<u64>,
 ) -> Option<SlowEnd> {
     let near = |one: &&MeasuredRestore| {
-        bytes.is_none_or(|bytes| bytes <= one.bytes.0.saturating_mul(2) && one.bytes.0 <= bytes.saturating_mul(2))
+        bytes.is_none_or(|bytes| {
+            bytes <= one.bytes.0.saturating_mul(2) && one.bytes.0 <= bytes.saturating_mul(2)
+        })
     };
     let mut times: Vec<u64> = Vec::new();
     let mut newest: Option<&MeasuredRestore> = None;
@@ -52,7 +54,10 @@ pub(crate) fn slow_end<'a>(
 }
 
 /// Stored bytes of a point and of all that it is incremental to.
-pub(crate) fn chain_bytes(by_id: &BTreeMap<&RecoveryPointId, &RecoveryPoint>, point: &RecoveryPoint) -> u64 {
+pub(crate) fn chain_bytes(
+    by_id: &BTreeMap<&RecoveryPointId, &RecoveryPoint>,
+    point: &RecoveryPoint,
+) -> u64 {
     let mut bytes = point.bytes.0;
     let mut seen = BTreeSet::from([&point.id]);
     let mut parent = point.parent.as_ref();

@@ -31,7 +31,9 @@ fn profile(lives: &[Life], from: i64, until: i64) -> Profile {
 
 /// A state a day, each for seven days.
 fn daily() -> Vec<Life> {
-    (0..60).map(|day| life(day * 24, day * 24, Some((day + 7) * 24))).collect()
+    (0..60)
+        .map(|day| life(day * 24, day * 24, Some((day + 7) * 24)))
+        .collect()
 }
 
 #[test]

@@ -125,12 +125,12 @@ fn also_elsewhere(question: &Question<'_>, database: &DatabaseDeclaration) -> Ve
                 continue;
             }
             let own = series.keep.iter().find(|(kept, _)| kept == tier);
-            let keep = cold
-                .iter()
-                .fold(own.map(|(_, keep)| keep.clone()).unwrap_or_default(), |sum, keep| {
-                    joined(sum, keep)
-                });
-            let what = format!("keep on {tier}, where it is read at once, what only an archive keeps");
+            let keep = cold.iter().fold(
+                own.map(|(_, keep)| keep.clone()).unwrap_or_default(),
+                |sum, keep| joined(sum, keep),
+            );
+            let what =
+                format!("keep on {tier}, where it is read at once, what only an archive keeps");
             all.push(keep_on(database, series, tier, keep, what, CheckId::Rto));
         }
     }
@@ -189,12 +189,15 @@ fn joined(mut keep: Keep, other: &Keep) -> Keep {
     for rule in &other.rules {
         let same = |own: &&mut KeepRule| {
             own.each == rule.each
-                && matches!(own.count, KeepCount::Window(_)) == matches!(rule.count, KeepCount::Window(_))
+                && matches!(own.count, KeepCount::Window(_))
+                    == matches!(rule.count, KeepCount::Window(_))
         };
         match keep.rules.iter_mut().find(same) {
             Some(own) => {
                 own.count = match (own.count, rule.count) {
-                    (KeepCount::Window(a), KeepCount::Window(b)) if a.approximate() > b.approximate() => {
+                    (KeepCount::Window(a), KeepCount::Window(b))
+                        if a.approximate() > b.approximate() =>
+                    {
                         own.count
                     }
                     (KeepCount::Count(a), KeepCount::Count(b)) => KeepCount::Count(a.max(b)),
@@ -276,7 +279,10 @@ fn with_log(question: &Question<'_>, database: &DatabaseDeclaration) -> Option<C
         .series
         .values()
         .find(|series| series.method == physical);
-    let windows: Vec<(TierName, Period)> = tiers.iter().map(|tier| (tier.clone(), LOG_WINDOW)).collect();
+    let windows: Vec<(TierName, Period)> = tiers
+        .iter()
+        .map(|tier| (tier.clone(), LOG_WINDOW))
+        .collect();
     if windows.is_empty() {
         return None;
     }
@@ -295,7 +301,10 @@ fn with_log(question: &Question<'_>, database: &DatabaseDeclaration) -> Option<C
             method: physical,
             table: serde_json::Value::Null,
             schedule: Schedule::cron("0 1 * * *").ok()?,
-            keep: tiers.iter().map(|tier| (tier.clone(), weekly.clone())).collect(),
+            keep: tiers
+                .iter()
+                .map(|tier| (tier.clone(), weekly.clone()))
+                .collect(),
             ..model.clone()
         }),
     };
@@ -308,12 +317,16 @@ fn with_log(question: &Question<'_>, database: &DatabaseDeclaration) -> Option<C
             text.push_str(&format!("\nkeep.{tier} = {}", toml::keep(keep)));
         }
     }
-    let base_name = base.map_or_else(|| SeriesName::new("base").ok(), |base| Some(base.name.clone()))?;
+    let base_name = base.map_or_else(
+        || SeriesName::new("base").ok(),
+        |base| Some(base.name.clone()),
+    )?;
     let name = database.name.clone();
     Some(Candidate {
         mends: CheckId::Rpo,
         kind: "log".to_owned(),
-        what: "archive the log: then any moment can be reached, and only its lag is lost".to_owned(),
+        what: "archive the log: then any moment can be reached, and only its lag is lost"
+            .to_owned(),
         place: "as further tables".to_owned(),
         toml: text,
         change: Box::new(move |policy| {
