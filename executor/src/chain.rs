@@ -154,6 +154,11 @@ pub(crate) async fn open(
 }
 
 impl OpenLinks {
+    /// Whether anything of them was read.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.fates.iter().flatten().any(|fate| fate.has_begun())
+    }
+
     /// The copy whose stream failed first in the order of the chain, so that the next try leaves it out.
     pub(crate) fn bad(&self) -> Option<(RecoveryPointId, TierName)> {
         let failed = |fates: &Vec<Arc<Fate>>| fates.iter().any(|fate| fate.has_failed());

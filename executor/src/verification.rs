@@ -462,11 +462,17 @@ pub(crate) async fn plain_objects(
 /// What became of a stream that somebody else reads.
 #[derive(Debug, Default)]
 pub(crate) struct Fate {
+    begun: AtomicBool,
     ended: AtomicBool,
     failed: AtomicBool,
 }
 
 impl Fate {
+    /// Somebody has begun to read it.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
     /// It was read to its end; a plain stream ends well only when all its digests agree.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
@@ -485,6 +491,7 @@ struct Witness {
 
 impl Read for Witness {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.fate.begun.store(true, Ordering::Release);
         match self.inner.read(buffer) {
             Ok(count) => {
                 if count == 0 && !buffer.is_empty() {

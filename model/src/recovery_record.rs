@@ -88,6 +88,9 @@ pub struct RecoveryRecord {
     /// Tier that was read; `None`: none could be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<TierName>,
+    /// Why it says nothing about what was promised; `None`: it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unjudged: Option<Unjudged>,
     /// Strongest verification of the copy before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_before: Option<Verified>,
@@ -95,6 +98,16 @@ pub struct RecoveryRecord {
     pub who: String,
     /// Why.
     pub why: String,
+}
+
+/// Why a recovery says nothing about what was promised of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unjudged {
+    /// It was refused before anything was read: the target or the machine is the trouble, and no copy.
+    NotBegun,
+    /// Somebody stopped it.
+    Stopped,
 }
 
 /// A drill's name and slot.
@@ -156,9 +169,12 @@ pub struct Promise {
 }
 
 impl RecoveryRecord {
-    /// Whether the loss stayed within the promise; `None`: nothing was promised, or a moment was asked for, whose age is a choice and
-    /// no loss. What did not pass keeps no promise.
+    /// Whether the loss stayed within the promise; `None`: nothing was promised, or it is [`Unjudged`], or a moment was asked for, whose
+    /// age is a choice and no loss. What else did not pass keeps no promise.
     pub fn rpo_met(&self) -> Option<bool> {
+        if self.unjudged.is_some() {
+            return None;
+        }
         if self.passed && self.target.as_ref().is_some_and(RecoveryTarget::is_chosen) {
             return None;
         }
@@ -167,8 +183,12 @@ impl RecoveryRecord {
             .map(|p| self.passed && measured <= p.maximum_seconds)
     }
 
-    /// Whether the time stayed within the promise; `None`: nothing was promised. What did not pass keeps no promise.
+    /// Whether the time stayed within the promise; `None`: nothing was promised, or it is [`Unjudged`]. What else did not pass keeps no
+    /// promise.
     pub fn rto_met(&self) -> Option<bool> {
+        if self.unjudged.is_some() {
+            return None;
+        }
         let measured = self.rto_measured_milliseconds.div_ceil(1000);
         self.rto_promised
             .map(|p| self.passed && measured <= p.maximum_seconds)

@@ -1,8 +1,9 @@
 //! Two formats, one way to make either: templates that are rendered strictly, so that a field that is missing is an error and never a gap
 //! in a document that somebody relies on.
 //!
-//! In Markdown a value is text, in a table or not: everything that Markdown could take for markup is escaped, and a line break
-//! becomes a space. `{{code value}}` gives a code span that ends where the value ends.
+//! In Markdown a value is text, in a table or not: what Markdown could take for markup is escaped with a backslash, which everybody
+//! can read over, and a line break becomes a space. Only a pair of backticks stays what it is everywhere in our sentences: a code span,
+//! which can hold no markup. `{{code value}}` gives a code span that ends where the value ends.
 
 use handlebars::{
     Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason, no_escape,
@@ -54,18 +55,31 @@ pub(crate) fn render<T: Serialize>(
     text.map_err(|error| ReportError(Box::new(error)))
 }
 
-/// Text that Markdown takes for nothing but text.
+/// Text that Markdown takes for nothing but text and code spans.
 pub(crate) fn markdown_text(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    let code = |at: usize| parts.get(at).filter(|_| at % 2 == 1);
+    if parts.len() % 2 == 0 || (0..parts.len()).any(|at| code(at).is_some_and(|c| c.is_empty())) {
+        return escaped(text);
+    }
+    let mut made = String::with_capacity(text.len());
+    for (at, part) in parts.iter().enumerate() {
+        match code(at) {
+            Some(code) => made.push_str(&code_span(code)),
+            None => made.push_str(&escaped(part)),
+        }
+    }
+    made
+}
+
+fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '<' | '>' | '&' => {
                 escaped.push('\\');
                 escaped.push(c);
             }
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
             c if c.is_control() => escaped.push(' '),
             c => escaped.push(c),
         }
@@ -130,8 +144,10 @@ mod tests {
 
     #[test]
     fn nothing_that_is_reported_becomes_markup() {
-        let wicked = "a|b `c` <script>*x*</script>\n# [y](z) ~~w~~ & \\";
-        insta::assert_snapshot!(markdown_text(wicked), @r"a\|b \`c\` &lt;script&gt;\*x\*&lt;/script&gt; \# \[y\](z) \~\~w\~\~ &amp; \\");
+        let wicked = "a|b `c|d*` <script>*x*</script>\n# [y](z) ~~w~~ &amp; \\";
+        insta::assert_snapshot!(markdown_text(wicked), @r"a\|b `c\|d*` \<script\>\*x\*\</script\> \# \[y\](z) \~\~w\~\~ \&amp; \\");
+        insta::assert_snapshot!(markdown_text("one ` and <b>"), @r"one \` and \<b\>");
+        insta::assert_snapshot!(markdown_text("``<b>``"), @r"\`\`\<b\>\`\`");
         insta::assert_snapshot!(code_span("select 'a|b', `x``y`"), @r"``` select 'a\|b', `x``y` ```");
     }
 

@@ -5,7 +5,7 @@ use crate::{
     words,
 };
 use jiff::{Timestamp, tz::TimeZone};
-use model::RecoveryRecord;
+use model::{RecoveryRecord, recovery_record::Unjudged};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -100,6 +100,12 @@ fn row(record: &RecoveryRecord, zone: &TimeZone) -> Row {
         None => "–",
     };
     let passed = record.checks.iter().filter(|check| check.passed).count();
+    let (result, class) = match (record.passed, record.unjudged) {
+        (true, _) => ("passed", "good"),
+        (false, Some(Unjudged::NotBegun)) => ("did not begin", "warn"),
+        (false, Some(Unjudged::Stopped)) => ("stopped", "warn"),
+        (false, None) => ("FAILED", "bad"),
+    };
     Row {
         ended: words::time(record.finished_at, zone),
         database: record.database.to_string(),
@@ -112,8 +118,8 @@ fn row(record: &RecoveryRecord, zone: &TimeZone) -> Row {
             .tier
             .as_ref()
             .map_or_else(|| "–".to_owned(), ToString::to_string),
-        result: if record.passed { "passed" } else { "FAILED" },
-        class: if record.passed { "good" } else { "bad" },
+        result,
+        class,
         checks: format!("{passed} of {}", record.checks.len()),
         took: words::milliseconds(record.rto_measured_milliseconds),
         rpo: met(record.rpo_met()),

@@ -9,7 +9,7 @@ use crate::{
 use jiff::tz::TimeZone;
 use model::{
     RecoveryRecord,
-    recovery_record::{Phase, Promise},
+    recovery_record::{Phase, Promise, Unjudged},
 };
 use serde::Serialize;
 
@@ -163,6 +163,27 @@ fn verdict(record: &RecoveryRecord) -> Verdict {
     let took = words::milliseconds(record.rto_measured_milliseconds);
     let failed = record.checks.iter().filter(|check| !check.passed).count();
     let all = record.checks.len();
+    let because = record
+        .failure
+        .as_ref()
+        .map_or_else(String::new, |failure| format!(": {}", failure.message));
+    match record.unjudged {
+        Some(Unjudged::NotBegun) => {
+            return Verdict {
+                word: "DID NOT BEGIN",
+                class: "warn",
+                sentence: format!("The {kind} was refused before anything was read{because}."),
+            };
+        }
+        Some(Unjudged::Stopped) => {
+            return Verdict {
+                word: "STOPPED",
+                class: "warn",
+                sentence: format!("The {kind} was stopped after {took}{because}."),
+            };
+        }
+        None => {}
+    }
     if let Some(failure) = &record.failure {
         return Verdict {
             word: "FAILED",
@@ -272,6 +293,11 @@ fn facts(record: &RecoveryRecord, zone: &TimeZone) -> Vec<Fact> {
 
 fn promises(record: &RecoveryRecord) -> Vec<PromiseRow> {
     let age = u64::try_from(record.rpo_measured_seconds).unwrap_or(0);
+    let unjudged = match record.unjudged {
+        Some(Unjudged::NotBegun) => "not judged: it did not begin",
+        Some(Unjudged::Stopped) => "not judged: it was stopped",
+        None => "not judged: the moment was chosen",
+    };
     let row = |what, promise: Option<Promise>, measured: String, met: Option<bool>| PromiseRow {
         what,
         promised: promise.map_or_else(
@@ -292,7 +318,7 @@ fn promises(record: &RecoveryRecord) -> Vec<PromiseRow> {
         result: match met {
             Some(true) => "met",
             Some(false) => "NOT MET",
-            None if promise.is_some() => "not judged: the moment was chosen",
+            None if promise.is_some() => unjudged,
             None => "no promise",
         },
         class: match met {

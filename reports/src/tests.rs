@@ -6,7 +6,7 @@ use model::{
     ByteCount, Digest, Disposition, RecoveryPointId, RecoveryRecord, RecoveryTarget, TierName,
     Verified, VerifyLevel,
     event::Failure,
-    recovery_record::{DrillSlot, FORMAT, Phase, Promise, Reached, RecordedCheck},
+    recovery_record::{DrillSlot, FORMAT, Phase, Promise, Reached, RecordedCheck, Unjudged},
 };
 
 fn at(text: &str) -> Timestamp {
@@ -101,6 +101,7 @@ fn full() -> RecoveryRecord {
         target: Some(RecoveryTarget::Time(at("2026-11-20T04:59:59Z"))),
         target_place: "scratch server on port 54911".to_owned(),
         tier: Some(tier("nas")),
+        unjudged: None,
         verified_before: Some(Verified {
             at: at("2026-11-20T03:00:00Z"),
             level: VerifyLevel::FullRead,
@@ -110,7 +111,7 @@ fn full() -> RecoveryRecord {
     }
 }
 
-/// A restore that could not even begin.
+/// A restore that failed.
 fn failed() -> RecoveryRecord {
     RecoveryRecord {
         checks: Vec::new(),
@@ -130,6 +131,21 @@ fn failed() -> RecoveryRecord {
     }
 }
 
+/// A restore whose target could not be written.
+fn not_begun() -> RecoveryRecord {
+    RecoveryRecord {
+        failure: Some(Failure {
+            code: "mainstay::recovery::write".to_owned(),
+            message: "cannot make the folder `/nonexistent`: Permission denied".to_owned(),
+            help: Some("name a folder below one that this user may write".to_owned()),
+            disposition: Disposition::NeedsOperator,
+        }),
+        rpo_promised: full().rpo_promised,
+        unjudged: Some(Unjudged::NotBegun),
+        ..failed()
+    }
+}
+
 fn prague() -> TimeZone {
     TimeZone::get("Europe/Prague").unwrap()
 }
@@ -140,11 +156,16 @@ fn a_log_reads_like_this() {
     insta::assert_snapshot!("drill_markdown", log(&full(), Format::Markdown));
     insta::assert_snapshot!("drill_html", log(&full(), Format::Html));
     insta::assert_snapshot!("failed_markdown", log(&failed(), Format::Markdown));
+    insta::assert_snapshot!("not_begun_markdown", log(&not_begun(), Format::Markdown));
 }
 
 #[test]
 fn a_list_of_proofs_reads_like_this() {
-    let records = [full(), failed()];
+    let stopped = RecoveryRecord {
+        unjudged: Some(Unjudged::Stopped),
+        ..failed()
+    };
+    let records = [full(), failed(), not_begun(), stopped];
     let declared = ["orders".to_owned(), "shop".to_owned()];
     let list = |format| proofs(&records, &declared, None, &prague(), format).unwrap();
     insta::assert_snapshot!("proofs_markdown", list(Format::Markdown));
@@ -217,6 +238,7 @@ fn every_field_of_a_record_is_in_its_log() {
         ("target", |r| r.target = None),
         ("target_place", |r| "other".clone_into(&mut r.target_place)),
         ("tier", |r| r.tier = None),
+        ("unjudged", |r| r.unjudged = Some(Unjudged::Stopped)),
         ("verified_before", |r| r.verified_before = None),
         ("who", |r| "other".clone_into(&mut r.who)),
         ("why", |r| "other".clone_into(&mut r.why)),

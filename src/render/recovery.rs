@@ -2,7 +2,10 @@
 
 use super::{color, plan_text::local, progress::duration, status::span, table::table};
 use jiff::tz::TimeZone;
-use model::{RecoveryRecord, recovery_record::Promise};
+use model::{
+    RecoveryRecord,
+    recovery_record::{Promise, Unjudged},
+};
 use std::fmt::Write as _;
 
 /// One record.
@@ -122,6 +125,8 @@ fn promise(name: &str, promised: Option<Promise>, met: Option<bool>) -> String {
 fn verdict(record: &RecoveryRecord) -> (anstyle::Style, &'static str) {
     let broken = [record.rpo_met(), record.rto_met()].contains(&Some(false));
     match (record.passed, broken) {
+        (false, _) if record.unjudged == Some(Unjudged::NotBegun) => (color::WARN, "did not begin"),
+        (false, _) if record.unjudged == Some(Unjudged::Stopped) => (color::WARN, "stopped"),
         (false, _) => (color::REMOVE, "FAILED"),
         (true, true) => (color::WARN, "passed, but a promise was broken"),
         (true, false) => (color::ADD, "passed"),

@@ -63,6 +63,7 @@ pub(crate) fn record(id: &str, drill: Option<&str>, seconds: i64, passed: bool) 
         target: None,
         target_place: "scratch database".to_owned(),
         tier: Some(tier("nas")),
+        unjudged: None,
         verified_before: None,
         who: "ada".to_owned(),
         why: "a drill".to_owned(),

@@ -21,7 +21,14 @@ use providers::{
     api::{RestoreRequest, Restored, Tier},
     seal::Sealing,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 /// Everything that a try to load a copy needs.
 pub(super) struct Load<'a> {
@@ -31,6 +38,8 @@ pub(super) struct Load<'a> {
     pub(super) database: &'a DatabaseWiring,
     pub(super) scratch: &'a Scratch,
     pub(super) clock: &'a Arc<dyn Clock>,
+    /// Set when the engine would not begin: it read nothing, because the target or the machine is the trouble.
+    pub(super) refused: &'a AtomicBool,
 }
 
 /// A copy that was loaded.
@@ -125,6 +134,8 @@ impl Load<'_> {
         let restored = match restored {
             Ok(restored) => restored,
             Err(error) => {
+                let begun = links.has_begun() || own.iter().any(|fate| fate.has_begun());
+                self.refused.store(!begun, Ordering::Release);
                 return match links.bad() {
                     Some((point, tier)) => Ok(Err(BadLink { point, tier })),
                     // Engines have words of their own for a stream that broke off.

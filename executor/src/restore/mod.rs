@@ -24,9 +24,12 @@ use crate::{
     wiring::{DatabaseWiring, Wiring},
 };
 use catalog::Catalog;
-use model::{DatabaseName, event::Failure};
+use model::{DatabaseName, event::Failure, recovery_record::Unjudged};
 use search::Search;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
 
 /// Every code of this file, for the test that each has its page in `docs/errors/`.
 pub(crate) const CODES: &[&str] = &[
@@ -60,10 +63,8 @@ pub async fn restore_until(
     let result = tokio::select! {
         result = attempt(order, wiring, catalog, clock) => result,
         failure = stop => Err(RestoreError {
-            failure: Box::new(failure),
-            tier: None,
-            given_up: Vec::new(),
-            record: None,
+            unjudged: Some(Unjudged::Stopped),
+            ..RestoreError::new(failure)
         }),
     };
     watch.end(order, wiring, catalog, clock, result).await
@@ -78,12 +79,8 @@ async fn attempt(
     let began = clock.now();
     let order = &proved(order, wiring, catalog, clock).await?;
     let prepared = prepare(order, wiring);
-    let (database, scratch) = prepared.map_err(|error| RestoreError {
-        failure: Box::new(error.to_failure()),
-        tier: None,
-        given_up: Vec::new(),
-        record: None,
-    })?;
+    let (database, scratch) =
+        prepared.map_err(|error| RestoreError::not_begun(error.to_failure()))?;
     let mut search = Search {
         order,
         wiring,
@@ -94,6 +91,7 @@ async fn attempt(
         began,
         choosing: Instant::now(),
         given_up: Vec::new(),
+        refused: AtomicBool::new(false),
     };
     let mut archived = Vec::new();
     let mut tiers = match &order.from {
@@ -126,7 +124,7 @@ async fn attempt(
                 }
             }
             Err(NotThawed::Failed(error)) => search.give_up(&name, &error, true)?,
-            Err(NotThawed::Waiting(failure)) => return Err(search.fail(failure)),
+            Err(NotThawed::Waiting(failure)) => return Err(search.wait(failure)),
         }
     }
     Err(search.nothing_left())
@@ -142,12 +140,6 @@ async fn proved(
     let mut order = order.clone();
     let Some(wish) = &mut order.recovery else {
         return Ok(order);
-    };
-    let refused = |failure: Failure| RestoreError {
-        failure: Box::new(failure),
-        tier: None,
-        given_up: Vec::new(),
-        record: None,
     };
     if wish.way.as_ref().is_none_or(|way| way.base != order.point) {
         let Ok(database) = DatabaseName::new(order.point.database()) else {
@@ -169,9 +161,9 @@ async fn proved(
         match reach(&wanted, wiring, catalog, clock).await {
             Ok(way) => wish.way = Some(way),
             Err(NoWay::Unreached(unreached)) => {
-                return Err(refused(unreached.to_failure(&wish.target)));
+                return Err(RestoreError::not_begun(unreached.to_failure(&wish.target)));
             }
-            Err(NoWay::Failed(failure)) => return Err(refused(*failure)),
+            Err(NoWay::Failed(failure)) => return Err(RestoreError::not_begun(*failure)),
         }
     }
     Ok(order)

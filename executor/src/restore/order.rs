@@ -9,7 +9,7 @@ use model::{
     Assertion, ByteCount, Digest, MethodName, RecoveryPointId, RecoveryRecord, RecoveryTarget,
     TierName, TimelineChoice,
     event::Failure,
-    recovery_record::{DrillSlot, Promise, Reached},
+    recovery_record::{DrillSlot, Promise, Reached, Unjudged},
 };
 use providers::{
     api::{AfterRecovery, Check, RecoveryObserver, RestoreTarget, Selection},
@@ -182,6 +182,28 @@ pub struct RestoreError {
     pub tier: Option<TierName>,
     /// The other copies that were tried, and why they were given up.
     pub given_up: Vec<(TierName, Failure)>,
+    /// Why it says nothing about what was promised; `None`: it does.
+    pub unjudged: Option<Unjudged>,
     /// The record of it.
     pub record: Option<Box<RecoveryRecord>>,
+}
+
+impl RestoreError {
+    pub(super) fn new(failure: Failure) -> Self {
+        Self {
+            failure: Box::new(failure),
+            tier: None,
+            given_up: Vec::new(),
+            unjudged: None,
+            record: None,
+        }
+    }
+
+    /// Nothing was read, and nothing was changed.
+    pub(super) fn not_begun(failure: Failure) -> Self {
+        Self {
+            unjudged: Some(Unjudged::NotBegun),
+            ..Self::new(failure)
+        }
+    }
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use model::{
     ByteCount, DatabaseName, Disposition, Manifest, MethodName, RecoveryPoint, RecoveryRecord,
     event::Failure,
-    recovery_record::{FORMAT, Phase, Reached, RecordedCheck},
+    recovery_record::{FORMAT, Phase, Reached, RecordedCheck, Unjudged},
 };
 use providers::api::RestoreTarget;
 use std::{sync::Arc, time::Instant};
@@ -151,6 +151,7 @@ fn blank(
             RestoreTarget::Scratch => "a scratch target".to_owned(),
         },
         tier: order.from.clone(),
+        unjudged: None,
         verified_before: None,
         who: order.who.clone(),
         why: order.why.clone(),
@@ -204,9 +205,17 @@ fn failed(record: &mut RecoveryRecord, error: &RestoreError) {
     if error.tier.is_some() {
         record.tier.clone_from(&error.tier);
     }
+    // A drill that cannot begin has proved nothing, whatever the reason: only of a restore the target may be a person's mistake.
+    record.unjudged = error
+        .unjudged
+        .filter(|why| record.drill.is_none() || *why == Unjudged::Stopped);
+    let until = match error.unjudged {
+        Some(Unjudged::Stopped) => "until it was stopped",
+        _ => "until it failed",
+    };
     record.phases = vec![Phase {
         milliseconds: record.rto_measured_milliseconds,
-        name: "until it failed".to_owned(),
+        name: until.to_owned(),
         within: None,
     }];
 }

@@ -19,10 +19,18 @@ use crate::{
 use catalog::Catalog;
 use jiff::Timestamp;
 use model::{
-    Manifest, RecoveryPointId, RecoveryTarget, TierName, event::Failure, recovery_record::Reached,
+    Manifest, RecoveryPointId, RecoveryTarget, TierName,
+    event::Failure,
+    recovery_record::{Reached, Unjudged},
 };
 use providers::api::ProviderError;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 const COPY_MISSING: &str = "mainstay::run::copy-missing";
 
@@ -37,6 +45,8 @@ pub(super) struct Search<'a> {
     pub(super) began: Timestamp,
     pub(super) choosing: Instant,
     pub(super) given_up: Vec<(TierName, Failure)>,
+    /// Whether the engine would not begin.
+    pub(super) refused: AtomicBool,
 }
 
 impl Search<'_> {
@@ -70,6 +80,7 @@ impl Search<'_> {
             database: self.database,
             scratch: &self.scratch,
             clock: self.clock,
+            refused: &self.refused,
         };
         let loaded = match load.load(name, manifest).await {
             Ok(loaded) => loaded,
@@ -77,7 +88,7 @@ impl Search<'_> {
                 self.give_up(name, &error, false)?;
                 return Ok(None);
             }
-            Err(NotThawed::Waiting(failure)) => return Err(self.fail(failure)),
+            Err(NotThawed::Waiting(failure)) => return Err(self.wait(failure)),
         };
         let restored = loaded.restored;
         let mut phases = vec![("choose".to_owned(), waited)];
@@ -121,18 +132,28 @@ impl Search<'_> {
     ) -> Result<(), RestoreError> {
         let failure = error.to_failure();
         if !is_the_copys_fault(error, before_loading) {
-            return Err(self.fail(failure));
+            let refused = self.refused.load(Ordering::Acquire) && self.given_up.is_empty();
+            return Err(RestoreError {
+                unjudged: refused.then_some(Unjudged::NotBegun),
+                ..self.fail(failure)
+            });
         }
         self.given_up.push((name.clone(), failure));
         Ok(())
     }
 
-    pub(super) fn fail(&mut self, failure: Failure) -> RestoreError {
+    /// The copy lies in an archive, and must be waited or asked for first.
+    pub(super) fn wait(&mut self, failure: Failure) -> RestoreError {
         RestoreError {
-            failure: Box::new(failure),
-            tier: None,
+            unjudged: Some(Unjudged::NotBegun),
+            ..self.fail(failure)
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) -> RestoreError {
+        RestoreError {
             given_up: std::mem::take(&mut self.given_up),
-            record: None,
+            ..RestoreError::new(failure)
         }
     }
 

@@ -154,7 +154,7 @@ impl Goal {
             return Err(exists(&path));
         };
         let with_parent = !parent.exists();
-        fs::create_dir_all(parent).map_err(failed)?;
+        fs::create_dir_all(parent).map_err(|error| no_parent(&path, parent, error))?;
         let found = match fs::symlink_metadata(&path) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -331,6 +331,24 @@ fn mount_point(path: &Path) -> ProviderError {
         "restore into a folder inside of it, such as --to '{}/data'",
         path.display()
     ))
+}
+
+/// The folder that the target would be in is not there, and cannot be made.
+fn no_parent(path: &Path, parent: &Path, error: io::Error) -> ProviderError {
+    ProviderError::new(
+        "mainstay::recovery::write",
+        Disposition::NeedsOperator,
+        format!(
+            "cannot restore to `{}`: its folder `{}` is not there and cannot be made",
+            path.display(),
+            parent.display()
+        ),
+    )
+    .help(format!(
+        "make it for the server's user (sudo install -d -o postgres '{}'), or name a folder below one that this user may write",
+        parent.display()
+    ))
+    .source(error)
 }
 
 /// The target could not be written.
