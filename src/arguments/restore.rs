@@ -37,7 +37,7 @@ pub(crate) struct RestoreArguments {
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub(crate) at: Option<Timestamp>,
     /// After the commit of this transaction
-    #[arg(long, value_name = "XID")]
+    #[arg(long, value_name = "XID", value_parser = transaction)]
     pub(crate) xid: Option<u64>,
     /// At this named restore point (`pg_create_restore_point`)
     #[arg(long, value_name = "NAME")]
@@ -69,10 +69,10 @@ pub(crate) struct RestoreArguments {
     /// With --scratch: only check it and end
     #[arg(long, requires = "scratch", conflicts_with = "run_for")]
     pub(crate) check: bool,
-    /// Start the restored server and let it replay up to the moment; it stays read-only
+    /// Start the restored server, let it replay up to the moment, check it, and stop it there; started again it is read-only
     #[arg(long, conflicts_with = "promote")]
     pub(crate) start: bool,
-    /// Start the restored server, let it replay up to the moment, and make it writable on a new timeline
+    /// As --start, and make it writable on a new timeline before it is stopped
     #[arg(long)]
     pub(crate) promote: bool,
     /// Where a tablespace goes (repeatable) [default: below the target folder]
@@ -154,6 +154,18 @@ impl RestoreArguments {
         };
         Moment::Log(target)
     }
+}
+
+/// The smallest number that an ordinary transaction has (`FirstNormalTransactionId`).
+const FIRST_TRANSACTION: u64 = 3;
+
+fn transaction(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok();
+    number.filter(|xid| *xid >= FIRST_TRANSACTION).ok_or_else(|| {
+        format!(
+            "`{text}` is not the number of a transaction, which looks like 741: `select pg_current_xact_id()` gives one's own, `%x` in `log_line_prefix` and `pg_waldump` those of the past"
+        )
+    })
 }
 
 fn lsn(text: &str) -> Result<Lsn, String> {

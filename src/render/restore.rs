@@ -68,16 +68,57 @@ fn target_words(target: &RecoveryTarget, zone: &TimeZone) -> String {
     }
 }
 
-/// What a person does next with a data directory that nobody has started.
-pub(crate) fn next_steps(database: &str, folder: &str) -> String {
+/// In which state a data directory was left. Its server does not run.
+pub(crate) enum Left {
+    /// Nobody has started it.
+    Unstarted {
+        /// Whether it gets its log by a `restore_command`, and not from what the point carries.
+        fetches: bool,
+    },
+    /// It was started, has reached its moment, and was stopped there.
+    AtItsMoment,
+    /// Its recovery has ended.
+    Promoted,
+}
+
+/// What a person does next with it.
+pub(crate) fn next_steps(database: &str, folder: &str, left: &Left) -> String {
     // The commands are typed wherever the server's user happens to be.
     let whole = std::path::absolute(folder);
     let folder = whole.map_or_else(|_| folder.to_owned(), |path| path.display().to_string());
     let quote = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
     let (data, log) = (quote(&folder), quote(&format!("{folder}.log")));
-    format!(
-        "Next, as the server's user (another port while the source runs: -o '-p 5433'):\n  pg_ctl start -D {data} -l {log}   # replays up to the moment, fetching the log by `restore_command`, then takes writes\n  psql -c 'select pg_is_in_recovery()'   # f: it is there\n  psql -c 'alter system reset archive_mode'   # only if it takes the source's place; then restart, and `mainstay wal status`\n  mainstay backup {database}      # a new base on the new timeline\n"
-    )
+    let (head, started) = match left {
+        Left::Unstarted { fetches: true } => (
+            "Next",
+            "replays up to the moment, fetching the log by `restore_command`, then takes writes",
+        ),
+        Left::Unstarted { fetches: false } => (
+            "Next",
+            "replays the log that the point carries, then takes writes",
+        ),
+        Left::AtItsMoment => (
+            "The server was stopped at its moment. Next",
+            "goes to the same moment again and stays there, read-only",
+        ),
+        Left::Promoted => (
+            "The server was stopped; its recovery has ended. Next",
+            "takes writes at once",
+        ),
+    };
+    let mut text = format!(
+        "{head}, as the server's user (another port while the source runs: -o '-p 5433'):\n  pg_ctl start -D {data} -l {log}   # {started}\n"
+    );
+    if matches!(left, Left::AtItsMoment) {
+        text.push_str(
+            "  psql -c 'select pg_wal_replay_resume()'   # when it is the right moment: ends the recovery\n",
+        );
+    }
+    let _ = write!(
+        text,
+        "  psql -c 'select pg_is_in_recovery()'   # f: it takes writes\n  psql -c 'alter system reset archive_mode'   # only if it takes the source's place; then restart, and `mainstay wal status`\n  mainstay backup {database}      # a new base on the new timeline\n"
+    );
+    text
 }
 
 /// For people.

@@ -265,8 +265,13 @@ impl ClusterSite {
     #[track_caller]
     pub fn at(&self, moment: &[&str], sql: &str) -> String {
         let arguments = [&["restore", "cluster", "--scratch"], moment].concat();
-        let mut child = self
-            .command(&arguments)
+        self.while_temporary(self.command(&arguments), |url| self.psql(url, sql))
+    }
+
+    /// Does something with the URL that a command prints of its temporary server, and ends it.
+    #[track_caller]
+    pub fn while_temporary<T>(&self, mut command: Command, act: impl FnOnce(&str) -> T) -> T {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -275,7 +280,7 @@ impl ClusterSite {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut url).unwrap();
         let answer = if url.contains("://") {
-            Some(self.psql(url.trim(), sql))
+            Some(act(url.trim()))
         } else {
             None
         };
@@ -284,17 +289,23 @@ impl ClusterSite {
         let words = String::from_utf8_lossy(&ended.stderr).into_owned();
         let mut rest = String::new();
         stdout.read_to_string(&mut rest).unwrap();
-        assert!(
-            ended.status.success() && answer.is_some(),
-            "mainstay {arguments:?}: {:?}\n{url}{rest}\n{words}",
-            ended.status
-        );
-        answer.unwrap_or_default()
+        let complaint = format!("{command:?}: {:?}\n{url}{rest}\n{words}", ended.status);
+        assert!(ended.status.success(), "{complaint}");
+        answer.expect(&complaint)
     }
 
     /// Starts a server on a restored data directory as a person would, asks it when it takes writes, and stops it.
     #[track_caller]
     pub fn started(&self, data: &Path, sql: &str) -> String {
+        self.while_it_runs(data, |url| {
+            self.await_writes(url);
+            self.psql(url, sql)
+        })
+    }
+
+    /// Starts a server on a restored data directory as a person would, does something with its URL, and stops it.
+    #[track_caller]
+    pub fn while_it_runs<T>(&self, data: &Path, act: impl FnOnce(&str) -> T) -> T {
         let port = self.server.port.wrapping_add(1).max(1024).to_string();
         let options = format!(
             "-p {port} -k {} -c listen_addresses=",
@@ -315,18 +326,22 @@ impl ClusterSite {
             assert!(done.success(), "pg_ctl {arguments:?}: {log}");
         };
         pg_ctl(&["start", "--options", &options]);
-        let url = format!(
+        let answer = act(&format!(
             "postgresql://postgres@/postgres?host={}&port={port}",
             self.path().display()
-        );
+        ));
+        pg_ctl(&["stop", "--mode=fast"]);
+        answer
+    }
+
+    /// Waits until the recovery of a server has ended.
+    #[track_caller]
+    pub fn await_writes(&self, url: &str) {
         let begun = Instant::now();
-        while self.psql(&url, "SELECT pg_is_in_recovery()") == "t" {
+        while self.psql(url, "SELECT pg_is_in_recovery()") == "t" {
             assert!(begun.elapsed() < Duration::from_mins(1), "still recovering");
             std::thread::sleep(Duration::from_millis(100));
         }
-        let answer = self.psql(&url, sql);
-        pg_ctl(&["stop", "--mode=fast"]);
-        answer
     }
 
     /// Asks a server by its URL.

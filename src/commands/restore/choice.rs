@@ -6,7 +6,7 @@
 use crate::{
     arguments::{Moment, RestoreArguments},
     failure::{Failure, Result},
-    render::reach,
+    render::{plan_text::local, reach},
 };
 use catalog::Catalog;
 use executor::{Clock, NoWay, ReachOrder, Way, Wiring, reach as find_way};
@@ -187,7 +187,8 @@ impl Asked<'_> {
             )
             .help(format!(
                 "the oldest is `{}`, the state of {}",
-                oldest.id, oldest.captured_at
+                oldest.id,
+                local(oldest.captured_at, self.zone)
             ))),
             (None, None) => Err(self.unknown(None)),
         }

@@ -1,6 +1,7 @@
 //! `restore`: bring a recovery point back, and say what was restored, how long each phase took and how old the data is.
 
 mod choice;
+mod fit;
 mod temporary;
 
 use super::{planning, running};
@@ -20,7 +21,7 @@ use executor::{
     observe, restore_until,
 };
 use jiff::Timestamp;
-use model::{CopyState, DatabaseName, Disposition, RecoveryPoint};
+use model::{CopyState, DatabaseName, Disposition, RecoveryPoint, RecoveryTarget};
 use policy_schema::Policy;
 use providers::api::{AfterRecovery, RestoreTarget, Selection};
 use std::{
@@ -71,6 +72,8 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
         zone: &policy.timezone,
     };
     let choice = asked.choose().await?;
+    fit::check(&arguments, &choice, &points)?;
+    let target = fit::target(&arguments, &choice)?;
     if arguments.replace && !arguments.yes {
         confirm(&arguments)?;
     }
@@ -82,10 +85,7 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
     let bar = Bar::new(&format!("restoring {}", choice.point()));
     let mut order = RestoreOrder::new(
         choice.point().clone(),
-        match &arguments.to {
-            Some(to) => RestoreTarget::Named(place(to, &choice)),
-            None => RestoreTarget::Scratch,
-        },
+        target,
         settings::who(),
         running::run_name(now).replace("run-", "restore-"),
     );
@@ -126,15 +126,10 @@ pub(crate) async fn run(arguments: RestoreArguments, global: &Global) -> Result<
         out::json(&words::as_json(&report))?;
     } else {
         out::data(&words::text(&report, &policy.timezone))?;
-        let is_left = order
-            .recovery
-            .as_ref()
-            .is_some_and(|wish| wish.after == AfterRecovery::Leave);
-        if let RestoreTarget::Named(folder) = &order.target
-            && is_left
-            && order.selection.is_all()
+        if let Some(left) = left(&choice, &order)
+            && let RestoreTarget::Named(folder) = &order.target
         {
-            out::words(&words::next_steps(&arguments.database, folder));
+            out::words(&words::next_steps(&arguments.database, folder, &left));
         }
     }
     Ok(if report.passed() {
@@ -178,14 +173,22 @@ async fn restore_from_any(
     result
 }
 
-/// The target; a folder for a server is absolute, because servers run in folders of their own.
-fn place(to: &str, choice: &Choice) -> String {
-    let is_folder =
-        matches!(choice, Choice::Recover(..)) && !to.contains("://") && to.contains('/');
-    match std::path::absolute(to) {
-        Ok(whole) if is_folder => whole.display().to_string(),
-        _ => to.to_owned(),
+/// In which state a data directory was left for a person; `None`: there is none, or the engine tells itself what comes next.
+fn left(choice: &Choice, order: &RestoreOrder) -> Option<words::Left> {
+    let (Choice::Recover(target, _), Some(wish)) = (choice, &order.recovery) else {
+        return None;
+    };
+    if !order.selection.is_all() {
+        return None;
     }
+    Some(match wish.after {
+        AfterRecovery::Leave => words::Left::Unstarted {
+            fetches: !wish.restore_command.is_empty(),
+        },
+        // At the end of the log there is nothing to pause at: the recovery has ended there.
+        AfterRecovery::Start if *target != RecoveryTarget::Latest => words::Left::AtItsMoment,
+        AfterRecovery::Start | AfterRecovery::Promote => words::Left::Promoted,
+    })
 }
 
 /// Ends with the reason when somebody says stop.
