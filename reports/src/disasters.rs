@@ -2,6 +2,9 @@
 //!
 //! A command is written as a person would type it at 3 a.m.: nothing in it must be thought of first. Where the accident decides (which
 //! table, which moment, which server), the command holds a real example, and the words beside it say what to put there.
+//! Those of whole servers are in `physical.rs`.
+
+mod physical;
 
 use crate::runbook::{Disaster, EngineFacts, RunbookFacts, Step};
 use jiff::Timestamp;
@@ -11,7 +14,7 @@ pub(crate) fn disasters(facts: &RunbookFacts) -> Vec<Disaster> {
     let shell = Shell { facts };
     match &facts.engine {
         EngineFacts::PostgresLogical { database, table } => shell.logical(database, table),
-        EngineFacts::PostgresPhysical { has_log } => shell.physical(*has_log),
+        EngineFacts::PostgresPhysical(cluster) => shell.physical(cluster),
         EngineFacts::Sqlite { path, table } => shell.sqlite(path, table),
         EngineFacts::Files => shell.files(),
         EngineFacts::Other(_) => vec![
@@ -24,6 +27,8 @@ pub(crate) fn disasters(facts: &RunbookFacts) -> Vec<Disaster> {
         ],
     }
 }
+
+const WHERE_PSQL: &str = "Run `psql`, `pg_dump` and `dropdb` against the database's server (`PGHOST`, `PGPORT`, `PGUSER`).";
 
 struct Shell<'a> {
     facts: &'a RunbookFacts,
@@ -80,44 +85,21 @@ impl Shell<'_> {
     }
 
     fn logical(&self, database: &str, table: &str) -> Vec<Disaster> {
-        let (rescue, before) = (format!("{database}_rescue"), format!("{database}_before"));
-        let (at, sql_table) = (self.moment(), identifier(table));
-        let where_psql = "Run `psql`, `pg_dump` and `dropdb` against the database's server (`PGHOST`, `PGPORT`, `PGUSER`).";
+        let at = self.moment();
         let url = format!("postgres://postgres@new-server.example.com:5432/{database}");
         vec![
-            Disaster {
-                title: "One table is lost or corrupted".to_owned(),
-                when: format!("The rest of the database is good. Everything that was written to the table after the recovery point is lost. {where_psql}"),
-                steps: vec![
-                    step(format!("Restore the table into a database beside it. Put your table for `{table}`."), self.restore(&["--table", table, "--to", &rescue], "one table lost")),
-                    step("Look at what came back.", format!("psql --dbname={} --command={}", quoted(&rescue), quoted(&format!("select count(*) from {sql_table}")))),
-                    step(
-                        "Put it in the place of the bad one. If other tables refer to it, drop their constraints first and make them again afterwards.",
-                        format!("pg_dump --dbname={} --table={} --clean --if-exists | psql --dbname={} --set=ON_ERROR_STOP=1 --single-transaction", quoted(&rescue), quoted(&sql_table), quoted(database)),
-                    ),
-                    step("Clear away.", format!("dropdb {}", quoted(&rescue))),
-                ],
-            },
-            Disaster {
-                title: "Rows were deleted or changed by mistake".to_owned(),
-                when: format!("You know about when. {where_psql}"),
-                steps: vec![
-                    step("Restore the newest state from before the mistake beside the database. Put the time of the mistake for the one below.", self.restore(&["--at", &at, "--to", &before], "rows deleted by mistake")),
-                    step(format!("Take the rows out. Put your table for `{table}`."), format!("psql --dbname={} --command={}", quoted(&before), quoted(&format!("\\copy {sql_table} to 'rescued-rows.csv' csv")))),
-                    step(
-                        "Bring back those whose key is missing now. Rows that were changed are not touched: compare them in `mainstay_rescued` before it is dropped.",
-                        format!(
-                            "psql --dbname={} --set=ON_ERROR_STOP=1 --command={} --command={} --command={} --command={}",
-                            quoted(database),
-                            quoted(&format!("create table mainstay_rescued (like {sql_table})")),
-                            quoted("\\copy mainstay_rescued from 'rescued-rows.csv' csv"),
-                            quoted(&format!("insert into {sql_table} select * from mainstay_rescued on conflict do nothing")),
-                            quoted("drop table mainstay_rescued"),
-                        ),
-                    ),
-                    step("Clear away.", format!("dropdb {}", quoted(&before))),
-                ],
-            },
+            self.table_lost(
+                database,
+                table,
+                &[],
+                "Everything that was written to the table after the recovery point is lost.",
+            ),
+            self.rows_deleted(
+                database,
+                table,
+                &["--at", &at],
+                "Restore the newest state from before the mistake beside the database. Put the time of the mistake for the one below.",
+            ),
             Disaster {
                 title: "The database is gone or ruined, its server is there".to_owned(),
                 when: "Everything that was written after the recovery point is lost.".to_owned(),
@@ -132,78 +114,80 @@ impl Shell<'_> {
         ]
     }
 
-    fn physical(&self, has_log: bool) -> Vec<Disaster> {
-        let at = self.moment();
-        let when: Vec<&str> = if has_log { vec!["--at", &at] } else { vec![] };
-        let newest: Vec<&str> = if has_log { vec!["--latest"] } else { vec![] };
-        let folder = "/var/lib/postgresql/restored";
-        let loss = if has_log {
-            "What was committed after the last archived log is lost: `mainstay wal status` says how much that is."
-        } else {
-            "Everything after the base backup is lost: its log is not archived."
-        };
-        let moment = if has_log {
-            "Put the moment just before the mistake for the time below."
-        } else {
-            "Without an archived log only the moment of the base backup can be had."
-        };
-        let scratch = self.restore(
-            &[&when[..], &["--scratch"]].concat(),
-            "rows deleted by mistake",
-        );
-        let whole = self.restore(
-            &[&newest[..], &["--to", folder, "--promote"]].concat(),
-            "server gone",
-        );
-        vec![
-            Disaster {
-                title: "One table is lost or corrupted, or rows were deleted by mistake".to_owned(),
-                when: format!("The rest of the cluster is good. {moment}"),
-                steps: vec![
-                    step(
-                        "Start a temporary server with the state of that moment. It prints its URL, touches nothing of production, and is gone after Ctrl-C.",
-                        scratch,
+    /// A table of a database that runs: restored beside it with these options, then put into its place.
+    fn table_lost(&self, database: &str, table: &str, how: &[&str], loss: &str) -> Disaster {
+        let (rescue, sql_table) = (format!("{database}_rescue"), identifier(table));
+        let words = [how, &["--table", table, "--to", &rescue]].concat();
+        Disaster {
+            title: "One table is lost or corrupted".to_owned(),
+            when: format!("The rest of the database is good. {loss} {WHERE_PSQL}"),
+            steps: vec![
+                step(
+                    format!(
+                        "Restore the table into a database beside it. Put your table for `{table}`."
                     ),
-                    step(
-                        "In a second shell take the table or the rows out: put the printed URL into `SCRATCH_URL`, your database's into `PRODUCTION_URL`, and your table for `public.orders`.",
-                        "pg_dump --dbname=\"$SCRATCH_URL\" --table=public.orders --clean --if-exists | psql --dbname=\"$PRODUCTION_URL\" --set=ON_ERROR_STOP=1 --single-transaction",
+                    self.restore(&words, "one table lost"),
+                ),
+                step(
+                    "Look at what came back.",
+                    format!(
+                        "psql --dbname={} --command={}",
+                        quoted(&rescue),
+                        quoted(&format!("select count(*) from {sql_table}"))
                     ),
-                ],
-            },
-            Disaster {
-                title: "A database of the cluster was dropped".to_owned(),
-                when: format!("The server runs. {moment}"),
-                steps: vec![
-                    step(
-                        "Start a temporary server with the state from before it.",
-                        self.restore(&[&when[..], &["--scratch"]].concat(), "database dropped"),
+                ),
+                step(
+                    "Put it in the place of the bad one. If other tables refer to it, drop their constraints first and make them again afterwards.",
+                    format!(
+                        "pg_dump --dbname={} --table={} --clean --if-exists | psql --dbname={} --set=ON_ERROR_STOP=1 --single-transaction",
+                        quoted(&rescue),
+                        quoted(&sql_table),
+                        quoted(database)
                     ),
-                    step(
-                        "Copy the database over: put the printed URL with the database's name into `SCRATCH_URL`, and its URL on the server into `PRODUCTION_URL` (make it empty first with `createdb`).",
-                        "pg_dump --dbname=\"$SCRATCH_URL\" --format=custom | pg_restore --exit-on-error --dbname=\"$PRODUCTION_URL\"",
+                ),
+                step("Clear away.", format!("dropdb {}", quoted(&rescue))),
+            ],
+        }
+    }
+
+    /// Rows of a table of a database that runs: the state from before is restored beside it with these options.
+    fn rows_deleted(&self, database: &str, table: &str, how: &[&str], first: &str) -> Disaster {
+        let (before, sql_table) = (format!("{database}_before"), identifier(table));
+        Disaster {
+            title: "Rows were deleted or changed by mistake".to_owned(),
+            when: format!("You know about when. {WHERE_PSQL}"),
+            steps: vec![
+                step(
+                    first,
+                    self.restore(
+                        &[how, &["--to", &before]].concat(),
+                        "rows deleted by mistake",
                     ),
-                ],
-            },
-            Disaster {
-                title: "The server or its data directory is gone".to_owned(),
-                when: format!("{loss} Programs of the same major version are needed."),
-                steps: vec![
-                    step(
-                        "Restore the newest state into a new, empty folder, as the user that runs the server, and make it writable on a new timeline.",
-                        whole.clone(),
+                ),
+                step(
+                    format!("Take the rows out. Put your table for `{table}`."),
+                    format!(
+                        "psql --dbname={} --command={}",
+                        quoted(&before),
+                        quoted(&format!("\\copy {sql_table} to 'rescued-rows.csv' csv"))
                     ),
-                    step(
-                        "Point the service at that folder, check `archive_command` in its settings, and start it. It does not archive yet: that was switched off so that nothing could be written into the archive by mistake.",
-                        "psql --dbname=postgres --command='alter system reset archive_mode'",
+                ),
+                step(
+                    "Bring back those whose key is missing now. Rows that were changed are not touched: compare them in `mainstay_rescued` before it is dropped.",
+                    format!(
+                        "psql --dbname={} --set=ON_ERROR_STOP=1 --command={} --command={} --command={} --command={}",
+                        quoted(database),
+                        quoted(&format!("create table mainstay_rescued (like {sql_table})")),
+                        quoted("\\copy mainstay_rescued from 'rescued-rows.csv' csv"),
+                        quoted(&format!(
+                            "insert into {sql_table} select * from mainstay_rescued on conflict do nothing"
+                        )),
+                        quoted("drop table mainstay_rescued"),
                     ),
-                    step(
-                        "Restart it, and make a new base backup at once: it is on a new timeline.",
-                        self.mainstay(&["backup", &self.facts.database]),
-                    ),
-                ],
-            },
-            self.machine(whole),
-        ]
+                ),
+                step("Clear away.", format!("dropdb {}", quoted(&before))),
+            ],
+        }
     }
 
     fn sqlite(&self, path: &str, table: &str) -> Vec<Disaster> {

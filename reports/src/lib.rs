@@ -17,5 +17,6 @@ pub use format::{Format, ReportError};
 pub use proofs::proofs;
 pub use recovery_log::recovery_log;
 pub use runbook::{
-    Copies, Disaster, EngineFacts, KeyNeeded, Measured, RunbookFacts, Step, Window, runbook,
+    ClusterFacts, Copies, Disaster, EngineFacts, KeyNeeded, LogArchive, Measured, RunbookFacts,
+    Step, Window, runbook,
 };

@@ -59,10 +59,7 @@ pub enum EngineFacts {
         table: String,
     },
     /// Points are whole clusters.
-    PostgresPhysical {
-        /// Whether its log is archived, so that moments can be recovered.
-        has_log: bool,
-    },
+    PostgresPhysical(ClusterFacts),
     /// A file.
     Sqlite {
         /// Its path.
@@ -74,6 +71,30 @@ pub enum EngineFacts {
     Files,
     /// Another one.
     Other(String),
+}
+
+/// A cluster whose points are base backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// How its log is archived, so that moments can be recovered.
+    pub log: LogArchive,
+    /// The database that the policy names.
+    pub database: String,
+    /// A table of it, for examples.
+    pub table: String,
+    /// The series of its base backups, if there are points of another kind beside them.
+    pub series: Option<String>,
+}
+
+/// How the log of a cluster is archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogArchive {
+    /// It is not.
+    None,
+    /// The server calls a command.
+    Pushed,
+    /// Mainstay receives it.
+    Streamed,
 }
 
 /// The copies on one tier.

@@ -19,9 +19,12 @@ use model::{
 use planner::status::RtoStatus;
 use policy_schema::{
     Policy,
-    policy::{DatabaseDeclaration, Target},
+    policy::{DatabaseDeclaration, Target, WalMode},
 };
-use reports::{Copies, EngineFacts, Format, KeyNeeded, Measured, RunbookFacts, Window, runbook};
+use reports::{
+    ClusterFacts, Copies, EngineFacts, Format, KeyNeeded, LogArchive, Measured, RunbookFacts,
+    Window, runbook,
+};
 use std::{fs, path::Path};
 
 pub(crate) async fn run(arguments: RunbookArguments, global: &Global) -> Result<Exit> {
@@ -120,15 +123,25 @@ fn engine(
     let table = table.map(|(name, _)| name.clone());
     match database.engine.as_str() {
         "postgres" => {
-            if points.iter().any(|point| point.wal.is_some()) {
-                return EngineFacts::PostgresPhysical {
-                    has_log: database.wal.is_some(),
-                };
-            }
             let known = manifest.and_then(|manifest| manifest.source.get("database"));
+            let table = table.unwrap_or_else(|| "public.orders".to_owned());
+            let mut bases = points.iter().filter(|point| point.wal.is_some());
+            if let Some(base) = bases.next_back() {
+                let others = points.iter().any(|point| point.wal.is_none());
+                return EngineFacts::PostgresPhysical(ClusterFacts {
+                    log: match database.wal.as_ref().map(|wal| wal.mode) {
+                        None => LogArchive::None,
+                        Some(WalMode::Archive) => LogArchive::Pushed,
+                        Some(WalMode::Stream) => LogArchive::Streamed,
+                    },
+                    database: known.map_or_else(|| "postgres".to_owned(), Clone::clone),
+                    table,
+                    series: others.then(|| base.series.to_string()),
+                });
+            }
             EngineFacts::PostgresLogical {
                 database: known.map_or_else(|| database.name.to_string(), Clone::clone),
-                table: table.unwrap_or_else(|| "public.orders".to_owned()),
+                table,
             }
         }
         "sqlite" => {

@@ -91,7 +91,7 @@ impl Running {
 
     /// What it has said so far on standard error.
     pub fn words_so_far(&mut self) -> String {
-        text(&mut self.stderr)
+        text(&self.stderr)
     }
 
     /// Waits until a condition holds while it runs; fails if it ends before that.
@@ -129,13 +129,14 @@ impl Running {
         Ended {
             code: status.code(),
             signal: status.signal(),
-            stdout: text(&mut self.stdout),
-            stderr: text(&mut self.stderr),
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
         }
     }
 }
 
-fn text(file: &mut File) -> String {
+/// Everything in a file.
+pub fn text(file: &File) -> String {
     let mut text = String::new();
     // The writer shares the offset of the file: read through a position of its own.
     let mut own = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();

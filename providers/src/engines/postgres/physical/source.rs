@@ -126,7 +126,7 @@ pub(super) async fn look(connection: &mut PgConnection, address: &Address) -> Re
     let mut facts: BTreeMap<String, String> = server
         .facts
         .into_iter()
-        .filter(|(name, _)| name.starts_with("server_version"))
+        .filter(|(name, _)| name == "database" || name.starts_with("server_version"))
         .collect();
     let role = if server.standby { "standby" } else { "primary" };
     for (name, value) in [
