@@ -291,6 +291,9 @@ fn everything_that_a_server_writes_is_archived_and_comes_back() {
     fs::rename(&away, &nas).unwrap();
     assert_eq!(archive.as_server(&["wal", "fetch", missing]), Some(200));
     assert_eq!(archive.as_server(&["wal", "fetch", "--unknown"]), Some(200));
+    // A cluster of which nothing was ever archived asks the wrong archive.
+    let stranger = [&fetch[..], &["--system-identifier", "7300000000000000001"]].concat();
+    assert_eq!(archive.as_server(&stranger), Some(200));
     fs::write(archive.path().join("mainstay.toml"), "nonsense").unwrap();
     assert_eq!(archive.as_server(&fetch), Some(200));
     assert_eq!(archive.as_server(&["wal", "push", path]), Some(1));

@@ -248,6 +248,39 @@ fn a_lost_segment_splits_what_is_archived() {
     assert_eq!(log.runs.len(), 2, "{:?}", log.runs);
 }
 
+#[test]
+fn before_the_first_apply_a_tier_is_unused_and_not_gone() {
+    let server = Server::start(&[]);
+    let site = Site::new(&policy(&server, "", "1h"));
+    let told = site.run(&["wal", "status"]);
+    told.says("has not been used yet")
+        .says("`mainstay apply` makes its first use");
+    assert_eq!(told.code, Some(1), "{told}");
+}
+
+/// The fear: a slip in the number, and the server's own log is refused from then on.
+#[test]
+fn a_cluster_that_the_server_contradicts_is_not_accepted_by_mistake() {
+    let server = Server::start(&[]);
+    let site = site(&policy(&server, "", "1h"));
+    let own = server.psql(
+        "postgres",
+        "select system_identifier from pg_control_system()",
+    );
+    let accept = |code: i32, number: &str, more: &[&str]| {
+        let words = ["wal", "accept", "bank", "--why", "a test"];
+        let number = ["--system-identifier", number];
+        site.expect(code, &[&words[..], &number, more].concat())
+    };
+    accept(1, "7300000000000000001", &[])
+        .says("mainstay::wal::contradicted")
+        .says(own.trim());
+    accept(0, own.trim(), &[]).never_says("checked");
+    accept(0, "7300000000000000001", &["--even-so"]).says("warning");
+    server.stop();
+    accept(0, "7300000000000000002", &[]).says("not checked");
+}
+
 /// The fear: the lag looks small because the server believes that everything is archived.
 #[test]
 fn a_command_that_archives_nothing_does_not_make_the_lag_small() {

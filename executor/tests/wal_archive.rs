@@ -315,7 +315,25 @@ async fn not_there_is_said_only_when_every_tier_was_read() {
     std::fs::rename(&away, world.folder.path().join("nas")).unwrap();
     let unknown = fetch(&store, Some(CLUSTER), &name(6).to_string(), &target).await;
     assert_eq!(unknown.unwrap(), Fetched::NotFound);
+    // The history of the next timeline is never there, and that is no reason to stop.
+    let history = fetch(&store, Some(CLUSTER), "00000002.history", &target).await;
+    assert_eq!(history.unwrap(), Fetched::NotFound);
+    let stranger = fetch(&store, Some(CLUSTER + 1), "00000002.history", &target).await;
+    let stranger = stranger.unwrap_err();
+    assert_eq!(stranger.code, "mainstay::wal::unknown-cluster");
+    assert!(
+        stranger.message.contains(&CLUSTER.to_string()),
+        "{stranger}"
+    );
     assert!(!target.exists());
+}
+
+#[tokio::test]
+async fn an_empty_archive_is_no_end_of_a_log() {
+    let world = archiving(&[]).await;
+    let target = world.folder.path().join("RECOVERYXLOG");
+    let found = fetch(&open(&world), Some(CLUSTER), "00000002.history", &target).await;
+    assert_eq!(code(found), "mainstay::wal::unknown-cluster");
 }
 
 #[tokio::test]

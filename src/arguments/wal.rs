@@ -70,6 +70,9 @@ pub(crate) struct WalAcceptArguments {
     /// Size of its segments, if that was changed
     #[arg(long, value_name = "BYTES")]
     pub(crate) segment_bytes: Option<u64>,
+    /// Although the database's server says that its cluster is another one
+    #[arg(long)]
+    pub(crate) even_so: bool,
     /// Why; it is kept beside the log
     #[arg(long)]
     pub(crate) why: String,

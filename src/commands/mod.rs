@@ -28,4 +28,5 @@ pub(crate) mod tier;
 pub(crate) mod validate;
 pub(crate) mod verify;
 pub(crate) mod wal;
+mod wal_accept;
 mod wal_status;

@@ -6,10 +6,9 @@
 
 use crate::{
     arguments::{
-        Global, WalAcceptArguments, WalArchiveArguments, WalCommand, WalFetchArguments,
-        WalPushArguments, WalRunArguments,
+        Global, WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments,
+        WalRunArguments,
     },
-    clock,
     commands::{
         planning,
         running::{RealClock, stop_signal},
@@ -23,7 +22,7 @@ use crate::{
 use executor::{
     cancellation,
     crash_point::CrashPoints,
-    wal::{self, Fetched, KnownCluster, Prefetched, WalAgent, WalStore, WalStream},
+    wal::{self, Fetched, Prefetched, WalAgent, WalStore, WalStream},
 };
 use model::DatabaseName;
 use policy_schema::Policy;
@@ -43,7 +42,7 @@ pub(crate) async fn run(command: WalCommand, global: &Global) -> Result<Exit> {
         WalCommand::Fetch(arguments) => fetch(&arguments, global).await,
         WalCommand::Run(arguments) => agent(&arguments, global).await,
         WalCommand::Status(arguments) => super::wal_status::run(&arguments, global).await,
-        WalCommand::Accept(arguments) => accept(&arguments, global).await,
+        WalCommand::Accept(arguments) => super::wal_accept::run(&arguments, global).await,
         WalCommand::Prefetch(arguments) => prefetch(&arguments, global).await,
     }
 }
@@ -182,39 +181,6 @@ async fn fetch_now(arguments: &WalFetchArguments, global: &Global) -> Result<Exi
     })
 }
 
-async fn accept(arguments: &WalAcceptArguments, global: &Global) -> Result<Exit> {
-    let archive = WalArchiveArguments {
-        database: Some(arguments.database.clone()),
-        system_identifier: None,
-    };
-    let store = open(&archive, global)?;
-    let cluster = KnownCluster {
-        system_identifier: arguments.system_identifier,
-        segment_bytes: arguments.segment_bytes,
-        since: clock::now(),
-        who: settings::who(),
-        why: arguments.why.clone(),
-    };
-    let tiers: Vec<_> = store.tiers().cloned().collect();
-    let mut failed = None;
-    for tier in tiers {
-        match store.accept(&tier, &cluster).await {
-            Ok(true) => out::words(&format!(
-                "{tier}: takes the log of this cluster from now on\n"
-            )),
-            Ok(false) => out::words(&format!("{tier}: took it already\n")),
-            Err(error) => {
-                out::words(&format!("{tier}: not changed: {error}\n"));
-                failed.get_or_insert(error);
-            }
-        }
-    }
-    match failed {
-        None => Ok(Exit::Done),
-        Some(error) => Err(error.into()),
-    }
-}
-
 async fn agent(arguments: &WalRunArguments, global: &Global) -> Result<Exit> {
     let archive = WalArchiveArguments {
         database: arguments.database.clone(),
@@ -312,7 +278,7 @@ fn fingerprint(path: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)
 }
 
 /// The archive that is meant.
-fn open(arguments: &WalArchiveArguments, global: &Global) -> Result<Arc<WalStore>> {
+pub(super) fn open(arguments: &WalArchiveArguments, global: &Global) -> Result<Arc<WalStore>> {
     let (path, policy) = policy::load_quietly(global)?;
     let database = database(&policy, arguments.database.as_deref())?;
     let wiring = wiring::wire(&policy, settings::scratch(global, &path))?;

@@ -1,12 +1,13 @@
 //! One file back to a server that recovers.
 //!
-//! Invariant: "not found" is said only when every tier was read and none has it. A server takes it for the end of the log and
-//! goes on without what is missing.
+//! Invariant: "not found" is said only when every tier was read, none has it, and the archive knows the cluster at all. A server takes
+//! it for the end of the log and goes on without what is missing; one that asks an archive of others is set up wrongly.
 
 use super::{archive::WalStore, prefetch, server};
-use model::Disposition;
+use model::{DatabaseName, Disposition};
 use providers::api::{ProviderError, Result};
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::Path,
     sync::Arc,
@@ -23,7 +24,7 @@ pub enum Fetched {
     Found,
     /// Only the first part of the segment is archived, and at its target; the server replays what it holds.
     FoundBeginning,
-    /// Every tier was read, and none has it.
+    /// Every tier was read, none has it, and the archive knows the cluster.
     NotFound,
 }
 
@@ -62,7 +63,7 @@ pub async fn fetch(
         None => cluster_for(store, target).await?,
     };
     let Some(cluster) = cluster else {
-        return Ok(Fetched::NotFound);
+        return Err(unknown(store.database(), None, &BTreeSet::new()));
     };
     if let Some(plain) = store.get(cluster, name).await? {
         write(target, &plain)?;
@@ -76,7 +77,42 @@ pub async fn fetch(
         return Ok(Fetched::FoundBeginning);
     }
     prefetch::forget(target);
+    check_known(store, cluster).await?;
     Ok(Fetched::NotFound)
+}
+
+/// Refuses to say "not found" to a cluster of which nothing was ever archived.
+async fn check_known(store: &WalStore, cluster: u64) -> Result<()> {
+    let tiers: Vec<_> = store.tiers().cloned().collect();
+    let mut others = BTreeSet::new();
+    for tier in &tiers {
+        let Some(listed) = store.clusters(tier).await? else {
+            continue;
+        };
+        if listed.get(cluster).is_some() {
+            return Ok(());
+        }
+        others.extend(listed.clusters.iter().map(|known| known.system_identifier));
+    }
+    Err(unknown(store.database(), Some(cluster), &others))
+}
+
+fn unknown(database: &DatabaseName, cluster: Option<u64>, others: &BTreeSet<u64>) -> ProviderError {
+    let others: Vec<String> = others.iter().map(u64::to_string).collect();
+    let message = match (others.is_empty(), cluster) {
+        (true, _) => format!("nothing was ever archived of the log of `{database}`"),
+        (false, cluster) => format!(
+            "the archive of `{database}` holds the log of the cluster {}, and none of {}",
+            others.join(", "),
+            cluster.map_or_else(|| "this one".to_owned(), |cluster| cluster.to_string())
+        ),
+    };
+    ProviderError::new(
+        "mainstay::wal::unknown-cluster",
+        Disposition::NeedsOperator,
+        message,
+    )
+    .help("look whether `--database` and the policy in `restore_command` are those of this server; a server that has no archive of its log needs no `restore_command`")
 }
 
 /// Under a name of its own first: a server must never see a part of a file. Not synced: the server copies what it keeps.

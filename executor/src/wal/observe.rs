@@ -26,6 +26,9 @@ use std::{
 };
 use tokio::task::JoinSet;
 
+/// The tier's storage is not there.
+const UNREACHABLE: &str = "mainstay::tier::unreachable";
+
 /// How long a server may take to answer; a plan shall not wait for one that hangs.
 const ANSWER: Duration = Duration::from_secs(20);
 
@@ -123,7 +126,10 @@ async fn tiers(
                 }
                 Ok::<_, StepError>(read_tier(&store, &tier).await?)
             };
-            let read = read.await.map_err(|error| error.to_failure());
+            let read = match read.await {
+                Ok(log) => Ok(log),
+                Err(error) => Err(unread(&error, &tier, catalog.as_ref()).await),
+            };
             (tier, read)
         });
     }
@@ -139,6 +145,26 @@ async fn tiers(
         }
     }
     (found, unreachable)
+}
+
+/// Why a tier could not be read. One that nobody has used yet has no marker, and often no folder; that is no mount that went.
+async fn unread(error: &StepError, tier: &TierName, catalog: Option<&Catalog>) -> Failure {
+    let failure = error.to_failure();
+    let remembered = match catalog {
+        Some(catalog) => !matches!(catalog.tier_identity(tier).await, Ok(None)),
+        None => false,
+    };
+    if remembered || failure.code != UNREACHABLE {
+        return failure;
+    }
+    Failure {
+        message: format!("it has not been used yet, as far as is known here: {}", failure.message),
+        help: Some(
+            "`mainstay apply` makes its first use: it gives the folder of the tier its marker, and from then on the log can be archived there. If the tier was used before, check that the disk or share is attached and mounted"
+                .to_owned(),
+        ),
+        ..failure
+    }
 }
 
 async fn read_tier(store: &WalStore, tier: &TierName) -> Result<WalTier, ProviderError> {

@@ -1,0 +1,98 @@
+//! `wal accept`: a person says that another cluster has come in the place of the one whose log the tiers hold.
+//!
+//! Invariant: where the database's server can be asked, its own word counts: a number that it contradicts is refused, because from
+//! then on the server's own files would be.
+
+use crate::{
+    arguments::{Global, WalAcceptArguments, WalArchiveArguments},
+    clock,
+    commands::wal,
+    exit::Exit,
+    failure::{Failure, Result, with_causes},
+    policy,
+    render::out,
+    settings, wiring,
+};
+use executor::wal::KnownCluster;
+use model::DatabaseName;
+use std::time::Duration;
+
+/// How long the server may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
+
+pub(crate) async fn run(arguments: &WalAcceptArguments, global: &Global) -> Result<Exit> {
+    let archive = WalArchiveArguments {
+        database: Some(arguments.database.clone()),
+        system_identifier: None,
+    };
+    let store = wal::open(&archive, global)?;
+    check(arguments, store.database(), global).await?;
+    let cluster = KnownCluster {
+        system_identifier: arguments.system_identifier,
+        segment_bytes: arguments.segment_bytes,
+        since: clock::now(),
+        who: settings::who(),
+        why: arguments.why.clone(),
+    };
+    let tiers: Vec<_> = store.tiers().cloned().collect();
+    let mut failed = None;
+    for tier in tiers {
+        match store.accept(&tier, &cluster).await {
+            Ok(true) => out::words(&format!(
+                "{tier}: takes the log of this cluster from now on\n"
+            )),
+            Ok(false) => out::words(&format!("{tier}: took it already\n")),
+            Err(error) => {
+                out::words(&format!("{tier}: not changed: {error}\n"));
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    match failed {
+        None => Ok(Exit::Done),
+        Some(error) => Err(error.into()),
+    }
+}
+
+/// Compares the number with the server's own.
+async fn check(
+    arguments: &WalAcceptArguments,
+    database: &DatabaseName,
+    global: &Global,
+) -> Result<()> {
+    let given = arguments.system_identifier;
+    let own = match own_identifier(database, global).await {
+        Ok(own) => own,
+        Err(why) => {
+            out::words(&format!(
+                "not checked whether {given} is the cluster of `{database}`: its server could not be asked ({why})\n"
+            ));
+            return Ok(());
+        }
+    };
+    if own == given {
+        return Ok(());
+    }
+    let contradicted = format!("the server of `{database}` is of the cluster {own}, not {given}");
+    if arguments.even_so {
+        out::words(&format!("warning: {contradicted}\n"));
+        return Ok(());
+    }
+    Err(
+        Failure::new("mainstay::wal::contradicted", contradicted).help(format!(
+            "if its own log is to be archived: `mainstay wal accept {database} --system-identifier {own} --why …`; if another server is about to take its place, add `--even-so`"
+        )),
+    )
+}
+
+async fn own_identifier(database: &DatabaseName, global: &Global) -> Result<u64, String> {
+    let (path, policy) = policy::load_quietly(global).map_err(|failure| failure.message)?;
+    let wiring = wiring::wire(&policy, settings::scratch(global, &path))
+        .map_err(|failure| failure.message)?;
+    let declared = wiring.databases.get(database).ok_or("it is not declared")?;
+    match tokio::time::timeout(ANSWER, declared.engine.wal_state()).await {
+        Ok(Ok(state)) => Ok(state.source.system_identifier),
+        Ok(Err(error)) => Err(with_causes(&error)),
+        Err(_) => Err(format!("it did not answer within {} s", ANSWER.as_secs())),
+    }
+}
