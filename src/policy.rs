@@ -7,6 +7,7 @@ use crate::{
     render::{findings, out},
     settings, wiring,
 };
+use jiff::tz::TimeZone;
 use model::{Finding, Severity};
 use policy_schema::{Disk, Loaded, Policy};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,12 @@ pub(crate) fn check(path: &Path) -> Checked {
         loaded,
         sources,
     }
+}
+
+/// The zone in which times are shown to people, for commands that do without the policy: UTC when it cannot be read.
+pub(crate) fn zone(path: &Path) -> TimeZone {
+    let policy = check(path).policy;
+    policy.map_or(TimeZone::UTC, |policy| policy.timezone)
 }
 
 /// The policy that a command works with, and its path. Shows warnings; errors end the command.

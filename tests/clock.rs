@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::Value;
 use std::fs;
-use support::{SHOP_EVERY_SECOND, Site, laws};
+use support::{SHOP_EVERY_SECOND, Site, laws, shop_once};
 
 /// A policy under which age alone makes points superfluous.
 fn by_age() -> String {
@@ -164,4 +164,25 @@ fn a_point_from_the_future_does_not_silence_the_schedule() {
 /// The present, as the program tells it.
 fn jiff_now(site: &Site) -> Timestamp {
     site.known().observed_at
+}
+
+/// The fear: somebody asks for the moment that a list shows, and gets one hours away.
+#[test]
+fn times_for_people_are_in_the_zone_of_the_policy_and_say_so() {
+    let tokyo = "mainstay = 1\ntimezone = \"Asia/Tokyo\"\n";
+    let site = Site::new(&shop_once().replacen("mainstay = 1\n", tokyo, 1));
+    site.apply();
+    let commands = [
+        ["list"].as_slice(),
+        &["info", "shop"],
+        &["catalog", "runs"],
+        &["catalog", "audit"],
+    ];
+    for command in commands {
+        site.expect(0, command).says(" JST").never_says(" UTC");
+    }
+    site.expect(0, &["list", "--json"]).never_says("JST");
+    // Without a usable policy the list is there all the same, in a zone that it names.
+    site.write_policy("nonsense");
+    site.expect(0, &["list"]).says(" UTC");
 }

@@ -341,7 +341,10 @@ fn add(going: &mut Going<'_>, run: &WalRun, start: Lsn, end: Lsn) {
         return;
     }
     going.segments += segments;
-    going.bytes += run.bytes.0 / run.segments().max(1) * segments;
+    // Which segments of a run compressed well is not known: a part of it counts by their number. Multiplied first, so that a whole one
+    // is exact.
+    let share = u128::from(run.bytes.0) * u128::from(segments) / u128::from(run.segments().max(1));
+    going.bytes += u64::try_from(share).unwrap_or(run.bytes.0);
     going.ranges.push(WalRange {
         end,
         start,

@@ -14,7 +14,6 @@ use crate::{
     session, settings,
 };
 use executor::{Clock, rebuild};
-use jiff::tz::TimeZone;
 use model::event::What;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -114,6 +113,7 @@ async fn runs(limit: u32, global: &Global) -> Result<Exit> {
         out::json(&json!({"format": "mainstay.runs.v1", "runs": runs}))?;
         return Ok(Exit::Done);
     }
+    let zone = crate::policy::zone(&policy);
     let rows: Vec<Vec<String>> = runs
         .iter()
         .map(|run| {
@@ -131,7 +131,7 @@ async fn runs(limit: u32, global: &Global) -> Result<Exit> {
             };
             vec![
                 run.id.clone(),
-                local(run.started_at, &TimeZone::UTC),
+                local(run.started_at, &zone),
                 run.who.clone(),
                 ended,
             ]
@@ -199,11 +199,12 @@ async fn audit(limit: u32, global: &Global) -> Result<Exit> {
         out::json(&json!({"format": "mainstay.audit.v1", "entries": entries}))?;
         return Ok(Exit::Done);
     }
+    let zone = crate::policy::zone(&policy);
     let rows: Vec<Vec<String>> = entries
         .iter()
         .map(|entry| {
             vec![
-                local(entry.at, &TimeZone::UTC),
+                local(entry.at, &zone),
                 entry.kind.as_str().to_owned(),
                 entry.what.clone(),
                 entry.who.clone(),

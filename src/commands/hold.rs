@@ -13,7 +13,6 @@ use crate::{
 };
 use catalog::Catalog;
 use executor::{Clock, HoldReport, spread_hold};
-use jiff::tz::TimeZone;
 use model::RecoveryPointId;
 use serde_json::{Value, json};
 use std::{fmt::Write as _, sync::Arc};
@@ -199,12 +198,13 @@ pub(crate) async fn run(command: HoldCommand, global: &Global) -> Result<Exit> {
             } else if holds.is_empty() {
                 out::data("Nothing is held.\n")?;
             } else {
+                let zone = policy::zone(&policy);
                 let rows: Vec<Vec<String>> = holds
                     .iter()
                     .map(|hold| {
                         let until = match hold.until {
-                            Some(until) if hold.is_active(now) => local(until, &TimeZone::UTC),
-                            Some(until) => format!("ended {}", local(until, &TimeZone::UTC)),
+                            Some(until) if hold.is_active(now) => local(until, &zone),
+                            Some(until) => format!("ended {}", local(until, &zone)),
                             None => "released".to_owned(),
                         };
                         vec![

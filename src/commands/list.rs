@@ -9,7 +9,6 @@ use crate::{
     session::{self, UnknownPoint},
     settings,
 };
-use jiff::tz::TimeZone;
 use model::{Copy, CopyState, Inventory, PointState, RecoveryPoint, RecoveryPointId};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -51,6 +50,7 @@ pub(crate) async fn list(arguments: ListArguments, global: &Global) -> Result<Ex
         })?;
         return Ok(Exit::Done);
     }
+    let zone = crate::policy::zone(&policy);
     let rows: Vec<Vec<String>> = inventory
         .recovery_points
         .iter()
@@ -62,7 +62,7 @@ pub(crate) async fn list(arguments: ListArguments, global: &Global) -> Result<Ex
                 .collect();
             vec![
                 point.id.to_string(),
-                local(point.captured_at, &TimeZone::UTC),
+                local(point.captured_at, &zone),
                 point.bytes.to_string(),
                 copies.join(", "),
             ]
@@ -156,13 +156,13 @@ pub(crate) async fn info(what: &str, global: &Global) -> Result<Exit> {
     }
 
     let mut text = String::new();
-    let utc = TimeZone::UTC;
+    let zone = crate::policy::zone(&policy);
     let _ = writeln!(text, "{}", color::paint(color::BOLD, &point.id));
     let _ = writeln!(
         text,
         "  state of    {} (slot {})",
-        local(point.captured_at, &utc),
-        local(point.slot, &utc)
+        local(point.captured_at, &zone),
+        local(point.slot, &zone)
     );
     let _ = writeln!(text, "  method      {}", point.method);
     let _ = writeln!(text, "  size        {}", point.bytes);
@@ -213,13 +213,13 @@ pub(crate) async fn info(what: &str, global: &Global) -> Result<Exit> {
             text,
             "    {} since {}",
             copy_words(&point, copy),
-            local(copy.stored_at, &utc)
+            local(copy.stored_at, &zone)
         );
     }
     for hold in &holds {
         let until = hold.until.map_or_else(
             || "until released".to_owned(),
-            |until| format!("until {}", local(until, &utc)),
+            |until| format!("until {}", local(until, &zone)),
         );
         let _ = writeln!(text, "  held        {until} by {}: {}", hold.who, hold.why);
     }
@@ -234,7 +234,7 @@ pub(crate) async fn info(what: &str, global: &Global) -> Result<Exit> {
             let _ = writeln!(
                 text,
                 "    {} {} on {} {result} {}",
-                local(check.at, &utc),
+                local(check.at, &zone),
                 check.level,
                 check.tier,
                 color::paint(color::DIM, &check.detail)

@@ -3,7 +3,7 @@
 //! Invariant: the text stays under [`MARKDOWN_LIMIT`]; what is cut is counted, and the same plan is always cut alike.
 
 use super::{
-    plan_text::{local, sign, totals},
+    plan_text::{local, sign, size, totals},
     plan_words::Words,
 };
 use crate::arguments::MARKDOWN_LIMIT;
@@ -156,10 +156,7 @@ fn row(step: &Step, words: &Words<'_>) -> String {
         Some(from) => format!("{from} → {}", step.tier),
         None => step.tier.to_string(),
     };
-    let size = step
-        .bytes
-        .map(|bytes| bytes.to_string())
-        .unwrap_or_default();
+    let size = size(step);
     let level = step
         .level
         .filter(|_| step.action == Action::Verify)

@@ -101,15 +101,7 @@ fn steps(text: &mut String, plan: &Plan, words: &Words<'_>) {
         let what: Vec<String> = steps.iter().map(|step| subject(step)).collect();
         let width = what.iter().map(|what| seen_width(what)).max().unwrap_or(0);
         for (step, what) in steps.iter().zip(what) {
-            let size = step
-                .bytes
-                .map(|bytes| format!("{bytes}"))
-                .unwrap_or_default();
-            let size = if step.action == Action::Backup && !size.is_empty() {
-                format!("~{size}")
-            } else {
-                size
-            };
+            let size = size(step);
             let mark = format!("{} {:<7}", sign(step.action), step.action.as_str());
             let pad = " ".repeat(width - seen_width(&what));
             let approval = if step.needs_approval {
@@ -126,6 +118,18 @@ fn steps(text: &mut String, plan: &Plan, words: &Words<'_>) {
             );
         }
     }
+}
+
+/// How many bytes a step is about, `~1.2 MiB` where that is an estimate.
+pub(crate) fn size(step: &Step) -> String {
+    let about = if is_estimate(step.action) { "~" } else { "" };
+    step.bytes
+        .map_or_else(String::new, |bytes| format!("{about}{bytes}"))
+}
+
+/// Nobody knows how large a new point will be; and of the log only the size of whole stretches is known, not that of each file.
+fn is_estimate(action: Action) -> bool {
+    matches!(action, Action::Backup | Action::ExpireWal)
 }
 
 /// What a step works on: `daily/20261121T020000Z nas → attic`.
@@ -286,7 +290,8 @@ pub(crate) fn totals(plan: &Plan) -> String {
         let size = match action {
             _ if bytes == ByteCount(0) => String::new(),
             Action::Prune => format!(" (frees {bytes})"),
-            Action::Backup => format!(" (about {bytes})"),
+            Action::ExpireWal => format!(" (frees about {bytes})"),
+            action if is_estimate(action) => format!(" (about {bytes})"),
             _ => format!(" ({bytes})"),
         };
         parts.push(format!("{} {words}{size}", steps.len()));

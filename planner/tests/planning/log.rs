@@ -3,7 +3,7 @@
 use super::support::{ids, inventory, plan, plan_with, policy, show, show_kept};
 use mainstay_planner::Options;
 use model::{
-    Action, Inventory, Keep, Plan, SeriesName, TierName,
+    Action, ByteCount, Inventory, Keep, Plan, SeriesName, TierName,
     retention::{Each, KeepCount, KeepRule},
 };
 use model::{DatabaseName, Period};
@@ -68,7 +68,8 @@ fn log_from_before_the_windows_base_goes_segment_by_segment_and_what_bases_need_
         _ => "",
     });
     let policy = POLICY.replace("nas{last=3}", "nas{last=3} vault{yearly=2}");
-    let plan = planned(&policy, &format!("{points}{ALL_LOG}"));
+    let text = format!("{points}{ALL_LOG}");
+    let plan = planned(&policy, &text);
     assert_eq!(
         expired(&plan),
         ["expire-wal:orders/base/20261114T020000Z@nas 7:1 5-9 7:1 11-139 NEEDS APPROVAL"],
@@ -83,6 +84,16 @@ fn log_from_before_the_windows_base_goes_segment_by_segment_and_what_bases_need_
     assert!(step.destructive);
     assert_eq!(step.series.as_str(), "wal");
     assert_eq!(step.justified_by.len(), 2);
+
+    // Of a stretch of log only the whole size is known: what goes of it counts by its segments, here 5 and 129 of 211.
+    let mut heavier = inventory(NOW, &text);
+    let tiers = heavier.wal.values_mut().flat_map(|log| &mut log.tiers);
+    for run in tiers.flat_map(|(_, log)| &mut log.runs) {
+        run.bytes = ByteCount(1_000);
+    }
+    let plan = self::plan(&self::policy(&policy), &heavier, NOW);
+    let step = plan.steps.iter().find(|step| !step.wal.is_empty()).unwrap();
+    assert_eq!(step.bytes, Some(ByteCount(23 + 611)));
 }
 
 #[test]
