@@ -1,8 +1,12 @@
 //! The command line as people type it. Words only; what a command does is in `commands/`.
 
+mod diff;
+mod explain;
 mod restore;
 mod wal;
 
+pub(crate) use diff::DiffArguments;
+pub(crate) use explain::ExplainArguments;
 pub(crate) use restore::{Moment, RestoreArguments, ThawChoice};
 pub(crate) use wal::{
     WalAcceptArguments, WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments,
@@ -109,13 +113,12 @@ pub(crate) enum Command {
     /// Format policy files in place
     #[command(after_help = "Examples:\n  mainstay fmt\n  mainstay fmt --check policy/*.toml")]
     Fmt(FmtArguments),
-    /// Tell where a value of the policy comes from
-    #[command(after_help = "Example:\n  mainstay explain database.orders.series.daily.keep.nas")]
-    Explain {
-        /// Path of keys
-        #[arg(value_name = "KEY.PATH")]
-        key: String,
-    },
+    /// Tell where a value of the policy comes from, or why a recovery point is kept and until when
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(ExplainArguments),
+    /// Show what a change of the policy does to the recovery points that exist
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(DiffArguments),
     /// Show what apply would do, and why
     #[command(
         after_help = "Examples:\n  mainstay plan\n  mainstay plan --out plan.json --detailed-exitcode\n  mainstay plan --markdown > comment.md\n  \

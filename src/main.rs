@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod exit;
 mod failure;
+mod git;
 mod input;
 mod policy;
 mod render;
@@ -87,7 +88,8 @@ async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Validate => commands::validate::run(global),
         Command::Schema => commands::schema::run(),
         Command::Fmt(arguments) => commands::fmt::run(&arguments, global),
-        Command::Explain { key } => commands::explain::run(&key, global),
+        Command::Diff(arguments) => commands::diff::run(arguments, global).await,
+        Command::Explain(arguments) => commands::explain::run(&arguments, global).await,
         Command::Plan(arguments) => commands::plan::run(arguments, global).await,
         Command::Show(arguments) => commands::show::run(&arguments, global),
         Command::Apply(arguments) => commands::apply::run(arguments, global).await,

@@ -4,6 +4,7 @@ use crate::{
     arguments::Global,
     exit::Exit,
     failure::{Failure, Result},
+    git::Revision,
     render::{findings, out},
     settings, wiring,
 };
@@ -58,7 +59,17 @@ impl Checked {
 
 /// Looks at the policy; never fails for what is wrong in it.
 pub(crate) fn check(path: &Path) -> Checked {
-    let loaded = policy_schema::load_path(path, &Disk, &wiring::kinds());
+    checked(policy_schema::load_path(path, &Disk, &wiring::kinds()))
+}
+
+/// The same for a policy of a Git revision; its files are called `main:policy/orders.toml`.
+pub(crate) fn check_revision(revision: &Revision<'_>, path: &Path) -> Checked {
+    let mut loaded = policy_schema::load_path(path, revision, &wiring::kinds());
+    loaded.rename_sources(|path| PathBuf::from(format!("{}:{}", revision.name, path.display())));
+    checked(loaded)
+}
+
+fn checked(loaded: Loaded) -> Checked {
     let mut sources = findings::Sources::default();
     for source in &loaded.sources {
         let text = loaded.shown_text(&source.path).unwrap_or_default();

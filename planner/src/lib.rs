@@ -10,12 +10,16 @@
 
 mod approval;
 pub mod check;
+pub mod diff;
 mod draft;
 mod drills;
 mod expire;
+pub mod explain;
 mod facts;
+mod fate;
 mod fingerprint;
 pub mod forecast;
+mod lifetime;
 mod log;
 mod log_status;
 mod order;
@@ -28,7 +32,11 @@ pub mod status;
 mod world;
 
 pub use check::{Violation, check};
+pub use diff::diff;
+pub use explain::explain;
+pub use fate::Gone;
 pub use fingerprint::inventory_digest;
+pub use lifetime::Until;
 pub use status::status;
 
 use draft::{Output, Words};

@@ -70,7 +70,7 @@ impl Loaded {
             .as_ref()
             .and_then(|policy| value_at(resolved::to_json(policy), &keys))
             .map(|mut value| {
-                hide(&mut value, &self.secret_texts());
+                self.secrets().hide(&mut value);
                 value
             });
         let mut contributions = Vec::new();
@@ -110,6 +110,11 @@ impl Loaded {
             value,
             contributions,
         })
+    }
+
+    /// The secrets that stand in the policy, to be taken out of values of it.
+    pub fn secrets(&self) -> Secrets {
+        Secrets(self.secret_texts())
     }
 
     /// The tree that a path leads into, the rest of the path, and the name of the tree.
@@ -265,6 +270,16 @@ impl Loaded {
                 });
             }
         }
+    }
+}
+
+/// Secrets that stand in a policy; never shown themselves.
+pub struct Secrets(HashSet<String>);
+
+impl Secrets {
+    /// Replaces them in a value of the policy.
+    pub fn hide(&self, value: &mut Value) {
+        hide(value, &self.0);
     }
 }
 

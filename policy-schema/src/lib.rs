@@ -6,6 +6,7 @@
 
 mod archives;
 mod bandwidth;
+mod changes;
 mod checks;
 mod codes;
 mod database;
@@ -35,9 +36,10 @@ mod tree;
 mod wal;
 mod written;
 
+pub use changes::{Change, changes};
 pub use codes::CODES;
 pub use editor::json_schema;
-pub use explain::{Contribution, Explanation, NothingThere};
+pub use explain::{Contribution, Explanation, NothingThere, Secrets};
 pub use files::{Disk, Files, Source, gather};
 pub use format::{FormatError, fmt};
 pub use lifetimes::longest_life;

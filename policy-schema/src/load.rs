@@ -51,6 +51,22 @@ impl Loaded {
             .any(|finding| finding.severity == Severity::Error)
     }
 
+    /// Calls the files otherwise, everywhere: those of a Git revision are known to people by its name.
+    pub fn rename_sources(&mut self, name: impl Fn(&Path) -> PathBuf) {
+        for source in &mut self.sources {
+            source.path = name(&source.path);
+        }
+        let labels = self.findings.iter_mut().flat_map(|found| &mut found.labels);
+        for label in labels {
+            label.file = name(&label.file);
+        }
+        let masked = std::mem::take(&mut self.masked);
+        self.masked = masked
+            .into_iter()
+            .map(|(path, ranges)| (name(&path), ranges))
+            .collect();
+    }
+
     /// The text of a source with its secrets replaced by `*`, byte for byte, so that places stay right.
     pub fn shown_text(&self, path: &Path) -> Option<String> {
         let source = self.sources.iter().find(|source| source.path == path)?;

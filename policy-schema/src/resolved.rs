@@ -64,7 +64,7 @@ pub(crate) fn to_json(policy: &Policy) -> Value {
     whole
 }
 
-fn outside_databases(policy: &Policy) -> Value {
+pub(crate) fn outside_databases(policy: &Policy) -> Value {
     let tiers: Map<String, Value> = policy
         .tiers
         .values()

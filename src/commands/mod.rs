@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod catalog;
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub(crate) mod drill;
 pub(crate) mod explain;
 pub(crate) mod fmt;

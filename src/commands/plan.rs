@@ -89,8 +89,8 @@ struct Head {
     format: Option<String>,
 }
 
-/// Reads an inventory that somebody else wrote, and refuses what would make the plan wrong.
-fn read_inventory(file: &Path) -> Result<Inventory> {
+/// Reads an inventory that somebody else wrote, and refuses what would make a plan wrong.
+pub(super) fn read_inventory(file: &Path) -> Result<Inventory> {
     let bytes = input::read(file).map_err(|error| {
         let because = Because(
             format!("cannot read the inventory `{}`", file.display()),

@@ -5,9 +5,12 @@
 
 pub(crate) mod bar;
 pub(crate) mod color;
+pub(crate) mod diff;
 pub(crate) mod drift;
+pub(crate) mod explain_point;
 pub(crate) mod findings;
 pub(crate) mod keys;
+pub(crate) mod markdown;
 pub(crate) mod out;
 pub(crate) mod plan_dot;
 pub(crate) mod plan_markdown;

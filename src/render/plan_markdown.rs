@@ -3,6 +3,7 @@
 //! Invariant: the text stays under [`MARKDOWN_LIMIT`]; what is cut is counted, and the same plan is always cut alike.
 
 use super::{
+    markdown::{Heading, escape, section},
     plan_text::{local, sign, size, totals},
     plan_words::Words,
 };
@@ -11,6 +12,9 @@ use jiff::tz::TimeZone;
 use model::{Action, Plan, Step, TierName};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+
+/// Where what is cut can be seen.
+const REST: &str = "`mainstay show PLAN_FILE`";
 
 /// The whole comment; `off_machine` names the tiers where plain data is worth a word.
 pub(crate) fn plan(plan: &Plan, zone: &TimeZone, off_machine: &BTreeSet<TierName>) -> String {
@@ -86,22 +90,33 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone, off_machine: &BTreeSet<TierName
     section(
         &mut text,
         room,
-        "To be deleted",
-        &["", "recovery point", "tier", "size", "why"],
+        Heading {
+            title: "To be deleted",
+            columns: &["", "recovery point", "tier", "size", "why"],
+            total: deletions.len(),
+        },
         deletions.iter().map(|step| row(step, &words)),
+        REST,
     );
     section(
         &mut text,
         room,
-        "To be done",
-        &["", "recovery point", "tier", "size", "why"],
+        Heading {
+            title: "To be done",
+            columns: &["", "recovery point", "tier", "size", "why"],
+            total: others.len(),
+        },
         others.iter().map(|step| row(step, &words)),
+        REST,
     );
     section(
         &mut text,
         room,
-        "Waiting",
-        &["what", "why"],
+        Heading {
+            title: "Waiting",
+            columns: &["what", "why"],
+            total: plan.not_planned.len(),
+        },
         plan.not_planned.iter().map(|item| {
             format!(
                 "| {} | {} |\n",
@@ -109,46 +124,10 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone, off_machine: &BTreeSet<TierName
                 escape(&item.reason.text)
             )
         }),
+        REST,
     );
     text.push_str(&tail);
     text
-}
-
-fn section(
-    text: &mut String,
-    room: usize,
-    title: &str,
-    columns: &[&str],
-    rows: impl ExactSizeIterator<Item = String>,
-) {
-    let total = rows.len();
-    if total == 0 {
-        return;
-    }
-    let _ = writeln!(text, "#### {title} ({total})\n");
-    let _ = writeln!(
-        text,
-        "| {} |\n|{}",
-        columns.join(" | "),
-        "---|".repeat(columns.len())
-    );
-    let mut shown = 0;
-    for row in rows {
-        // Room is counted in bytes, which is never less than characters.
-        if text.len() + row.len() > room {
-            break;
-        }
-        text.push_str(&row);
-        shown += 1;
-    }
-    if shown < total {
-        let _ = writeln!(
-            text,
-            "\n… and {} more: see `mainstay show PLAN_FILE`.",
-            total - shown
-        );
-    }
-    text.push('\n');
 }
 
 fn row(step: &Step, words: &Words<'_>) -> String {
@@ -175,11 +154,4 @@ fn row(step: &Step, words: &Words<'_>) -> String {
         escape(&step.reason.text),
         escape(&words.plain_after_reason(step))
     )
-}
-
-/// Text inside a table cell.
-fn escape(text: &str) -> String {
-    text.replace('|', "\\|")
-        .replace(['\n', '\r'], " ")
-        .replace('<', "&lt;")
 }

@@ -42,6 +42,22 @@ pub(crate) struct Ahead<'a> {
     pub(crate) zone: &'a TimeZone,
 }
 
+/// What is certain of one point.
+pub(crate) struct Certain {
+    /// Until the next slot, because without a new point no verdict changes.
+    pub(crate) next_slot: Option<Timestamp>,
+    /// What each reason of its verdict gives.
+    pub(crate) by_reason: Vec<Option<Timestamp>>,
+}
+
+impl Certain {
+    /// The latest of all: reasons are OR-ed.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        let reasons = self.by_reason.iter().copied().flatten();
+        reasons.chain(self.next_slot).max()
+    }
+}
+
 /// For each of `points` (newest first) with its verdict under `Occupy::Complete`; `None` when nothing is certain.
 pub(crate) fn kept_until(
     keep: &Keep,
@@ -49,6 +65,17 @@ pub(crate) fn kept_until(
     verdicts: &[Verdict],
     ahead: &Ahead<'_>,
 ) -> Vec<Option<Timestamp>> {
+    let certain = certain(keep, points, verdicts, ahead);
+    certain.iter().map(Certain::latest).collect()
+}
+
+/// The same, reason by reason.
+pub(crate) fn certain(
+    keep: &Keep,
+    points: &[Dated],
+    verdicts: &[Verdict],
+    ahead: &Ahead<'_>,
+) -> Vec<Certain> {
     let Some(newest) = points.first() else {
         return Vec::new();
     };
@@ -62,22 +89,16 @@ pub(crate) fn kept_until(
     let next_slot = (ahead.next)(coming.from).unwrap_or(a_year);
     let today = Moment::new(ahead.now, ahead.zone);
     let next_moment = Moment::new(next_slot, ahead.zone);
-    let mut until: Vec<Option<Timestamp>> = verdicts
-        .iter()
-        .enumerate()
-        .map(|(index, verdict)| {
-            let ruled = verdict.reasons.iter().any(|why| *why != Why::Held);
-            (ruled || index == 0).then_some(next_slot)
-        })
-        .collect();
     let ranks: BTreeMap<Each, Vec<u32>> = keep
         .rules
         .iter()
         .map(|rule| (rule.each, ranks(points, rule.each)))
         .collect();
+    let mut all = Vec::with_capacity(verdicts.len());
     for (index, verdict) in verdicts.iter().enumerate() {
+        let mut by_reason = Vec::with_capacity(verdict.reasons.len());
         for why in &verdict.reasons {
-            let certain = match *why {
+            by_reason.push(match *why {
                 Why::Held => None,
                 Why::Forever => Some(a_year),
                 Why::Rule { rule, oldest, .. } => {
@@ -93,11 +114,15 @@ pub(crate) fn kept_until(
                         by_rule(rule, rank, points[index].moment.at, a_year, &mut coming)
                     }
                 }
-            };
-            until[index] = until[index].max(certain);
+            });
         }
+        let ruled = verdict.reasons.iter().any(|why| *why != Why::Held);
+        all.push(Certain {
+            next_slot: (ruled || index == 0).then_some(next_slot),
+            by_reason,
+        });
     }
-    until
+    all
 }
 
 /// How many units are used up by each point and those newer, its own included.

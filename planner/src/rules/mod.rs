@@ -24,6 +24,7 @@ use crate::{
     world::World,
 };
 
+pub(crate) use slots::started;
 pub(crate) use thaw::step as thaw_of;
 pub(crate) use unreachable::tiers as unreachable_tiers;
 pub(crate) use verdicts::verdicts as verdicts_of;

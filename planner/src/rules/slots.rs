@@ -88,7 +88,7 @@ pub(super) fn a_due_slot_without_a_point_is_made_up(
 }
 
 /// The instant up to which slots have started, jitter considered.
-pub(super) fn started(world: &World<'_>, facts: &SeriesFacts<'_>) -> Option<Timestamp> {
+pub(crate) fn started(world: &World<'_>, facts: &SeriesFacts<'_>) -> Option<Timestamp> {
     world
         .now
         .checked_sub(facts.series.schedule.start_delay())

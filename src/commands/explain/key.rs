@@ -1,4 +1,4 @@
-//! `explain`: the value of a key and the file and line of each contribution.
+//! `explain` of a key: the value of a key and the file and line of each contribution.
 
 use crate::{
     arguments::Global,
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 /// Characters of a value that are shown on one line.
 const LINE: usize = 100;
 
-pub(crate) fn run(key: &str, global: &Global) -> Result<Exit> {
+pub(super) fn run(key: &str, global: &Global) -> Result<Exit> {
     let path = settings::policy_path(global)?;
     let checked = policy::check(&path);
     let explanation = checked.loaded.explain(key).map_err(|nothing| {
