@@ -59,7 +59,9 @@ pub(crate) fn render<T: Serialize>(
 pub(crate) fn markdown_text(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     let code = |at: usize| parts.get(at).filter(|_| at % 2 == 1);
-    if parts.len() % 2 == 0 || (0..parts.len()).any(|at| code(at).is_some_and(|c| c.is_empty())) {
+    if parts.len().is_multiple_of(2)
+        || (0..parts.len()).any(|at| code(at).is_some_and(|c| c.is_empty()))
+    {
         return escaped(text);
     }
     let mut made = String::with_capacity(text.len());
