@@ -6,14 +6,14 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use catalog::{CallHook, CatalogError};
-use model::{Disposition, KeyName, LockOrder, TierName, WrappedKey, tier_facts::Capabilities};
+use model::{Disposition, KeyName, WrappedKey};
 use providers::api::{
-    Capture, CaptureObject, CaptureRequest, CaptureSummary, Check, ControlTag, Engine, Expected,
-    KeyContext, KeyFacts, KeyProvider, NewObject, ObjectInfo, ObjectKey, ObjectReader,
-    ObjectWriter, ProviderError, ReadRequest, RestoreRequest, Restored, Result, SourceFacts, Tier,
-    TierState,
+    Capture, CaptureObject, CaptureRequest, CaptureSummary, Check, Engine, KeyContext, KeyFacts,
+    KeyProvider, ObjectInfo, ObjectKey, ObjectReader, ObjectWriter, ProviderError, ReadRequest,
+    RestoreRequest, Restored, Result, SourceFacts, Tier,
 };
 use providers::seal::DataKey;
+use providers::wrappers::{Call, Layer, LayeredTier};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -98,7 +98,7 @@ impl Faults {
         self.0.died.notified().await;
     }
 
-    async fn around<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn or_fault<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let fault = || {
             ProviderError::new(
                 "mainstay::test::fault",
@@ -126,77 +126,36 @@ impl Faults {
     }
 }
 
-#[derive(Debug)]
-pub struct FaultyTier {
-    inner: Arc<dyn Tier>,
-    faults: Faults,
+/// A tier whose calls, readers and writers fail as `faults` say.
+pub fn faulty_tier(inner: Arc<dyn Tier>, faults: Faults) -> Arc<dyn Tier> {
+    Arc::new(LayeredTier::over(inner, faults))
 }
 
-impl FaultyTier {
-    pub fn new(inner: Arc<dyn Tier>, faults: Faults) -> Self {
-        Self { inner, faults }
-    }
-}
-
-#[async_trait]
-impl Tier for FaultyTier {
-    fn name(&self) -> &TierName {
-        self.inner.name()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    async fn observe(&self) -> Result<TierState> {
-        self.faults.around(self.inner.observe()).await
-    }
-    async fn initialise(&self, identity: &str) -> Result<String> {
-        self.faults.around(self.inner.initialise(identity)).await
-    }
-    async fn create(&self, key: &ObjectKey, new: NewObject) -> Result<Box<dyn ObjectWriter>> {
-        let inner = self.faults.around(self.inner.create(key, new)).await?;
-        Ok(Box::new(FaultyWriter {
-            inner,
-            faults: self.faults.clone(),
-        }))
-    }
-    async fn read_control(&self, key: &ObjectKey) -> Result<Option<(Bytes, ControlTag)>> {
-        self.faults.around(self.inner.read_control(key)).await
-    }
-
-    async fn write_control(
+impl Layer for Faults {
+    async fn around<T: Send>(
         &self,
-        key: &ObjectKey,
-        content: Bytes,
-        expected: Expected,
-        lock: Option<LockOrder>,
-    ) -> Result<ControlTag> {
-        self.faults
-            .around(self.inner.write_control(key, content, expected, lock))
-            .await
+        call: Call<'_>,
+        made: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        if call.method == "ensure_durable" {
+            self.0.synced.lock().unwrap().push(call.on.to_owned());
+        }
+        self.or_fault(made).await
     }
 
-    async fn open_at(&self, key: &ObjectKey, offset: u64) -> Result<Box<dyn ObjectReader>> {
-        let inner = self.faults.around(self.inner.open_at(key, offset)).await?;
-        Ok(Box::new(FaultyReader {
-            inner,
-            faults: self.faults.clone(),
-        }))
+    fn reader(
+        &self,
+        _key: &ObjectKey,
+        _offset: u64,
+        inner: Box<dyn ObjectReader>,
+    ) -> Box<dyn ObjectReader> {
+        let faults = self.clone();
+        Box::new(FaultyReader { inner, faults })
     }
-    async fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>> {
-        self.faults.around(self.inner.stat(key)).await
-    }
-    async fn ensure_durable(&self, key: &ObjectKey) -> Result<()> {
-        self.faults.0.synced.lock().unwrap().push(key.to_string());
-        self.faults.around(self.inner.ensure_durable(key)).await
-    }
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
-        self.faults.around(self.inner.list(prefix)).await
-    }
-    async fn delete(&self, key: &ObjectKey) -> Result<bool> {
-        self.faults.around(self.inner.delete(key)).await
-    }
-    async fn clean_leftovers(&self, prefix: &str) -> Result<Vec<String>> {
-        self.faults.around(self.inner.clean_leftovers(prefix)).await
+
+    fn writer(&self, _key: &ObjectKey, inner: Box<dyn ObjectWriter>) -> Box<dyn ObjectWriter> {
+        let faults = self.clone();
+        Box::new(FaultyWriter { inner, faults })
     }
 }
 
@@ -208,13 +167,13 @@ struct FaultyWriter {
 #[async_trait]
 impl ObjectWriter for FaultyWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        self.faults.around(self.inner.write(chunk)).await
+        self.faults.or_fault(self.inner.write(chunk)).await
     }
     async fn finish(self: Box<Self>) -> Result<ObjectInfo> {
-        self.faults.around(self.inner.finish()).await
+        self.faults.or_fault(self.inner.finish()).await
     }
     async fn abort(self: Box<Self>) -> Result<()> {
-        self.faults.around(self.inner.abort()).await
+        self.faults.or_fault(self.inner.abort()).await
     }
 }
 
@@ -226,7 +185,7 @@ struct FaultyReader {
 #[async_trait]
 impl ObjectReader for FaultyReader {
     async fn read(&mut self) -> Result<Option<Bytes>> {
-        self.faults.around(self.inner.read()).await
+        self.faults.or_fault(self.inner.read()).await
     }
 }
 
@@ -248,23 +207,23 @@ impl Engine for FaultyEngine {
         self.inner.kind()
     }
     async fn probe(&self) -> Result<SourceFacts> {
-        self.faults.around(self.inner.probe()).await
+        self.faults.or_fault(self.inner.probe()).await
     }
     async fn capture(&self, request: CaptureRequest) -> Result<Box<dyn Capture>> {
-        let inner = self.faults.around(self.inner.capture(request)).await?;
+        let inner = self.faults.or_fault(self.inner.capture(request)).await?;
         Ok(Box::new(FaultyCapture {
             inner,
             faults: self.faults.clone(),
         }))
     }
     async fn read_through(&self, request: ReadRequest) -> Result<Vec<Check>> {
-        self.faults.around(self.inner.read_through(request)).await
+        self.faults.or_fault(self.inner.read_through(request)).await
     }
     async fn restore(&self, request: RestoreRequest) -> Result<Restored> {
-        self.faults.around(self.inner.restore(request)).await
+        self.faults.or_fault(self.inner.restore(request)).await
     }
     async fn clean_leftovers(&self) -> Result<Vec<String>> {
-        self.faults.around(self.inner.clean_leftovers()).await
+        self.faults.or_fault(self.inner.clean_leftovers()).await
     }
 }
 
@@ -276,10 +235,10 @@ struct FaultyCapture {
 #[async_trait]
 impl Capture for FaultyCapture {
     async fn next_object(&mut self) -> Result<Option<CaptureObject>> {
-        self.faults.around(self.inner.next_object()).await
+        self.faults.or_fault(self.inner.next_object()).await
     }
     async fn finish(self: Box<Self>) -> Result<CaptureSummary> {
-        self.faults.around(self.inner.finish()).await
+        self.faults.or_fault(self.inner.finish()).await
     }
 }
 
@@ -304,14 +263,16 @@ impl KeyProvider for FaultyKey {
         self.inner.kind()
     }
     async fn observe(&self) -> Result<KeyFacts> {
-        self.faults.around(self.inner.observe()).await
+        self.faults.or_fault(self.inner.observe()).await
     }
     async fn wrap(&self, data_key: &DataKey, context: &KeyContext) -> Result<WrappedKey> {
-        self.faults.around(self.inner.wrap(data_key, context)).await
+        self.faults
+            .or_fault(self.inner.wrap(data_key, context))
+            .await
     }
     async fn unwrap(&self, wrapped: &WrappedKey, context: &KeyContext) -> Result<DataKey> {
         self.faults
-            .around(self.inner.unwrap(wrapped, context))
+            .or_fault(self.inner.unwrap(wrapped, context))
             .await
     }
 }

@@ -18,7 +18,7 @@ pub mod store;
 
 use catalog::Catalog;
 use engine::TextEngine;
-use faults::{Faults, FaultyEngine, FaultyTier};
+use faults::{Faults, FaultyEngine, faulty_tier};
 use jiff::{SignedDuration, Timestamp};
 use mainstay_executor::{
     ApplyOptions, Clock, DatabaseWiring, RunError, RunReport, TierWiring, Wiring, apply,
@@ -102,7 +102,7 @@ impl World {
             tiers.insert(
                 self::tier(name),
                 TierWiring {
-                    tier: Arc::new(FaultyTier::new(Arc::new(tier), faults.clone())),
+                    tier: faulty_tier(Arc::new(tier), faults.clone()),
                     concurrency: 2,
                 },
             );

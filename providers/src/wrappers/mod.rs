@@ -7,6 +7,7 @@ mod faulty_engine;
 #[cfg(feature = "faults")]
 mod faulty_tier;
 pub mod flipped_tier;
+pub mod layered;
 pub mod read_only;
 pub mod throttle;
 pub mod wrong_rows;
@@ -18,6 +19,7 @@ pub use faulty_engine::FaultyEngine;
 #[cfg(feature = "faults")]
 pub use faulty_tier::FaultyTier;
 pub use flipped_tier::FlippedTier;
+pub use layered::{Call, Layer, LayeredTier};
 pub use read_only::ReadOnlyTier;
 pub use throttle::ThrottledTier;
 pub use wrong_rows::{PlantedRow, WrongRowsEngine};

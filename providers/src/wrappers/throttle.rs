@@ -5,20 +5,17 @@
 //! at most: no burst is longer. The limit is looked up before every piece, so a window of the day begins and ends in the
 //! middle of a stream.
 //!
-//! What is counted is what the caller hands over or gets: data that a tier sends again, and its listings and marks, are not.
+//! What is counted is what the caller hands over or gets: data that a tier sends again, its listings and marks, and what two
+//! tiers of one store copy without this machine, are not.
 //! Control objects pass at once: a lease that waits for its turn would be lost. Not here: what a policy says (`policy-schema`),
 //! the clock (an argument).
 
-use crate::api::{
-    Attestation, ControlTag, Expected, NewObject, ObjectInfo, ObjectKey, ObjectReader,
-    ObjectWriter, PlaceInStore, ProbeResult, Protection, Readiness, Result, Tier, TierState,
-};
+use super::layered::{Layer, LayeredTier};
+use crate::api::{ObjectInfo, ObjectKey, ObjectReader, ObjectWriter, Result, Tier};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{Timestamp, tz::TimeZone};
-use model::{
-    ByteCount, Capabilities, LockOrder, StoredObject, ThawOrder, TierName, bandwidth::Bandwidth,
-};
+use model::{ByteCount, bandwidth::Bandwidth};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
@@ -33,24 +30,22 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A tier behind a limit.
+pub type ThrottledTier = LayeredTier<Throttle>;
+
+/// Makes readers and writers wait.
 #[derive(Debug)]
-pub struct ThrottledTier {
-    inner: Arc<dyn Tier>,
-    pace: Arc<Pace>,
-}
+pub struct Throttle(Arc<Pace>);
 
 impl ThrottledTier {
     /// Wraps a tier; `clock` and `zone` say which time of day it is.
     pub fn new(inner: Arc<dyn Tier>, limit: Bandwidth, clock: Clock, zone: TimeZone) -> Self {
-        Self {
-            inner,
-            pace: Arc::new(Pace {
-                limit,
-                clock,
-                zone,
-                saved: Mutex::new(Saved::default()),
-            }),
-        }
+        let pace = Pace {
+            limit,
+            clock,
+            zone,
+            saved: Mutex::new(Saved::default()),
+        };
+        Self::over(inner, Throttle(Arc::new(pace)))
     }
 }
 
@@ -137,123 +132,20 @@ impl fmt::Debug for Pace {
     }
 }
 
-#[async_trait]
-impl Tier for ThrottledTier {
-    fn name(&self) -> &TierName {
-        self.inner.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn observe(&self) -> Result<TierState> {
-        self.inner.observe().await
-    }
-
-    async fn initialise(&self, identity: &str) -> Result<String> {
-        self.inner.initialise(identity).await
-    }
-
-    async fn create(&self, key: &ObjectKey, new: NewObject) -> Result<Box<dyn ObjectWriter>> {
-        let inner = self.inner.create(key, new).await?;
-        Ok(Box::new(ThrottledWriter {
-            inner,
-            pace: Arc::clone(&self.pace),
-        }))
-    }
-
-    async fn open_at(&self, key: &ObjectKey, offset: u64) -> Result<Box<dyn ObjectReader>> {
-        let inner = self.inner.open_at(key, offset).await?;
-        Ok(Box::new(ThrottledReader {
-            inner,
-            pace: Arc::clone(&self.pace),
-        }))
-    }
-
-    async fn open(&self, key: &ObjectKey) -> Result<Box<dyn ObjectReader>> {
-        let inner = self.inner.open(key).await?;
-        Ok(Box::new(ThrottledReader {
-            inner,
-            pace: Arc::clone(&self.pace),
-        }))
-    }
-
-    async fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>> {
-        self.inner.stat(key).await
-    }
-
-    async fn ensure_durable(&self, key: &ObjectKey) -> Result<()> {
-        self.inner.ensure_durable(key).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
-        self.inner.list(prefix).await
-    }
-
-    async fn delete(&self, key: &ObjectKey) -> Result<bool> {
-        self.inner.delete(key).await
-    }
-
-    async fn clean_leftovers(&self, prefix: &str) -> Result<Vec<String>> {
-        self.inner.clean_leftovers(prefix).await
-    }
-
-    async fn read_control(&self, key: &ObjectKey) -> Result<Option<(Bytes, ControlTag)>> {
-        self.inner.read_control(key).await
-    }
-
-    async fn write_control(
+impl Layer for Throttle {
+    fn reader(
         &self,
-        key: &ObjectKey,
-        content: Bytes,
-        expected: Expected,
-        lock: Option<LockOrder>,
-    ) -> Result<ControlTag> {
-        self.inner.write_control(key, content, expected, lock).await
+        _key: &ObjectKey,
+        _offset: u64,
+        inner: Box<dyn ObjectReader>,
+    ) -> Box<dyn ObjectReader> {
+        let pace = Arc::clone(&self.0);
+        Box::new(ThrottledReader { inner, pace })
     }
 
-    async fn readiness(&self, key: &ObjectKey) -> Result<Readiness> {
-        self.inner.readiness(key).await
-    }
-
-    async fn thaw(&self, key: &ObjectKey, order: &ThawOrder) -> Result<Readiness> {
-        self.inner.thaw(key, order).await
-    }
-
-    async fn attest(&self, key: &ObjectKey, object: &StoredObject) -> Result<Attestation> {
-        self.inner.attest(key, object).await
-    }
-
-    async fn protection(&self, key: &ObjectKey) -> Result<Protection> {
-        self.inner.protection(key).await
-    }
-
-    async fn extend_lock(&self, key: &ObjectKey, order: &LockOrder) -> Result<Timestamp> {
-        self.inner.extend_lock(key, order).await
-    }
-
-    async fn set_legal_hold(&self, key: &ObjectKey, held: bool) -> Result<()> {
-        self.inner.set_legal_hold(key, held).await
-    }
-
-    /// Bytes that never pass this machine are not held up.
-    async fn copy_from(
-        &self,
-        source: &dyn Tier,
-        key: &ObjectKey,
-        object: &StoredObject,
-        new: NewObject,
-    ) -> Result<Option<ObjectInfo>> {
-        self.inner.copy_from(source, key, object, new).await
-    }
-
-    fn place_in_store(&self) -> Option<PlaceInStore> {
-        self.inner.place_in_store()
-    }
-
-    async fn probe(&self) -> Result<Vec<ProbeResult>> {
-        self.inner.probe().await
+    fn writer(&self, _key: &ObjectKey, inner: Box<dyn ObjectWriter>) -> Box<dyn ObjectWriter> {
+        let pace = Arc::clone(&self.0);
+        Box::new(ThrottledWriter { inner, pace })
     }
 }
 
