@@ -9,7 +9,7 @@ mod support;
 use async_trait::async_trait;
 use executor::{RunEnd, RunReport};
 use jiff::SignedDuration;
-use model::{CopyState, Disposition, Expectations, Manifest, Step, manifest::Compression};
+use model::{CopyState, Disposition, Expectations, Manifest, Step};
 use providers::api::{
     Capture, CaptureObject, CaptureRequest, CaptureSummary, Check, Engine, ProviderError,
     ReadRequest, RestoreRequest, Restored, Result, SourceFacts,
@@ -74,16 +74,7 @@ impl Engine for ListEngine {
         });
         let number = self.parents.lock().unwrap().len();
         self.parents.lock().unwrap().push(parent);
-        let object = |role: &str, text: String| CaptureObject {
-            role: role.to_owned(),
-            file_stem: role.to_owned(),
-            content: "text".to_owned(),
-            compression: Compression::Zstd,
-            level: None,
-            expected: None,
-            readable: false,
-            stream: Box::new(Cursor::new(text.into_bytes())),
-        };
+        let object = |role, text: String| CaptureObject::new(role, role, "text", Cursor::new(text));
         Ok(Box::new(ListCapture {
             // Taken from the end.
             objects: vec![

@@ -105,15 +105,9 @@ impl Engine for TextEngine {
         self.captures.fetch_add(1, Ordering::Relaxed);
         let content = self.content.lock().unwrap().clone();
         let rows = Some(content.lines().count() as u64);
-        let object = |role: &str, stem: &str, text: String, compression| CaptureObject {
-            role: role.to_owned(),
-            file_stem: stem.to_owned(),
-            content: "text".to_owned(),
-            compression,
-            level: None,
-            expected: None,
-            readable: false,
-            stream: Box::new(Cursor::new(text.into_bytes())),
+        let object = |role, stem, text: String, compression| {
+            CaptureObject::new(role, stem, "text", Cursor::new(text))
+                .compressed(Some(compression), None)
         };
         Ok(Box::new(TextCapture {
             // Taken from the end.

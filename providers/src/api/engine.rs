@@ -153,6 +153,43 @@ pub struct CaptureObject {
     pub stream: Box<dyn Read + Send>,
 }
 
+impl CaptureObject {
+    /// An object that is compressed by default, of an unknown size, and sealed where the point is.
+    pub fn new(
+        role: impl Into<String>,
+        file_stem: impl Into<String>,
+        content: impl Into<String>,
+        stream: impl Read + Send + 'static,
+    ) -> Self {
+        Self {
+            role: role.into(),
+            file_stem: file_stem.into(),
+            content: content.into(),
+            compression: Compression::Zstd,
+            level: None,
+            expected: None,
+            readable: false,
+            stream: Box::new(stream),
+        }
+    }
+
+    /// With what a series says of the compression; `None` leaves the default.
+    #[must_use]
+    pub fn compressed(self, compression: Option<Compression>, level: Option<i32>) -> Self {
+        Self {
+            compression: compression.unwrap_or(self.compression),
+            level,
+            ..self
+        }
+    }
+
+    /// With the plain size, as far as it is known.
+    #[must_use]
+    pub fn expecting(self, expected: Option<ByteCount>) -> Self {
+        Self { expected, ..self }
+    }
+}
+
 /// What is known when a capture has ended well.
 #[derive(Debug, Clone)]
 pub struct CaptureSummary {

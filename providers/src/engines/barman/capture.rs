@@ -84,16 +84,11 @@ impl Capture for BarmanCapture {
             .pointer
             .to_bytes()
             .map_err(|error| errors::unexpected("show-backup", &error.to_string()))?;
-        Ok(Some(CaptureObject {
-            role: "data".to_owned(),
-            file_stem: STEM.to_owned(),
-            content: CONTENT.to_owned(),
-            compression: Compression::None,
-            level: None,
-            expected: Some(ByteCount(bytes.len() as u64)),
-            readable: false,
-            stream: Box::new(Cursor::new(bytes)),
-        }))
+        let size = ByteCount(bytes.len() as u64);
+        let object = CaptureObject::new("data", STEM, CONTENT, Cursor::new(bytes))
+            .compressed(Some(Compression::None), None)
+            .expecting(Some(size));
+        Ok(Some(object))
     }
 
     async fn finish(self: Box<Self>) -> Result<CaptureSummary> {

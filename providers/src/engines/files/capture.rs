@@ -97,21 +97,12 @@ impl FilesCapture {
 #[async_trait]
 impl Capture for FilesCapture {
     async fn next_object(&mut self) -> Result<Option<CaptureObject>> {
-        let (compression, level) = (self.series.compression(), self.series.compression_level);
-        let object = |role: &str, stem: &str, readable, expected, stream| CaptureObject {
-            role: role.to_owned(),
-            file_stem: stem.to_owned(),
-            content: CONTENT.to_owned(),
-            compression,
-            level,
-            expected,
-            readable,
-            stream,
-        };
+        let (compression, level) = (self.series.compression, self.series.compression_level);
         if let Some(stream) = self.stream.take() {
-            let expected = Some(ByteCount(self.expected));
-            let stream: Box<dyn Read + Send> = Box::new(stream);
-            return Ok(Some(object("data", "data.tar", false, expected, stream)));
+            let object = CaptureObject::new("data", "data.tar", CONTENT, stream)
+                .compressed(compression, level)
+                .expecting(Some(ByteCount(self.expected)));
+            return Ok(Some(object));
         }
         let Some(review) = self.review.take() else {
             return Ok(None);
@@ -121,13 +112,11 @@ impl Capture for FilesCapture {
         }
         let file =
             File::open(&review).map_err(|error| errors::file("read the copy for review", error))?;
-        Ok(Some(object(
-            "review",
-            "review.tar",
-            true,
-            None,
-            Box::new(file),
-        )))
+        Ok(Some(CaptureObject {
+            readable: true,
+            ..CaptureObject::new("review", "review.tar", CONTENT, file)
+                .compressed(compression, level)
+        }))
     }
 
     async fn finish(mut self: Box<Self>) -> Result<CaptureSummary> {

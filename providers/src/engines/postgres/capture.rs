@@ -17,7 +17,7 @@ use crate::{
     process::{Program, Running},
 };
 use async_trait::async_trait;
-use model::{ByteCount, Disposition, Timestamp, manifest::Compression};
+use model::{ByteCount, Disposition, Timestamp};
 use sqlx::PgConnection;
 use std::{
     collections::BTreeMap,
@@ -204,7 +204,8 @@ impl LogicalCapture {
                     )
                 }
             };
-        Ok(self.object("data", file_stem, content, expected, stream))
+        let object = CaptureObject::new("data", file_stem, content, stream).expecting(expected);
+        Ok(self.as_the_series_says(object))
     }
 
     fn start_globals(&mut self) -> Result<CaptureObject> {
@@ -225,7 +226,8 @@ impl LogicalCapture {
             Box::new(output),
             Some(GLOBALS_TRAILER),
         );
-        Ok(self.object("globals", "globals.sql", "sql", None, stream))
+        let object = CaptureObject::new("globals", "globals.sql", "sql", stream);
+        Ok(self.as_the_series_says(object))
     }
 
     fn watch(
@@ -245,24 +247,8 @@ impl LogicalCapture {
         Box::new(Watched { inner, seen })
     }
 
-    fn object(
-        &self,
-        role: &str,
-        file_stem: &str,
-        content: &str,
-        expected: Option<ByteCount>,
-        stream: Box<dyn Read + Send>,
-    ) -> CaptureObject {
-        CaptureObject {
-            role: role.to_owned(),
-            file_stem: file_stem.to_owned(),
-            content: content.to_owned(),
-            compression: self.series.compression.unwrap_or(Compression::Zstd),
-            level: self.series.compression_level,
-            expected,
-            readable: false,
-            stream,
-        }
+    fn as_the_series_says(&self, object: CaptureObject) -> CaptureObject {
+        object.compressed(self.series.compression, self.series.compression_level)
     }
 
     async fn advance(&mut self) -> Result<Option<CaptureObject>> {

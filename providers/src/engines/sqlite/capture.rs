@@ -134,16 +134,10 @@ impl Capture for SqliteCapture {
         let fail = |error| errors::file("read the staged copy of a database", error);
         let file = File::open(&staged).map_err(fail)?;
         let bytes = file.metadata().map_err(fail)?.len();
-        Ok(Some(CaptureObject {
-            role: "data".to_owned(),
-            file_stem: "data.sqlite".to_owned(),
-            content: "sqlite".to_owned(),
-            compression: self.series.compression(),
-            level: self.series.compression_level,
-            expected: Some(ByteCount(bytes)),
-            readable: false,
-            stream: Box::new(file),
-        }))
+        let object = CaptureObject::new("data", "data.sqlite", "sqlite", file)
+            .compressed(self.series.compression, self.series.compression_level)
+            .expecting(Some(ByteCount(bytes)));
+        Ok(Some(object))
     }
 
     async fn finish(self: Box<Self>) -> Result<CaptureSummary> {

@@ -54,11 +54,6 @@ impl SqliteSnapshot {
         }
         serde_json::from_value(table.clone()).map_err(unreadable)
     }
-
-    /// The compression that is used.
-    pub fn compression(&self) -> Compression {
-        self.compression.unwrap_or(Compression::Zstd)
-    }
 }
 
 pub(super) fn method() -> MethodName {

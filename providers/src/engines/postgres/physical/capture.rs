@@ -26,7 +26,7 @@ use crate::{
     process::{Program, Running},
 };
 use async_trait::async_trait;
-use model::{ByteCount, Disposition, Expectations, WalSpan, manifest::Compression};
+use model::{ByteCount, Disposition, Expectations, WalSpan};
 use std::{
     collections::VecDeque,
     fs::File,
@@ -244,7 +244,8 @@ impl PhysicalCapture {
             .current
             .as_ref()
             .and_then(|current| current.seen.clone());
-        self.object("data", "base.tar", "pg-base-tar", expected, stream)
+        let object = CaptureObject::new("data", "base.tar", "pg-base-tar", stream);
+        self.as_the_series_says(object.expecting(expected))
     }
 
     fn watch(
@@ -260,24 +261,8 @@ impl PhysicalCapture {
         Box::new(collecting)
     }
 
-    fn object(
-        &self,
-        role: &str,
-        file_stem: &str,
-        content: &str,
-        expected: Option<ByteCount>,
-        stream: Box<dyn Read + Send>,
-    ) -> CaptureObject {
-        CaptureObject {
-            role: role.to_owned(),
-            file_stem: file_stem.to_owned(),
-            content: content.to_owned(),
-            compression: self.series.compression.unwrap_or(Compression::Zstd),
-            level: self.series.compression_level,
-            expected,
-            readable: false,
-            stream,
-        }
+    fn as_the_series_says(&self, object: CaptureObject) -> CaptureObject {
+        object.compressed(self.series.compression, self.series.compression_level)
     }
 
     async fn advance(&mut self) -> Result<Option<CaptureObject>> {
@@ -291,7 +276,8 @@ impl PhysicalCapture {
                     let file = File::open(&path).map_err(|error| cannot_stage(&path, error))?;
                     let size = file.metadata().ok().map(|data| ByteCount(data.len()));
                     let stream = self.watch(None, Box::new(file));
-                    Ok(Some(self.object(&role, &name, content, size, stream)))
+                    let object = CaptureObject::new(role, name, content, stream);
+                    Ok(Some(self.as_the_series_says(object.expecting(size))))
                 }
                 None => self.list_of_files().await.map(Some),
             },
@@ -322,13 +308,9 @@ impl PhysicalCapture {
             running: None,
             seen: None,
         });
-        Ok(self.object(
-            MANIFEST_ROLE,
-            backup_manifest::FILE_NAME,
-            "pg-backup-manifest",
-            size,
-            Box::new(file),
-        ))
+        let name = backup_manifest::FILE_NAME;
+        let object = CaptureObject::new(MANIFEST_ROLE, name, "pg-backup-manifest", file);
+        Ok(self.as_the_series_says(object.expecting(size)))
     }
 
     fn span_of(&self, manifest: &BackupManifest) -> Result<WalSpan> {
