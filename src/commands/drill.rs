@@ -9,14 +9,14 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     policy,
-    render::{bar::Bar, color, out, recovery},
+    render::{bar::Bar, color, drill as words, out, recovery},
     session::{self, UnknownPoint},
     settings, wiring,
 };
 use catalog::Catalog;
 use executor::{
     Clock, Wiring,
-    drill::{self, Occasion, Plant, Proof},
+    drill::{self, Occasion},
 };
 use jiff::Timestamp;
 use model::{
@@ -29,7 +29,7 @@ use policy_schema::{
     policy::{DatabaseDeclaration, DrillPick},
 };
 use serde_json::json;
-use std::{fmt::Write as _, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 pub(crate) async fn run(arguments: DrillArguments, global: &Global) -> Result<Exit> {
     let (path, policy) = policy::load(global)?;
@@ -225,9 +225,9 @@ impl Session<'_> {
             drill::prove_it_can_fail(&order, tier, &manifest, wiring, &self.catalog, &self.clock)
                 .await?;
         if self.global.json {
-            out::json(&proof_json(&proof))?;
+            out::json(&words::proof_json(&proof))?;
         } else {
-            out::data(&proof_text(&proof))?;
+            out::data(&words::proof_text(&proof))?;
         }
         Ok(proof.holds())
     }
@@ -449,68 +449,4 @@ fn names(database: &DatabaseDeclaration) -> String {
     } else {
         format!("it declares: {}", names.join(", "))
     }
-}
-
-fn proof_text(proof: &Proof) -> String {
-    let mut text = String::new();
-    let (style, verdict) = if proof.holds() {
-        (color::ADD, "its drills can fail")
-    } else {
-        (color::REMOVE, "NOT PROVED that its drills can fail")
-    };
-    let _ = writeln!(
-        text,
-        "{}  {}",
-        color::paint(color::BOLD, &proof.database),
-        color::paint(style, verdict)
-    );
-    let _ = writeln!(text, "  point      {} from {}", proof.point, proof.tier);
-    match &proof.control {
-        Ok(checks) => {
-            let _ = writeln!(
-                text,
-                "  control    nothing planted: passed, {checks} checks"
-            );
-        }
-        Err(failure) => {
-            let _ = writeln!(
-                text,
-                "  control    nothing planted, and yet it {}: {}",
-                color::paint(color::REMOVE, "FAILED"),
-                failure.message
-            );
-        }
-    }
-    for plant in &proof.plants {
-        let _ = writeln!(text, "  planted    {}: {}", plant.kind, plant.planted);
-        let _ = writeln!(text, "    {}", found(plant));
-    }
-    text
-}
-
-fn found(plant: &Plant) -> String {
-    match (&plant.found, plant.is_it) {
-        (Some(found), true) => format!("{} {found}", color::paint(color::ADD, "found:")),
-        (Some(found), false) => format!(
-            "{} something else was said: {found}",
-            color::paint(color::REMOVE, "NOT FOUND:")
-        ),
-        (None, _) => color::paint(color::REMOVE, "NOT FOUND: it passed unnoticed"),
-    }
-}
-
-fn proof_json(proof: &Proof) -> serde_json::Value {
-    let plants: Vec<_> = proof
-        .plants
-        .iter()
-        .map(|plant| json!({"kind": plant.kind, "planted": plant.planted, "found": plant.found, "noticed": plant.is_it}))
-        .collect();
-    let control = match &proof.control {
-        Ok(checks) => json!({"passed": true, "checks": checks}),
-        Err(failure) => json!({"passed": false, "failure": failure}),
-    };
-    json!({
-        "format": "mainstay.drill-proof.v1", "database": proof.database, "recovery_point": proof.point, "tier": proof.tier,
-        "control": control, "planted": plants, "holds": proof.holds(),
-    })
 }

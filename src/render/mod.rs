@@ -7,6 +7,7 @@ pub(crate) mod bar;
 pub(crate) mod color;
 pub(crate) mod diff;
 pub(crate) mod drift;
+pub(crate) mod drill;
 pub(crate) mod explain_point;
 pub(crate) mod findings;
 pub(crate) mod keys;
