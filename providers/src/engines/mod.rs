@@ -3,5 +3,6 @@
 pub mod barman;
 mod compression_level;
 pub mod files;
+mod phases;
 pub mod postgres;
 pub mod sqlite;

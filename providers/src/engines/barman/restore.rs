@@ -11,14 +11,16 @@ use super::{
     server::{self, Checking},
     user::User,
 };
-use crate::api::{AfterRecovery, Check, Recovery, RestoreRequest, RestoreTarget, Restored, Result};
+use crate::{
+    api::{AfterRecovery, Check, Recovery, RestoreRequest, RestoreTarget, Restored, Result},
+    engines::phases::Phases,
+};
 use jiff::Timestamp;
 use model::{Assertion, RecoveryTarget, WalFileName, recovery_record::Reached};
 use std::{
     fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    time::Instant,
 };
 use tempfile::TempDir;
 
@@ -171,23 +173,22 @@ async fn to_scratch(
 ) -> Result<Restored> {
     let prefix = format!("{PREFIX}{}-", std::process::id());
     let folder = new_folder(place, &prefix, barmans)?;
-    let loading = Instant::now();
+    let mut phases = Phases::start();
     let tablespaces = folder.path().join("tablespaces");
     let (data, notes) = recover(engine, order, pointer, folder.path(), &tablespaces, true).await?;
-    let mut phases = vec![("load".to_owned(), milliseconds(loading))];
+    phases.end("load");
     let run = Checking {
         engine,
         order,
         pointer,
         user: barmans,
     };
-    let served = server::replay_and_check(&run, &data, folder.path()).await?;
-    phases.extend(served.phases);
+    let served = server::replay_and_check(&run, &data, folder.path(), &mut phases).await?;
     // A cluster takes its time to be removed.
     let _ = tokio::task::spawn_blocking(move || folder.close()).await;
     Ok(Restored {
         target: "a scratch server, checked and removed".to_owned(),
-        phases,
+        phases: phases.done,
         reached: served.reached,
         checks: served.checks,
         notes,
@@ -222,14 +223,14 @@ async fn to_folder(
     }
     let owner = owner(engine, parent, barmans).await?;
     let folder = new_folder(parent, &format!(".{name}.{PREFIX}"), barmans)?;
-    let loading = Instant::now();
+    let mut phases = Phases::start();
     let tablespaces = parent.join(format!("{name}-tablespaces"));
     if !pointer.tablespaces.is_empty() && fs::create_dir(&tablespaces).is_ok() {
         barmans.give(&tablespaces)?;
     }
     let (data, mut notes) =
         recover(engine, order, pointer, folder.path(), &tablespaces, true).await?;
-    let mut phases = vec![("load".to_owned(), milliseconds(loading))];
+    phases.end("load");
     let after = order
         .recovery
         .as_ref()
@@ -243,12 +244,10 @@ async fn to_folder(
             pointer,
             user: barmans,
         };
-        let served = server::replay_and_check(&run, &data, folder.path()).await?;
-        phases.extend(served.phases);
+        let served = server::replay_and_check(&run, &data, folder.path(), &mut phases).await?;
         checks = served.checks;
         reached = served.reached;
     }
-    let renaming = Instant::now();
     if owner.name() != barmans.name() {
         owner.give_all(&data)?;
         if tablespaces.exists() {
@@ -258,11 +257,11 @@ async fn to_folder(
     put_in_place(&data, target, folder.path())?;
     // It holds the replaced folder now, if there was one.
     let _ = tokio::task::spawn_blocking(move || folder.close()).await;
-    phases.push(("rename".to_owned(), milliseconds(renaming)));
+    phases.end("rename");
     notes.extend(words_for_the_person(order, target, &owner, after));
     Ok(Restored {
         target: format!("folder `{}`", target.display()),
-        phases,
+        phases: phases.done,
         reached,
         checks,
         notes,
@@ -326,8 +325,4 @@ fn words_for_the_person(
     }
     notes.push("Barman switched archive_command off in the restored folder: set it again, to a new archive, before it is used".to_owned());
     notes
-}
-
-pub(super) fn milliseconds(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

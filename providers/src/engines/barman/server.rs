@@ -4,22 +4,20 @@
 //! reached and it is promoted"; one that does not reach it ends by itself. It archives nothing, follows nobody, and can be
 //! reached through a socket in its own folder only.
 
-use super::{
-    BarmanEngine, errors,
-    pointer::Pointer,
-    restore::{Order, milliseconds},
-    user::User,
-};
+use super::{BarmanEngine, errors, pointer::Pointer, restore::Order, user::User};
 use crate::{
     api::{Check, Result},
-    engines::postgres::session::{self, Session},
+    engines::{
+        phases::Phases,
+        postgres::session::{self, Session},
+    },
     process::Program,
 };
 use model::{Secret, recovery_record::Reached, wal::Lsn};
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// How long a clean stop may take.
@@ -39,7 +37,6 @@ pub(super) struct Checking<'a> {
 
 /// What it gave.
 pub(super) struct Served {
-    pub(super) phases: Vec<(String, u64)>,
     pub(super) checks: Vec<Check>,
     pub(super) reached: Reached,
 }
@@ -49,8 +46,8 @@ pub(super) async fn replay_and_check(
     run: &Checking<'_>,
     data: &Path,
     folder: &Path,
+    phases: &mut Phases,
 ) -> Result<Served> {
-    let replaying = Instant::now();
     let mut running = program(run, data, folder).await?.start()?;
     let url = url(run, folder);
     let mut session = loop {
@@ -69,8 +66,7 @@ pub(super) async fn replay_and_check(
             () = tokio::time::sleep(PAUSE) => {}
         }
     };
-    let mut phases = vec![("replay".to_owned(), milliseconds(replaying))];
-    let checking = Instant::now();
+    phases.end("replay");
     let position = session.text("SELECT pg_last_wal_replay_lsn()").await?;
     let time = session
         .text("SELECT pg_last_xact_replay_timestamp()")
@@ -92,7 +88,7 @@ pub(super) async fn replay_and_check(
     let captured_at = reached.time.unwrap_or(run.pointer.end_time);
     checks.extend(session.assertions(&run.order.asserts, captured_at).await?);
     session.close().await;
-    phases.push(("checks".to_owned(), milliseconds(checking)));
+    phases.end("checks");
     if let Some(observer) = run
         .order
         .recovery
@@ -101,16 +97,13 @@ pub(super) async fn replay_and_check(
     {
         observer.running(url.expose()).await?;
     }
-    let stopping = Instant::now();
+    // What a person does with the server is no part of the restore.
+    phases.skip();
     running.stop(STOP).await;
     // `pg_ctl restart` would take our settings from it.
     let _ = fs::remove_file(data.join("postmaster.opts"));
-    phases.push(("stop".to_owned(), milliseconds(stopping)));
-    Ok(Served {
-        phases,
-        checks,
-        reached,
-    })
+    phases.end("stop");
+    Ok(Served { checks, reached })
 }
 
 fn identity(run: &Checking<'_>, found: Option<String>) -> Check {

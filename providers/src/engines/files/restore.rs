@@ -12,13 +12,15 @@ use super::{
     read_through::Held,
     tree::{Attributes, TEMPORARY, Tree},
 };
-use crate::api::{Check, PlainObject, RestoreRequest, RestoreTarget, Restored, Result};
+use crate::{
+    api::{Check, PlainObject, RestoreRequest, RestoreTarget, Restored, Result},
+    engines::phases::Phases,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
     path::{Component, Path, PathBuf},
-    time::Instant,
 };
 
 /// Names of left-out links that are shown.
@@ -360,27 +362,6 @@ fn clean_abandoned(beside: &Path) {
             )]
             let _ = std::fs::remove_dir_all(entry.path());
         }
-    }
-}
-
-/// Times phases.
-struct Phases {
-    since: Instant,
-    done: Vec<(String, u64)>,
-}
-
-impl Phases {
-    fn start() -> Self {
-        Self {
-            since: Instant::now(),
-            done: Vec::new(),
-        }
-    }
-
-    fn end(&mut self, name: &str) {
-        let milliseconds = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.done.push((name.to_owned(), milliseconds));
-        self.since = Instant::now();
     }
 }
 

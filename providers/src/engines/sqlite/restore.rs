@@ -6,6 +6,7 @@
 use super::{Stop, checks, errors, open, read_through, replace, staging, tables};
 use crate::{
     api::{Check, RestoreRequest, RestoreTarget, Restored, Result},
+    engines::phases::Phases,
     temporary::{Temporary, remove_if_abandoned},
 };
 use jiff::Timestamp;
@@ -18,32 +19,10 @@ use std::{
     ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 /// Beginning of the names of unfinished restores.
 pub(super) const TEMPORARY: &str = ".mainstay-restore-";
-
-/// Times phases.
-pub(super) struct Phases {
-    since: Instant,
-    pub(super) done: Vec<(String, u64)>,
-}
-
-impl Phases {
-    fn start() -> Self {
-        Self {
-            since: Instant::now(),
-            done: Vec::new(),
-        }
-    }
-
-    pub(super) fn end(&mut self, name: &str) {
-        let milliseconds = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.done.push((name.to_owned(), milliseconds));
-        self.since = Instant::now();
-    }
-}
 
 /// A target file: its folder, its name, its path.
 pub(super) struct Target {

@@ -5,10 +5,13 @@
 use super::{
     Stop, checks, errors, open,
     open::quoted,
-    restore::{Phases, Target, check_free, put_in_place},
+    restore::{Target, check_free, put_in_place},
     staging,
 };
-use crate::api::{RestoreRequest, Restored, Result};
+use crate::{
+    api::{RestoreRequest, Restored, Result},
+    engines::phases::Phases,
+};
 use model::Expectations;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{collections::BTreeSet, fs::File, path::Path, time::Duration};

@@ -13,12 +13,14 @@ use super::{
 };
 use crate::{
     api::{ChainLink, PlainObject, Result},
-    engines::postgres::{
-        archive::blocking,
-        binaries::Binaries,
-        directory_tar::unreadable,
-        physical::{MANIFEST_ROLE, tablespace_of},
-        restore::Phases,
+    engines::{
+        phases::Phases,
+        postgres::{
+            archive::blocking,
+            binaries::Binaries,
+            directory_tar::unreadable,
+            physical::{MANIFEST_ROLE, tablespace_of},
+        },
     },
 };
 use std::{

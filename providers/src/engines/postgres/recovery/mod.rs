@@ -30,10 +30,14 @@ use super::{
     binaries::{self, Binaries},
     checks::ASSERT,
     connection::Address,
-    restore::{Phases, checks_failed},
+    restore::checks_failed,
 };
-use crate::api::{
-    AfterRecovery, Check, ProviderError, Recovery, RestoreRequest, RestoreTarget, Restored, Result,
+use crate::{
+    api::{
+        AfterRecovery, Check, ProviderError, Recovery, RestoreRequest, RestoreTarget, Restored,
+        Result,
+    },
+    engines::phases::Phases,
 };
 use files::Built;
 use model::{Disposition, Manifest, RecoveryTarget, TimelineChoice, WalSpan};

@@ -10,11 +10,14 @@ use super::{
 };
 use crate::{
     api::{PlainObject, ProviderError, Recovery, RestoreRequest, Restored, Result},
-    engines::postgres::{
-        binaries,
-        connection::{Address, texts},
-        names::{literal, qualified, read_table},
-        restore::{self, Phases},
+    engines::{
+        phases::Phases,
+        postgres::{
+            binaries,
+            connection::{Address, texts},
+            names::{literal, qualified, read_table},
+            restore,
+        },
     },
 };
 use model::{Disposition, Expectations, Manifest, MethodName, manifest::TableExpectation};

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     api::{AfterRecovery, Check, ProviderError, Result},
-    engines::postgres::{
-        connection::{Address, text},
-        restore::Phases,
+    engines::{
+        phases::Phases,
+        postgres::connection::{Address, text},
     },
 };
 use model::{Assertion, RecoveryTarget, Timestamp, recovery_record::Reached};

@@ -18,12 +18,15 @@ use super::{
     connection::{Address, texts},
     facts, leftovers,
 };
-use crate::api::{Check, ProviderError, RestoreRequest, RestoreTarget, Restored, Result};
+use crate::{
+    api::{Check, ProviderError, RestoreRequest, RestoreTarget, Restored, Result},
+    engines::phases::Phases,
+};
 use database::Temporary;
 use load::{Loader, Owners};
 use model::{Assertion, Disposition, Manifest};
 use sqlx::{Connection, PgConnection};
-use std::{fmt::Write, path::PathBuf, time::Instant};
+use std::{fmt::Write, path::PathBuf};
 
 /// Where the engine's own database is, and how to work on servers.
 #[derive(Debug)]
@@ -34,28 +37,6 @@ pub(super) struct Setting {
     pub(super) bin_dir: Option<PathBuf>,
     /// Maintenance database, if given.
     pub(super) maintenance: Option<String>,
-}
-
-/// Phases with their times, in order.
-#[derive(Debug)]
-pub(super) struct Phases {
-    pub(super) done: Vec<(String, u64)>,
-    since: Instant,
-}
-
-impl Phases {
-    pub(super) fn start() -> Self {
-        Self {
-            done: Vec::new(),
-            since: Instant::now(),
-        }
-    }
-
-    pub(super) fn end(&mut self, name: &str) {
-        let elapsed = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.done.push((name.to_owned(), elapsed));
-        self.since = Instant::now();
-    }
 }
 
 /// See [`crate::api::Engine::restore`].
