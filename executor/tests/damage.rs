@@ -259,15 +259,7 @@ async fn a_lost_catalog_is_rebuilt_from_the_manifests() {
     assert_eq!(seen.inventory.recovery_points.len(), 1);
     assert_eq!(seen.inventory.recovery_points[0].copies.len(), 2);
     // … and is in the catalog after a rebuild.
-    let report = rebuild(
-        &fresh.catalog,
-        &fresh.wiring.tiers,
-        &fresh.clock(),
-        "rebuild-1",
-        Duration::ZERO,
-    )
-    .await
-    .unwrap();
+    let report = fresh.rebuild().await;
     assert_eq!((report.rebuilt.points, report.rebuilt.copies), (1, 2));
     assert!(report.unusable.is_empty() && report.unreachable.is_empty());
     let after = fresh.catalog.inventory(fresh.clock().now()).await.unwrap();

@@ -6,26 +6,22 @@ use mainstay_executor as executor;
 
 mod support;
 
-use executor::{
-    RunEnd, WalWiring,
-    crash_point::CrashPoints,
-    wal::{WalFile, WalStore},
-};
+use executor::wal::WalFile;
 use jiff::SignedDuration;
 use model::{
-    Action, ByteCount, CopyState, ReasonCode, SeriesName, Step, StepId, VerifyLevel, WalFileName,
+    Action, CopyState, ReasonCode, SeriesName, Step, StepId, WalFileName,
     step::WalRange,
     wal::{Lsn, WalSpan},
 };
-use std::sync::Arc;
 use support::{
-    World, at, database,
-    plans::{After, backup, plan, point, prune, verify},
-    tier, words,
+    World, at,
+    plans::{plan, point, prune},
+    tier,
+    wal::{self, CLUSTER, open},
+    words,
 };
 
-const CLUSTER: u64 = 7_300_000_000_000_000_001;
-const SIZE: u64 = 1 << 20;
+const SIZE: u64 = wal::SIZE as u64;
 
 /// A base on each of the days 10, 15 and 20, which needs the segment of ten times its number, and log from 90 to 209.
 async fn archived() -> World {
@@ -33,19 +29,10 @@ async fn archived() -> World {
     std::fs::create_dir_all(world.folder.path().join("nas")).unwrap();
     let nas = &world.wiring.tiers[&tier("nas")].tier;
     nas.initialise("nas").await.unwrap();
-    let wired = world.wiring.databases.get_mut(&database()).unwrap();
-    wired.wal = Some(WalWiring {
-        tiers: vec![tier("nas")],
-        encrypt_for: Vec::new(),
-        stream_slot: None,
-        compression_level: 1,
-        parallel: 2,
-        spool: None,
-        spool_limit: ByteCount(1 << 30),
-    });
+    wal::archive(&mut world, wal::wiring(&["nas"], &[]));
     // A base is complete only when its log is archived.
     world.clock.set(at("2026-11-10T01:00:00Z"));
-    let store = store(&world);
+    let store = open(&world);
     for number in (90..210).step_by(5).chain([101, 149, 151]) {
         let stored = store.put(&segment(1, number)).await;
         assert!(
@@ -59,7 +46,6 @@ async fn archived() -> World {
         "{stored:?}"
     );
     for day in [10, 15, 20] {
-        world.clock.set(at(&format!("2026-11-{day}T02:00:00Z")));
         let start = u64::try_from(day).unwrap() * 10 * SIZE;
         *world.engine.wal.lock().unwrap() = Some(WalSpan {
             end: Lsn(start + 0x200),
@@ -69,33 +55,15 @@ async fn archived() -> World {
             system_identifier: CLUSTER,
             timeline: 1,
         });
-        let backup = backup(day, "nas");
-        let verify = verify(day, "nas", VerifyLevel::Checksum).after(&[&backup]);
-        let report = world
-            .apply(&plan(world.clock().now(), vec![backup, verify]))
-            .await;
-        assert_eq!(report.end(), RunEnd::Done);
+        world.make_verified(day).await;
     }
     world.clock.set(at("2026-11-21T02:00:00Z"));
     world
 }
 
-fn store(world: &World) -> Arc<WalStore> {
-    let crash = CrashPoints::default();
-    Arc::new(WalStore::open(&world.wiring, &database(), world.clock(), crash).unwrap())
-}
-
-/// A segment as a server would write it.
 fn segment(timeline: u32, number: u64) -> WalFile {
-    let mut bytes = vec![7; usize::try_from(SIZE).unwrap()];
-    bytes[..40].fill(0);
-    bytes[..2].copy_from_slice(&0xD110_u16.to_le_bytes());
-    bytes[2..4].copy_from_slice(&7_u16.to_le_bytes());
-    bytes[4..8].copy_from_slice(&timeline.to_le_bytes());
-    bytes[8..16].copy_from_slice(&(number * SIZE).to_le_bytes());
-    bytes[24..32].copy_from_slice(&CLUSTER.to_le_bytes());
-    bytes[32..36].copy_from_slice(&(1_u32 << 20).to_le_bytes());
-    WalFile::new(WalFileName::of_segment(timeline, number, SIZE), bytes, None).unwrap()
+    let name = WalFileName::of_segment(timeline, number, SIZE);
+    WalFile::new(name, wal::segment(CLUSTER, timeline, number, 7), None).unwrap()
 }
 
 /// Segments from `first` to `last` go, because what stays begins with the base of a day.
@@ -122,7 +90,7 @@ fn expire(day: i64, ranges: &[(u32, u64, u64)]) -> Step {
 }
 
 async fn numbers(world: &World) -> Vec<u64> {
-    let listing = store(world).list(&tier("nas")).await.unwrap();
+    let listing = open(world).list(&tier("nas")).await.unwrap();
     let files = listing.files.iter();
     files.filter_map(|file| file.name.number(SIZE)).collect()
 }
@@ -240,7 +208,7 @@ async fn other_timelines_go_only_before_every_base_or_when_they_are_older() {
     let world = archived().await;
     // Segment 95 of timeline 2 lies before the starts of the bases that stay.
     assert_eq!(outcome(&world, expire(15, &[(2, 95, 95)])).await, "done");
-    let store = store(&world);
+    let store = open(&world);
     let stored = store.put(&segment(2, 160)).await;
     assert!(
         stored.iter().all(|(_, result)| result.is_ok()),

@@ -8,10 +8,10 @@ mod support;
 
 use executor::{ApplyOptions, RunEnd, apply};
 use jiff::SignedDuration;
-use model::{CopyState, Plan, Step, VerifyLevel};
+use model::{CopyState, Plan, Step};
 use support::{
     World, at,
-    plans::{After, backup, plan, plan_with, point, prune, verify},
+    plans::{backup, plan, plan_with, point, prune},
     sound::visible,
     tier, words,
 };
@@ -20,13 +20,7 @@ use support::{
 async fn three_points() -> World {
     let world = World::new().await;
     for day in [18, 19, 20] {
-        world.clock.set(at(&format!("2026-11-{day}T02:00:00Z")));
-        let backup = backup(day, "nas");
-        let verify = verify(day, "nas", VerifyLevel::Checksum).after(&[&backup]);
-        let report = world
-            .apply(&plan(world.clock().now(), vec![backup, verify]))
-            .await;
-        assert_eq!(report.end(), RunEnd::Done);
+        world.make_verified(day).await;
     }
     world.clock.set(at("2026-11-21T02:00:00Z"));
     world

@@ -19,9 +19,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 use support::{
-    World, at, database,
+    World, at,
     faults::Fault,
-    keys::{KeyInState, encrypted, key, recipients},
+    keys::{KeyInState, encrypted, key, recipients, rotation_to},
     plans::{After, backup, plan, point, repair, slot, upload, verify},
     sound::assert_settled,
     store::Store,
@@ -47,20 +47,6 @@ async fn days(days: &[i64]) -> World {
     }
     world.clock.advance(SignedDuration::from_hours(1));
     world
-}
-
-fn order(wanted: &[&str]) -> RotateOrder {
-    let wanted = wanted.iter().map(|name| key(name)).collect();
-    RotateOrder {
-        wanted: BTreeMap::from([(database(), wanted)]),
-        points: None,
-        tiers: None,
-        keep_old: false,
-        who: "tester".to_owned(),
-        why: "a test".to_owned(),
-        run: "rotation".to_owned(),
-        lease_wait: Duration::ZERO,
-    }
 }
 
 async fn run(world: &World, order: &RotateOrder) -> RotateReport {
@@ -138,7 +124,7 @@ async fn restores(world: &World, day: i64, from: &str) -> Result<(), String> {
 async fn a_rotation_changes_who_can_open_and_not_one_byte_of_data() {
     let mut world = two_days().await;
     let before = data(&world);
-    let report = run(&world, &order(&["next", "offline"])).await;
+    let report = run(&world, &rotation_to(&["next", "offline"])).await;
     assert!(report.is_complete());
     assert_eq!(counts(&report), each(2, 0, 0));
     assert_eq!(report.gaps, Vec::new());
@@ -159,7 +145,7 @@ async fn a_rotation_changes_who_can_open_and_not_one_byte_of_data() {
         [read("nas"), read("disk")]
     };
     let there = rings(&world);
-    let again = run(&world, &order(&["next", "offline"])).await;
+    let again = run(&world, &rotation_to(&["next", "offline"])).await;
     assert_eq!(counts(&again), each(0, 2, 0));
     assert_eq!(rings(&world), there);
 
@@ -195,14 +181,14 @@ async fn a_rotation_changes_who_can_open_and_not_one_byte_of_data() {
 #[tokio::test]
 async fn an_entry_that_only_looks_right_is_wrapped_anew() {
     let world = two_days().await;
-    run(&world, &order(&["next", "prod"])).await;
+    run(&world, &rotation_to(&["next", "prod"])).await;
     let mut ring = world.ring("nas", &point(20));
     let other = world.ring("nas", &point(21));
     for (file, object) in &mut ring.objects {
         object.recipients[0] = other.objects[file].recipients[0].clone();
     }
     world.set_ring("nas", &point(20), &ring);
-    let report = run(&world, &order(&["next", "prod"])).await;
+    let report = run(&world, &rotation_to(&["next", "prod"])).await;
     let made = [("disk".to_owned(), 0, 2, 0), ("nas".to_owned(), 1, 1, 0)];
     assert_eq!(counts(&report), made);
     let ring = world.ring("nas", &point(20));
@@ -217,7 +203,7 @@ async fn an_entry_that_only_looks_right_is_wrapped_anew() {
         object.recipients = other.objects[file].recipients.clone();
     }
     world.set_ring("nas", &point(20), &ring);
-    let report = run(&world, &order(&["next", "prod"])).await;
+    let report = run(&world, &rotation_to(&["next", "prod"])).await;
     let failed = [("disk".to_owned(), 0, 2, 0), ("nas".to_owned(), 0, 1, 1)];
     assert_eq!(counts(&report), failed);
     assert!(world.ring("nas", &point(20)) == ring);
@@ -228,13 +214,16 @@ async fn old_recipients_stay_when_that_is_asked() {
     let world = two_days().await;
     let keep = RotateOrder {
         keep_old: true,
-        ..order(&["next"])
+        ..rotation_to(&["next"])
     };
     assert_eq!(counts(&run(&world, &keep).await), each(2, 0, 0));
     assert_eq!(recipients(&world.ring("nas", &point(20))), ["next", "prod"]);
     assert_eq!(counts(&run(&world, &keep).await), each(0, 2, 0));
     // And go when it is not.
-    assert_eq!(counts(&run(&world, &order(&["next"])).await), each(2, 0, 0));
+    assert_eq!(
+        counts(&run(&world, &rotation_to(&["next"])).await),
+        each(2, 0, 0)
+    );
     assert_eq!(recipients(&world.ring("nas", &point(20))), ["next"]);
 }
 
@@ -247,7 +236,7 @@ async fn a_key_that_was_given_another_name_is_not_a_new_recipient() {
     world.wiring.keys.insert(name, renamed);
     let wrapped = world.ring("nas", &point(20));
     assert_eq!(
-        counts(&run(&world, &order(&["production"])).await),
+        counts(&run(&world, &rotation_to(&["production"])).await),
         each(2, 0, 0)
     );
     let after = world.ring("nas", &point(20));
@@ -272,7 +261,7 @@ async fn a_disturbed_rotation_leaves_rings_that_open_and_a_repeat_completes_it()
             for file in ring.objects.keys() {
                 data_keys.push(world.data_key("prod", &ring, file).await.unwrap());
             }
-            let wanted = order(&["next", "offline"]);
+            let wanted = rotation_to(&["next", "offline"]);
             world.faults.arm(n, fault);
             let clock = world.clock();
             let result = tokio::select! {
@@ -330,7 +319,7 @@ async fn a_tier_that_is_away_is_reported_and_done_later() {
         world.folder.path().join("away"),
     );
     std::fs::rename(&here, &away).unwrap();
-    let report = run(&world, &order(&["next"])).await;
+    let report = run(&world, &rotation_to(&["next"])).await;
     assert!(!report.is_complete());
     assert_eq!(counts(&report), [("nas".to_owned(), 2, 0, 0)]);
     assert_eq!(
@@ -354,7 +343,7 @@ async fn a_tier_that_is_away_is_reported_and_done_later() {
     assert_eq!(recipients(&world.ring("disk", &point(21))), ["prod"]);
     assert_eq!(restores(&world, 21, "disk").await, Ok(()));
 
-    let report = run(&world, &order(&["next"])).await;
+    let report = run(&world, &rotation_to(&["next"])).await;
     assert!(report.is_complete());
     assert_eq!(
         counts(&report),
@@ -366,7 +355,7 @@ async fn a_tier_that_is_away_is_reported_and_done_later() {
 async fn nothing_is_written_for_only_some_of_the_wanted_keys() {
     let world = two_days().await;
     std::fs::remove_file(world.key_path("offline")).unwrap();
-    let report = run(&world, &order(&["next", "offline"])).await;
+    let report = run(&world, &rotation_to(&["next", "offline"])).await;
     assert_eq!(counts(&report), each(0, 0, 2));
     let (_, failure) = &report.tiers[&tier("nas")].failed[0];
     assert_eq!(failure.code, "mainstay::key::no-recipient");
@@ -377,7 +366,7 @@ async fn nothing_is_written_for_only_some_of_the_wanted_keys() {
 async fn without_the_old_key_nothing_can_be_rewrapped_and_the_rings_stay() {
     let world = two_days().await;
     std::fs::remove_file(world.key_path("prod")).unwrap();
-    let report = run(&world, &order(&["next"])).await;
+    let report = run(&world, &rotation_to(&["next"])).await;
     assert_eq!(counts(&report), each(0, 0, 2));
     let (_, failure) = &report.tiers[&tier("nas")].failed[0];
     assert_eq!(failure.code, "mainstay::key::none-opens");
@@ -387,7 +376,7 @@ async fn without_the_old_key_nothing_can_be_rewrapped_and_the_rings_stay() {
 #[tokio::test]
 async fn a_database_for_which_nobody_is_wanted_keeps_its_recipients() {
     let world = two_days().await;
-    let report = run(&world, &order(&[])).await;
+    let report = run(&world, &rotation_to(&[])).await;
     assert_eq!(report.without_recipients, [point(20), point(21)].into());
     assert_eq!(recipients(&world.ring("nas", &point(20))), ["prod"]);
 }
@@ -397,7 +386,7 @@ async fn a_certificate_without_its_private_key_becomes_a_recipient() {
     let mut world = two_days().await;
     world.add_certificate("recovery");
     assert_eq!(
-        counts(&run(&world, &order(&["next", "recovery"])).await),
+        counts(&run(&world, &rotation_to(&["next", "recovery"])).await),
         each(2, 0, 0)
     );
     assert_eq!(
@@ -405,7 +394,7 @@ async fn a_certificate_without_its_private_key_becomes_a_recipient() {
         ["next", "recovery"]
     );
     assert_eq!(
-        counts(&run(&world, &order(&["next", "recovery"])).await),
+        counts(&run(&world, &rotation_to(&["next", "recovery"])).await),
         each(0, 2, 0)
     );
 }
@@ -432,13 +421,19 @@ async fn a_locked_archived_and_held_copy_is_rotated_and_stays_so() {
     for file in ["keys.json", "manifest.json", "data.txt.zst.enc"] {
         store.protect(&key_of(file), locked);
     }
-    assert_eq!(counts(&run(&world, &order(&["next"])).await), each(2, 0, 0));
+    assert_eq!(
+        counts(&run(&world, &rotation_to(&["next"])).await),
+        each(2, 0, 0)
+    );
     assert_eq!(recipients(&world.ring("nas", &point(21))), ["next"]);
     assert_eq!(store.protection_of(&key_of("keys.json")), locked);
 
     // A run that died between the new version and its hold: the next one sees to it.
     store.protect(&key_of("keys.json"), Protection::default());
-    assert_eq!(counts(&run(&world, &order(&["next"])).await), each(0, 2, 0));
+    assert_eq!(
+        counts(&run(&world, &rotation_to(&["next"])).await),
+        each(0, 2, 0)
+    );
     assert_eq!(store.protection_of(&key_of("keys.json")), locked);
 }
 
@@ -467,7 +462,7 @@ async fn a_ring_that_changes_in_the_same_moment_is_read_again_and_not_overwritte
         points: Some([point(20)].into()),
         tiers: Some([tier("nas")].into()),
         keep_old: true,
-        ..order(&["next"])
+        ..rotation_to(&["next"])
     };
     let report = run(&world, &keep).await;
     assert_eq!(counts(&report), [("nas".to_owned(), 1, 0, 0)]);
@@ -515,7 +510,7 @@ async fn the_report_tells_what_would_be_lost_with_each_key() {
     // Point 21 gets a second recipient.
     let second = RotateOrder {
         points: Some([point(21)].into()),
-        ..order(&["prod", "next"])
+        ..rotation_to(&["prod", "next"])
     };
     run(&world, &second).await;
     let report = keys_of(&world).await;

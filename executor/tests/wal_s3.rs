@@ -11,19 +11,17 @@ mod s3;
 mod support;
 
 use executor::{
-    TierWiring, WalWiring,
-    crash_point::CrashPoints,
+    TierWiring,
     wal::{Fetched, Put, WalFile, WalStore, fetch},
 };
 use fault_proxy::{Fault, FaultProxy, Rule};
-use model::{ByteCount, WalFileName};
 use providers::tiers::s3::{S3Config, S3Tier};
 use s3::{BucketKind, Moto, Rgw, Store};
 use std::sync::Arc;
-use support::{World, database, keys::key, tier};
-
-const CLUSTER: u64 = 7_300_000_000_000_000_001;
-const SIZE: usize = 1 << 20;
+use support::{
+    World, tier,
+    wal::{self, CLUSTER, name, open},
+};
 
 /// A world whose log is archived in one bucket, encrypted.
 async fn archiving(store: &Store, endpoint: &str, bucket: &str) -> World {
@@ -50,39 +48,12 @@ async fn archiving(store: &Store, endpoint: &str, bucket: &str) -> World {
         concurrency: 2,
     };
     world.wiring.tiers.insert(tier("cloud"), wired);
-    let wired = world.wiring.databases.get_mut(&database()).unwrap();
-    wired.wal = Some(WalWiring {
-        tiers: vec![tier("cloud")],
-        encrypt_for: vec![key("prod")],
-        stream_slot: None,
-        compression_level: 1,
-        parallel: 2,
-        spool: None,
-        spool_limit: ByteCount(1 << 30),
-    });
+    wal::archive(&mut world, wal::wiring(&["cloud"], &["prod"]));
     world
 }
 
-fn open(world: &World) -> Arc<WalStore> {
-    let crash = CrashPoints::default();
-    Arc::new(WalStore::open(&world.wiring, &database(), world.clock(), crash).unwrap())
-}
-
-/// A segment as a cluster would write it.
 fn segment(number: u64, fill: u8) -> Vec<u8> {
-    let mut bytes = vec![fill; SIZE];
-    bytes[..40].fill(0);
-    bytes[..2].copy_from_slice(&0xD110_u16.to_le_bytes());
-    bytes[2..4].copy_from_slice(&7_u16.to_le_bytes());
-    bytes[4..8].copy_from_slice(&1_u32.to_le_bytes());
-    bytes[8..16].copy_from_slice(&(number * SIZE as u64).to_le_bytes());
-    bytes[24..32].copy_from_slice(&CLUSTER.to_le_bytes());
-    bytes[32..36].copy_from_slice(&(1_u32 << 20).to_le_bytes());
-    bytes
-}
-
-fn name(number: u64) -> WalFileName {
-    WalFileName::of_segment(1, number, SIZE as u64)
+    wal::segment(CLUSTER, 1, number, fill)
 }
 
 async fn put(store: &Arc<WalStore>, number: u64, fill: u8) -> Result<Put, &'static str> {

@@ -10,7 +10,7 @@ use crate::{
     },
     world::{FEW, NEVER, add, backed_up, run, thaw},
 };
-use executor::{RestoreError, RestoreOrder, RestoreReport, ThawPolicy, rebuild, restore};
+use executor::{RestoreError, RestoreOrder, RestoreReport, ThawPolicy, restore};
 use model::VerifyLevel;
 use providers::api::{RestoreTarget, Selection};
 use std::{
@@ -194,15 +194,7 @@ async fn a_catalog_is_rebuilt_from_an_archive_alone() {
         .wiring
         .tiers
         .retain(|name, _| name.as_str() == "glacier");
-    let rebuilt = rebuild(
-        &fresh.catalog,
-        &fresh.wiring.tiers,
-        &fresh.clock(),
-        "rebuild",
-        Duration::ZERO,
-    )
-    .await
-    .unwrap();
+    let rebuilt = fresh.rebuild().await;
     assert_eq!((rebuilt.rebuilt.points, rebuilt.rebuilt.copies), (2, 2));
     assert!(rebuilt.unusable.is_empty() && rebuilt.unreachable.is_empty());
 }
@@ -246,15 +238,7 @@ async fn an_unreachable_tier_is_named_by_a_rebuild() {
         &serde_json::json!({}),
     );
     let fresh = world.other_machine().await;
-    let rebuilt = rebuild(
-        &fresh.catalog,
-        &fresh.wiring.tiers,
-        &fresh.clock(),
-        "rebuild",
-        Duration::ZERO,
-    )
-    .await
-    .unwrap();
+    let rebuilt = fresh.rebuild().await;
     assert_eq!(rebuilt.rebuilt.points, 1);
     assert_eq!(
         rebuilt.unreachable.keys().collect::<Vec<_>>(),

@@ -10,7 +10,7 @@ use crate::{
     },
     world::{add, backed_up, lock, locked_tier, locked_until, locks, order, run, tomorrow},
 };
-use executor::{apply, rebuild, spread_hold};
+use executor::{apply, spread_hold};
 use model::VerifyLevel;
 use std::time::Duration;
 
@@ -134,15 +134,7 @@ async fn a_legal_hold_is_set_found_after_a_rebuild_and_lifted() {
     assert_eq!(run(&world, pruning()).await, blocked);
 
     let fresh = world.other_machine().await;
-    let rebuilt = rebuild(
-        &fresh.catalog,
-        &fresh.wiring.tiers,
-        &fresh.clock(),
-        "rebuild",
-        Duration::ZERO,
-    )
-    .await
-    .unwrap();
+    let rebuilt = fresh.rebuild().await;
     assert_eq!(rebuilt.rebuilt.copies, 2);
     assert_eq!(rebuilt.held, [(point(20), tier("vault"))]);
     assert_eq!(locked_until(&fresh, 21, "vault").await, Some(until));
@@ -199,15 +191,7 @@ async fn two_machines_never_prune_one_bucket_at_the_same_time() {
         add(&mut first, "bucket", store, &bucket, &serde_json::json!({}));
         backed_up(&first, "bucket", &[19, 20, 21], None).await;
         let second = first.other_machine().await;
-        rebuild(
-            &second.catalog,
-            &second.wiring.tiers,
-            &second.clock(),
-            "rebuild",
-            Duration::ZERO,
-        )
-        .await
-        .unwrap();
+        second.rebuild().await;
         let checks = [19, 20, 21].map(|day| verify(day, "bucket", VerifyLevel::Checksum));
         run(&second, checks.to_vec()).await;
         // The first machine is at work on the tier, and hangs.

@@ -1,11 +1,12 @@
 //! Keys of a world: real key files, and what a test does to them.
 
 use super::{
-    World, at,
+    World, at, database,
     faults::{Faults, FaultyKey},
     series,
 };
 use async_trait::async_trait;
+use mainstay_executor::RotateOrder;
 use model::{KeyName, KeyRing, Manifest, RecoveryPointId, Step, WrappedKey};
 use providers::{
     api::{KeyContext, KeyFacts, KeyProvider, KeyState, Result},
@@ -16,13 +17,30 @@ use providers::{
     seal::DataKey,
 };
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
+    time::Duration,
 };
 
 pub fn key(name: &str) -> KeyName {
     KeyName::new(name).unwrap()
+}
+
+/// The order to encrypt everything for these keys.
+pub fn rotation_to(wanted: &[&str]) -> RotateOrder {
+    let wanted = wanted.iter().map(|name| key(name)).collect();
+    RotateOrder {
+        wanted: BTreeMap::from([(database(), wanted)]),
+        points: None,
+        tiers: None,
+        keep_old: false,
+        who: "tester".to_owned(),
+        why: "a test".to_owned(),
+        run: "rotation".to_owned(),
+        lease_wait: Duration::ZERO,
+    }
 }
 
 /// A key file, made now, as the provider that reads it.

@@ -15,15 +15,18 @@ pub mod keys;
 pub mod plans;
 pub mod sound;
 pub mod store;
+pub mod wal;
 
 use catalog::Catalog;
 use engine::TextEngine;
 use faults::{Faults, FaultyEngine, faulty_tier};
 use jiff::{SignedDuration, Timestamp};
 use mainstay_executor::{
-    ApplyOptions, Clock, DatabaseWiring, RunError, RunReport, TierWiring, Wiring, apply,
+    ApplyOptions, Clock, DatabaseWiring, RebuildReport, RunEnd, RunError, RunReport, TierWiring,
+    Wiring, apply, rebuild,
 };
-use model::{DatabaseName, Plan, SeriesName, TierName};
+use model::{DatabaseName, Plan, SeriesName, TierName, VerifyLevel};
+use plans::After as _;
 use providers::tiers::filesystem::{FilesystemConfig, FilesystemTier};
 use std::{
     collections::BTreeMap,
@@ -32,6 +35,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 /// A clock that tests set.
@@ -195,6 +199,29 @@ impl World {
 
     pub async fn apply(&self, plan: &Plan) -> RunReport {
         self.try_apply(plan).await.unwrap()
+    }
+
+    /// Makes a verified point of a day of November on `nas`.
+    pub async fn make_verified(&self, day: i64) {
+        self.clock.set(at(&format!("2026-11-{day}T02:00:00Z")));
+        let backup = plans::backup(day, "nas");
+        let verify = plans::verify(day, "nas", VerifyLevel::Checksum).after(&[&backup]);
+        let plan = plans::plan(self.clock().now(), vec![backup, verify]);
+        assert_eq!(self.apply(&plan).await.end(), RunEnd::Done);
+    }
+
+    /// Rebuilds the catalog from all tiers.
+    pub async fn rebuild(&self) -> RebuildReport {
+        let clock = self.clock();
+        rebuild(
+            &self.catalog,
+            &self.wiring.tiers,
+            &clock,
+            "rebuild",
+            Duration::ZERO,
+        )
+        .await
+        .unwrap()
     }
 
     /// Path of a file of a point on a tier.
