@@ -30,6 +30,22 @@ keep.nas = { last = 3 }
 keep.offsite = { weekly = 5 }
 "#;
 
+/// The beginning of a physical series.
+const BASES: &str = "name = \"base\"\nmethod = \"physical\"\n";
+
+/// A database with one series and the archive of its log.
+fn database(name: &str, series: &str, wal: &str) -> String {
+    format!(
+        r#"[database.{name}]
+engine = "postgres"
+url = {{ env = "URL" }}
+[[database.{name}.series]]
+{series}keep.nas = {{ last = 3 }}
+[database.{name}.wal]
+{wal}"#
+    )
+}
+
 fn with(rest: &str) -> String {
     format!("{TIERS}{ORDERS}{rest}")
 }
@@ -137,6 +153,19 @@ fn a_promise_of_minutes_is_the_archives_and_not_the_schedules() {
 
 #[test]
 fn log_that_could_bring_nothing_back_is_told() {
+    let nightly = "schedule = \"0 2 * * *\"\n";
+    let dumps = format!("name = \"daily\"\n{nightly}");
+    let logical = database("logical", &dumps, "keep.nas = \"14d\"\n");
+    let bases = format!("{BASES}{nightly}");
+    let empty = database("empty", &bases, "mode = \"stream\"\n");
+    let windows = r#"keep.nas = "1d"
+keep.offsite = "14d"
+keep.nass = "14d"
+keep.cold = "14d"
+keep.cool = "0d"
+"#;
+    let weekly = format!("{BASES}schedule = \"0 2 * * sun\"\n");
+    let orders = database("orders", &weekly, windows);
     let text = format!(
         r#"{TIERS}
 [tier.cold]
@@ -147,16 +176,7 @@ storage-class = "deep-archive"
 kind = "s3"
 bucket = "cool"
 storage-class = "standard-ia"
-[database.logical]
-engine = "postgres"
-url = {{ env = "URL" }}
-[[database.logical.series]]
-name = "daily"
-schedule = "0 2 * * *"
-keep.nas = {{ last = 3 }}
-[database.logical.wal]
-keep.nas = "14d"
-[database.wiki]
+{logical}[database.wiki]
 engine = "sqlite"
 path = "wiki.db"
 [[database.wiki.series]]
@@ -165,37 +185,16 @@ schedule = "0 2 * * *"
 keep.nas = {{ last = 3 }}
 [database.wiki.wal]
 keep.nas = "14d"
-[database.empty]
-engine = "postgres"
-url = {{ env = "URL" }}
-[[database.empty.series]]
-name = "base"
-method = "physical"
-schedule = "0 2 * * *"
-keep.nas = {{ last = 3 }}
-[database.empty.wal]
-mode = "stream"
-[database.orders]
-engine = "postgres"
-url = {{ env = "URL" }}
-[[database.orders.series]]
-name = "base"
-method = "physical"
-schedule = "0 2 * * sun"
-keep.nas = {{ last = 3 }}
-[database.orders.wal]
-keep.nas = "1d"
-keep.offsite = "14d"
-keep.nass = "14d"
-keep.cold = "14d"
-keep.cool = "0d"
-"#
+{empty}{orders}"#
     );
     insta::assert_snapshot!(told(&text));
 }
 
 #[test]
 fn keys_that_do_nothing_and_values_that_cannot_be_are_told() {
+    let nightly = format!("{BASES}schedule = \"0 3 * * *\"\n");
+    let unused = "slot = \"wiki\"\nspool = \"spool\"\nkeep.nas = \"14d\"\n";
+    let wiki = database("wiki", &nightly, unused);
     let text = with(
         r#"
 full-every = "14d"
@@ -217,20 +216,8 @@ slot = "My-Slot"
 spool-limit = "1GiB"
 parallel = 0
 keep.nas = "fortnight"
-[database.wiki]
-engine = "postgres"
-url = { env = "URL" }
-[[database.wiki.series]]
-name = "base"
-method = "physical"
-schedule = "0 3 * * *"
-keep.nas = { last = 3 }
-[database.wiki.wal]
-slot = "wiki"
-spool = "spool"
-keep.nas = "14d"
 "#,
-    );
+    ) + &wiki;
     insta::assert_snapshot!(told(&text));
 }
 
