@@ -2,7 +2,8 @@
 //!
 //! Memory of one zstd stream, from `ZSTDMT` of zstd 1.5: input = (workers + 1) jobs, output = (workers + 2) jobs, and tables of
 //! about 1.3 MiB a worker at level 3. Large jobs keep the workers busy on a loaded machine, so a job is as large as
-//! [`JOBS_MEMORY`] allows: 3.5 MiB with 4 workers, 5.5 MiB with 2. With up to 18 MiB of blocks on their way (`store`) that is 62 MiB.
+//! [`JOBS_MEMORY`] allows: 2.9 MiB with 4 workers, 4.5 MiB with 2. With up to 18 MiB of blocks on their way (`store`) that is 55 MiB,
+//! and what the allocator keeps for its threads still fits into the 64 MiB of a stream.
 //! Levels above [`PLAIN_TABLES`] would bring windows and tables of up to 100 MiB a worker, so there the window is 4 MiB, the
 //! tables are 12 MiB, and one worker does the work.
 
@@ -14,7 +15,7 @@ use std::{io, io::Write, ops::RangeInclusive};
 use zstd::stream::raw::{CParameter, Encoder as ZstdEncoder, InBuffer, Operation, OutBuffer};
 
 /// Memory of all jobs of a stream.
-const JOBS_MEMORY: u32 = 39 << 20;
+const JOBS_MEMORY: u32 = 32 << 20;
 /// Highest level whose own tables are small.
 const PLAIN_TABLES: i32 = 9;
 const MOST_WORKERS: usize = 4;
