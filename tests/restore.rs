@@ -42,6 +42,10 @@ fn options_for_a_server_are_refused_for_a_point_that_is_a_file() {
             .says(option);
     }
     assert!(!site.path().join("new.db").exists());
+    site.expect(1, &["restore", "shop", "--scratch"])
+        .says("mainstay::restore::unfit-option")
+        .says("add `--check`");
+    site.expect(0, &["restore", "shop", "--scratch", "--check"]);
     let wrong = restore(&["--xid", "abc"]);
     insta::assert_snapshot!("a_transaction_that_is_no_number", wrong.stderr);
     restore(&["--xid", "0"]).says("pg_current_xact_id");

@@ -408,10 +408,7 @@ fn best_copy(point: &RecoveryPoint, from: Option<&str>) -> Option<TierName> {
 }
 
 async fn stopped() -> model::event::Failure {
-    // Without a handler Ctrl-C ends the program, which is what was asked for.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+    running::stop_signal().await;
     model::event::Failure {
         code: "mainstay::drill::stopped".to_owned(),
         message: "the drill was stopped by a person".to_owned(),

@@ -25,7 +25,18 @@ pub(super) fn check(
     let amcheck = ("--amcheck", arguments.amcheck);
     let moves = ("--tablespace-map", !arguments.tablespace_map.is_empty());
     let all = [starts[0], starts[1], amcheck, moves];
+    let looks = ("--scratch", arguments.scratch && !arguments.check);
     match choice {
+        Choice::Point(id) if looks.1 => refuse(
+            &[looks],
+            &format!("`{id}` is no physical point, and no server is started on it to look into"),
+            || {
+                format!(
+                    "add `--check` to restore it for a check and end, or restore it beside the others: `mainstay restore {} --to NAME`",
+                    arguments.database
+                )
+            },
+        ),
         Choice::Point(id) => refuse(
             &all,
             &format!(
