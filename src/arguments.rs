@@ -2,11 +2,13 @@
 
 mod diff;
 mod explain;
+mod prove;
 mod restore;
 mod wal;
 
 pub(crate) use diff::DiffArguments;
 pub(crate) use explain::ExplainArguments;
+pub(crate) use prove::ProveArguments;
 pub(crate) use restore::{Moment, RestoreArguments, ThawChoice};
 pub(crate) use wal::{
     WalAcceptArguments, WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments,
@@ -139,6 +141,9 @@ mainstay plan --inventory inventory.json --now 2026-11-21T02:00:00Z --json"
     /// Show for each database how old its newest good recovery point is, and whether its objectives hold
     #[command(after_help = "Example:\n  mainstay status || alert")]
     Status,
+    /// Prove that the policy keeps its objectives for every age of a state, or show where not and what would mend it
+    #[command(after_help = prove::EXAMPLES)]
+    Prove(ProveArguments),
     /// List recovery points
     #[command(after_help = "Examples:\n  mainstay list\n  mainstay list orders --tier nas")]
     List(ListArguments),

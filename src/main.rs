@@ -95,6 +95,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Apply(arguments) => commands::apply::run(arguments, global).await,
         Command::Backup(arguments) => commands::backup::run(arguments, global).await,
         Command::Status => commands::status::run(global).await,
+        Command::Prove(arguments) => commands::prove::run(arguments, global).await,
         Command::List(arguments) => commands::list::list(arguments, global).await,
         Command::Info { point } => commands::list::info(&point, global).await,
         Command::Inventory { refresh } => commands::inventory::run(refresh, global).await,

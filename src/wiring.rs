@@ -188,6 +188,17 @@ pub(crate) fn off_machine(policy: &Policy) -> BTreeSet<model::TierName> {
         .collect()
 }
 
+/// What a tier that is declared so could do; a kind that does not exist can do nothing but store.
+pub(crate) fn capabilities_of(
+    tier: &policy_schema::policy::TierDeclaration,
+) -> model::Capabilities {
+    let entries = registry::tiers();
+    let entry = entries.iter().find(|entry| entry.kind == tier.kind);
+    entry.map_or(model::Capabilities::PLAIN, |entry| {
+        (entry.capabilities)(&tier.table, &tier.base)
+    })
+}
+
 /// What each declared tier can promise; known without looking.
 pub(crate) fn capabilities(policy: &Policy) -> TierCapabilities {
     policy

@@ -17,6 +17,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod planning;
+pub(crate) mod prove;
 pub(crate) mod recovery_log;
 pub(crate) mod report;
 pub(crate) mod restore;

@@ -1,13 +1,16 @@
 //! `plan`: what apply would do, and why. Looks through read-only tiers, so a mistake here cannot write.
 
-use super::planning::{self, Looked};
+use super::{
+    planning::{self, Looked},
+    prove,
+};
 use crate::{
     arguments::{Global, PlanArguments},
     clock,
     exit::Exit,
     failure::{Because, Failure, Result},
     input, policy,
-    render::{drift, out, plan_dot, plan_markdown, plan_text},
+    render::{drift, out, plan_dot, plan_markdown, plan_text, prove as render_prove},
     wiring,
 };
 use model::{Inventory, Plan};
@@ -55,6 +58,10 @@ pub(crate) async fn run(arguments: PlanArguments, global: &Global) -> Result<Exi
             &policy.timezone,
             &wiring::off_machine(&policy),
         ))?;
+        let capabilities = wiring::capabilities(&policy);
+        if let Some(proof) = prove::briefly(&policy, &inventory, &capabilities, now) {
+            out::data(&render_prove::briefly(&proof))?;
+        }
         if let Some(file) = &arguments.out {
             out::words(&format!(
                 "\nSaved. Carry it out with:  mainstay apply {}\n",

@@ -18,6 +18,7 @@ pub(crate) mod plan_markdown;
 pub(crate) mod plan_text;
 pub(crate) mod plan_words;
 pub(crate) mod progress;
+pub(crate) mod prove;
 pub(crate) mod reach;
 pub(crate) mod recovery;
 pub(crate) mod report;

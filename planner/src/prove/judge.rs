@@ -10,7 +10,7 @@ use super::{
     shape::{Shape, point_id},
     sources::{Known, Route, Sum},
     spans::{Span, Ways},
-    words::{measure_loss, measure_restore, span as words, sum},
+    words::{measure_loss, measure_restore, span as words},
 };
 use jiff::{SignedDuration, Timestamp};
 use model::recovery_record::Promise;
@@ -99,11 +99,14 @@ impl Judge<'_> {
             }
             (Verdict::Violated, _) => {
                 format!(
-                    "up to {} {what}, at most {at_most} is promised: {}",
-                    words(kind.seconds),
-                    sum(&shown.parts)
+                    "up to {} {what}, at most {at_most} is promised",
+                    words(kind.seconds)
                 )
             }
+            (Verdict::Unproven, Some(most)) if kind.seconds == 0 => format!(
+                "up to {} {what}, at most {at_most} is promised",
+                words(most)
+            ),
             (Verdict::Unproven, Some(most)) => format!(
                 "{} to {} {what}, at most {at_most} is promised",
                 words(kind.seconds),
@@ -291,7 +294,7 @@ fn restore_words(
     } else {
         format!("{} on {}", way.way.series, way.way.tier)
     };
-    let Sum { parts, least, most } = &way.restore;
+    let Sum { least, most, .. } = &way.restore;
     let at_most = promised.map_or_else(String::new, |target| words(target.maximum.as_secs()));
     if let Some(drill) = failed {
         return format!("drill {drill} failed, so nothing is proved about restoring from {from}");
@@ -301,14 +304,13 @@ fn restore_words(
             format!("{} from {from}, {at_most} is promised", words(*most))
         }
         (Verdict::Violated, _) => format!(
-            "{} from {from}, at most {at_most} is promised: {}",
-            words(*least),
-            sum(parts)
+            "{} from {from}, at most {at_most} is promised",
+            words(*least)
         ),
         (Verdict::NotAsked, Some(most)) => format!("{} from {from}", words(*most)),
         (_, Some(most)) => format!("{} from {from}, {at_most} is promised", words(*most)),
         (_, None) if *least > 0 => {
-            format!("more than {} from {from}: {}", words(*least), sum(parts))
+            format!("more than {} from {from}", words(*least))
         }
         (_, None) => format!("how long a restore from {from} takes was never measured"),
     }

@@ -37,7 +37,7 @@ impl Pair {
 }
 
 /// Of every age, how far states are apart at most.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Profile {
     /// What is lost at most when the database is lost; `None`: there were times without any state.
     pub(crate) now: Option<i64>,
@@ -48,6 +48,8 @@ pub(crate) struct Profile {
     /// When the oldest state was no older than that, and which it was.
     shortest: Option<(Timestamp, Timestamp)>,
     pairs: Vec<Pair>,
+    /// The beginning of the time that is looked at.
+    from: Timestamp,
 }
 
 impl Profile {
@@ -104,7 +106,7 @@ impl Profile {
         self.steps.iter().map(|(from, _)| *from).chain(self.reach)
     }
 
-    /// A case, the earliest, in which states of some age between two are further apart than allowed: when it is asked, the state that is wanted,
+    /// A case, the earliest of the years ahead, in which states of some age between two are further apart than allowed: when it is asked, the state that is wanted,
     /// and the one that there is.
     pub(crate) fn witness(
         &self,
@@ -119,7 +121,12 @@ impl Profile {
                 let (from, to) = pair.ages();
                 pair.gap() > allowed && from < last.max(first + 1) && to > first
             })
-            .min_by_key(|pair| (pair.since, pair.older));
+            // A state that the years ahead bring says more than one that would be there if the policy had always been in force.
+            .min_by_key(|pair| {
+                let past = pair.older < self.from;
+                let recent = if past { -pair.older.as_second() } else { 0 };
+                (past, recent, pair.since, pair.older)
+            });
         if let Some(pair) = pair {
             let wanted = pair.newer.unwrap_or(pair.until);
             let at = later(wanted, first).max(pair.since).min(pair.until);
@@ -259,6 +266,7 @@ impl Sweep {
             reach: (!endless || self.empty).then_some(reach),
             shortest: self.reach.map(|(_, at, oldest)| (at, oldest)),
             pairs: self.pairs,
+            from: self.span.0,
         }
     }
 }

@@ -5,7 +5,6 @@ use super::{
     sources::Known,
 };
 use policy_schema::policy::DrillPick;
-use std::fmt::Write as _;
 
 /// `45 s`, `12 min`, `25 h`, `12 h 4 min`, `7 d`, `400 d`. Hours up to two days, because promises are made in them.
 pub fn span(seconds: i64) -> String {
@@ -22,44 +21,17 @@ pub fn span(seconds: i64) -> String {
         60..3600 => two(s / 60, "min", s % 60, "s"),
         3600..172_800 => two(s / 3600, "h", s % 3600 / 60, "min"),
         172_800..8_640_000 => two(s / 86_400, "d", s % 86_400 / 3600, "h"),
-        // Of a hundred days nobody counts the hours.
-        _ => format!("{} d", s / 86_400),
-    }
-}
-
-/// `12 h thaw (vendor-typical) + 4 min restore (measured …)`.
-pub(crate) fn sum(parts: &[Part]) -> String {
-    let mut text = String::new();
-    for part in parts {
-        let what = match part.what {
-            PartKind::Gap => "between two states",
-            PartKind::Failures => "for failed runs",
-            PartKind::Run => "for the run",
-            PartKind::Lag => "lag of the log",
-            PartKind::Thaw => "to thaw",
-            PartKind::Restore => "to restore",
-        };
-        if !text.is_empty() {
-            text.push_str(" + ");
-        }
-        match (part.seconds, &part.source) {
-            (
-                None,
-                Source::Unknown {
-                    at_most_seconds: Some(most),
-                },
-            ) => {
-                let _ = write!(text, "up to {} {what}", span(*most));
-            }
-            (None, _) => {
-                let _ = write!(text, "an unknown time {what}");
-            }
-            (Some(seconds), _) => {
-                let _ = write!(text, "{} {what}", span(seconds));
+        // Of a hundred days nobody counts the hours, and of years not the days.
+        8_640_000..63_072_000 => format!("{} d", s / 86_400),
+        _ => {
+            let tenths = s * 10 / 31_556_952;
+            if tenths % 10 == 0 {
+                format!("{} y", tenths / 10)
+            } else {
+                format!("{}.{} y", tenths / 10, tenths % 10)
             }
         }
     }
-    text
 }
 
 /// What to do so that the loss can be told.
@@ -119,7 +91,18 @@ mod tests {
 
     #[test]
     fn times_are_said_as_people_say_them() {
-        let all = [45, 90, 720, 90_000, 43_440, 604_800, 612_000, 34_560_000].map(span);
+        let all = [
+            45,
+            90,
+            720,
+            90_000,
+            43_440,
+            604_800,
+            612_000,
+            34_560_000,
+            189_302_400,
+        ]
+        .map(span);
         assert_eq!(
             all,
             [
@@ -130,7 +113,8 @@ mod tests {
                 "12 h 4 min",
                 "7 d",
                 "7 d 2 h",
-                "400 d"
+                "400 d",
+                "5.9 y"
             ]
         );
     }
