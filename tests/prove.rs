@@ -153,7 +153,9 @@ fn nothing() -> Value {
 
 #[test]
 fn five_minutes_cannot_be_promised_with_a_dump_a_night() {
-    let place = Place::new(ONLY_DUMPS, &weeks());
+    let mut inventory = weeks();
+    inventory["wal"] = json!({});
+    let place = Place::new(ONLY_DUMPS, &inventory);
     let text = place.prove(6, &[]).stdout;
     insta::assert_snapshot!("only_dumps", text);
     let proof = place.prove(6, &["--json"]).json();
@@ -167,6 +169,22 @@ fn five_minutes_cannot_be_promised_with_a_dump_a_night() {
         case["wanted"].as_str().unwrap(),
     );
     assert!(at(needed) > at(NOW) && at(wanted) <= at(needed), "{case}");
+    // The dump of that night is not verified yet: there is that of the night before.
+    let point = case["recovery_point"].as_str().unwrap();
+    let night = at(needed) - SignedDuration::from_hours(24);
+    assert!(
+        point.contains(&night.strftime("%Y%m%dT").to_string()),
+        "{case}"
+    );
+    // With a log the loss would be its lag, which nobody has measured yet: that is no proof.
+    let suggestion = &proof["databases"][0]["suggestions"][0];
+    assert_eq!(suggestion["then"], "unproven");
+    assert!(
+        suggestion["toml"]
+            .as_str()
+            .unwrap()
+            .contains("[database.remittance.wal]")
+    );
 }
 
 #[test]

@@ -111,9 +111,19 @@ fn one(text: &mut String, proof: &DatabaseProof, checks: &[&CheckResult], zone: 
         Verdict::NotAsked => (color::DIM, "no objective"),
         other => verdict_words(other),
     };
+    let failed: Vec<&str> = checks
+        .iter()
+        .filter(|check| check.fails() && !check.id.is_objective())
+        .map(|check| check.id.as_str())
+        .collect();
+    let failed = if failed.is_empty() {
+        String::new()
+    } else {
+        color::paint(color::REMOVE, format!(", but not {}", failed.join(", ")))
+    };
     let _ = writeln!(
         text,
-        "{}  {}",
+        "{}  {}{failed}",
         color::paint(color::BOLD, &proof.database),
         color::paint(style, verdict)
     );

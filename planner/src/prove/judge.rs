@@ -5,17 +5,16 @@
 
 use super::{
     gaps::{Found, View},
-    profile::Profile,
-    proof::{AgeRange, CounterExample, Figure, Verdict},
-    shape::{Shape, point_id},
+    profile::Case,
+    proof::{AgeRange, CounterExample, Figure, PartKind, Verdict},
+    shape::Shape,
     sources::{Known, Route, Sum},
     spans::{Span, Ways},
     words::{measure_loss, measure_restore, span as words},
 };
 use jiff::{SignedDuration, Timestamp};
-use model::recovery_record::Promise;
+use model::{RecoveryPointId, recovery_record::Promise};
 use policy_schema::policy::{CheckId, Target};
-use std::rc::Rc;
 
 /// Older states are drilled with the oldest that is kept.
 const OLD: i64 = 30 * 86_400;
@@ -158,11 +157,11 @@ impl Judge<'_> {
         Figure {
             counter_example: example
                 .filter(|_| verdict == Verdict::Violated && of == CheckId::Rpo)
-                .map(|(at, wanted, _)| CounterExample {
-                    at,
+                .map(|case| CounterExample {
+                    at: case.at,
                     recovery_point: None,
                     tier: None,
-                    wanted,
+                    wanted: case.wanted,
                 }),
             promised: promised.map(promise),
             verdict,
@@ -173,32 +172,16 @@ impl Judge<'_> {
 
     fn widest(&self, span: &Span, found: &Found, promised: i64) -> Option<CounterExample> {
         let profile = found.profile.as_ref()?;
-        let allowed = promised - found.added;
-        let (at, wanted, _) = profile.witness((span.from, span.to), allowed)?;
-        let run = found
-            .parts
-            .iter()
-            .filter(|_| span.is_now())
-            .map(|part| match part.what {
-                super::proof::PartKind::Run => part.seconds.unwrap_or(0),
-                _ => 0,
-            });
-        let run = SignedDuration::from_secs(run.sum());
-        let later = |at: Timestamp| at.saturating_add(run).unwrap_or(at);
-        Some(self.example(later(at), later(wanted), at))
+        let case = profile.witness((span.from, span.to), promised - found.added)?;
+        // The next state is there, but not yet stored and verified.
+        let run = found.parts.iter().filter(|part| part.what == PartKind::Run);
+        let run: i64 = run.filter_map(|part| part.seconds).sum();
+        Some(self.example(&case, SignedDuration::from_secs(run)))
     }
 
     /// What there is instead of a wanted moment.
-    fn example(&self, at: Timestamp, wanted: Timestamp, seen_at: Timestamp) -> CounterExample {
-        let before = seen_at
-            .checked_sub(SignedDuration::from_secs(1))
-            .unwrap_or(seen_at);
-        // Just before the next state comes, and whatever goes with it.
-        let state = self
-            .shape
-            .state(seen_at, wanted)
-            .filter(|_| seen_at < wanted)
-            .or_else(|| self.shape.state(before, wanted));
+    fn example(&self, case: &Case, run: SignedDuration) -> CounterExample {
+        let state = self.shape.state(case.seen, case.wanted);
         let fastest = state.and_then(|(slot, sources)| {
             let has = |way: &&Route| way.index.is_some_and(|index| sources.contains(&index));
             let way = self.ways.ways.iter().filter(has);
@@ -207,12 +190,13 @@ impl Judge<'_> {
             Some((slot, way))
         });
         let name = &self.known.database.name;
+        let later = |at: Timestamp| at.saturating_add(run).unwrap_or(at);
         CounterExample {
-            at,
+            at: later(case.at),
             recovery_point: fastest
-                .map(|(slot, way)| point_id(name, (&way.way.series, &way.way.tier), slot)),
+                .map(|(slot, way)| RecoveryPointId::new(name, &way.way.series, slot)),
             tier: fastest.map(|(_, way)| way.way.tier.clone()),
-            wanted,
+            wanted: later(case.wanted),
         }
     }
 
@@ -271,15 +255,12 @@ impl Judge<'_> {
         let fast = self.ways.by_least.iter().rev();
         let mut fast = fast.filter(|(number, _)| self.ways.ways[*number].restore.least <= promised);
         let allowed = self.ways.allowed(self.known, span.worst, View::Kind)?;
-        let witness =
-            |profile: &Rc<Profile>, allowed| profile.witness((span.from, span.to), allowed);
+        let span_of_ages = (span.from, span.to);
         let by_fast = fast.next().and_then(|(_, gaps)| gaps.longest());
-        let found = by_fast.and_then(|profile| witness(&profile, allowed));
-        let (at, wanted, _) = match found {
-            Some(found) => found,
-            None => witness(&self.ways.full.longest()?, -1)?,
-        };
-        Some(self.example(at, wanted, at))
+        let case = by_fast
+            .and_then(|profile| profile.witness(span_of_ages, allowed))
+            .or_else(|| self.ways.full.longest()?.witness(span_of_ages, -1))?;
+        Some(self.example(&case, SignedDuration::ZERO))
     }
 }
 

@@ -106,13 +106,8 @@ impl Profile {
         self.steps.iter().map(|(from, _)| *from).chain(self.reach)
     }
 
-    /// A case, the earliest of the years ahead, in which states of some age between two are further apart than allowed: when it is asked, the state that is wanted,
-    /// and the one that there is.
-    pub(crate) fn witness(
-        &self,
-        ages: (i64, Option<i64>),
-        allowed: i64,
-    ) -> Option<(Timestamp, Timestamp, Option<Timestamp>)> {
+    /// A case, the earliest of the years ahead, in which states of some age between two are further apart than allowed.
+    pub(crate) fn witness(&self, ages: (i64, Option<i64>), allowed: i64) -> Option<Case> {
         let (first, last) = (ages.0, ages.1.unwrap_or(i64::MAX));
         let pair = self
             .pairs
@@ -128,17 +123,36 @@ impl Profile {
                 (past, recent, pair.since, pair.older)
             });
         if let Some(pair) = pair {
-            let wanted = pair.newer.unwrap_or(pair.until);
-            let at = later(wanted, first).max(pair.since).min(pair.until);
-            // The last moment before the newer state, seen from an instant at which it has the age.
-            let wanted = later(wanted, -1).min(later(at, -first));
-            return Some((at, wanted, Some(pair.older)));
+            let newer = pair.newer.unwrap_or(pair.until);
+            let at = later(newer, first).max(pair.since).min(pair.until);
+            return Some(Case {
+                at,
+                // While both are neighbours, and just before the newer one.
+                seen: later(at, -1).max(pair.since),
+                wanted: later(newer, -1).min(later(at, -first)),
+            });
         }
         let (at, oldest) = self.shortest?;
-        let wanted = later(at, -first);
-        (self.reach.is_some_and(|reach| last > reach) && wanted < oldest)
-            .then_some((at, wanted, None))
+        let wanted = later(at, -first).min(later(oldest, -1));
+        self.reach
+            .is_some_and(|reach| last > reach)
+            .then_some(Case {
+                at,
+                seen: at,
+                wanted,
+            })
     }
+}
+
+/// A case in which states are far apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Case {
+    /// Somebody needs a state then.
+    pub(crate) at: Timestamp,
+    /// An instant at which there is what there is in this case.
+    pub(crate) seen: Timestamp,
+    /// The state that is needed.
+    pub(crate) wanted: Timestamp,
 }
 
 fn seconds(from: Timestamp, to: Timestamp) -> i64 {

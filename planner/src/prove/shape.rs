@@ -7,7 +7,7 @@
 use super::{profile::Profile, sources::pairs};
 use crate::forecast::{Life, Scenario, forecast};
 use jiff::{SignedDuration, Timestamp};
-use model::{DatabaseName, Inventory, SeriesName, TierName, tier_facts::TierCapabilities};
+use model::{Inventory, tier_facts::TierCapabilities};
 use policy_schema::{Policy, longest_life, policy::DatabaseDeclaration};
 use std::{cell::RefCell, collections::BTreeMap, fmt::Write as _, rc::Rc};
 
@@ -169,13 +169,4 @@ pub(crate) fn groups<'p>(
         groups.entry(key(database)).or_default().push(database);
     }
     groups.into_values().collect()
-}
-
-/// A point of the years ahead.
-pub(crate) fn point_id(
-    database: &DatabaseName,
-    source: (&SeriesName, &TierName),
-    slot: Timestamp,
-) -> model::RecoveryPointId {
-    model::RecoveryPointId::new(database, source.0, slot)
 }

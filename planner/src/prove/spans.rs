@@ -63,9 +63,11 @@ impl Ways {
         };
         let full = gaps(&order);
         let sum = |number: &usize| &ways[*number].restore;
-        order.sort_by_key(|n| (sum(n).most.unwrap_or(i64::MAX), sum(n).least));
+        // Of equals the log: it leads to every moment.
+        let points = |number: &usize| !ways[*number].way.log;
+        order.sort_by_key(|n| (sum(n).most.unwrap_or(i64::MAX), sum(n).least, points(n)));
         let by_most = prefixes(&order);
-        order.sort_by_key(|n| (sum(n).least, sum(n).most.unwrap_or(i64::MAX)));
+        order.sort_by_key(|n| (sum(n).least, sum(n).most.unwrap_or(i64::MAX), points(n)));
         let by_least = prefixes(&order);
         Self {
             ways,

@@ -71,11 +71,16 @@ fn older_states_are_as_far_apart_as_what_thinning_left() {
     assert_eq!(profile.gap_at(4 * DAY), Some(DAY));
     assert_eq!(profile.gap_at(20 * DAY), Some(7 * DAY));
     assert_eq!(profile.reach, Some(28 * DAY));
-    let (when, wanted, state) = profile.witness((20 * DAY, None), DAY).unwrap();
-    let state = state.unwrap();
-    let age = seconds(wanted, when);
-    assert!(age >= 20 * DAY, "seen at {when}, {wanted} is {age} s old");
-    assert!(seconds(state, wanted) > DAY && seconds(state, wanted) <= 7 * DAY);
+    let case = profile.witness((20 * DAY, None), DAY).unwrap();
+    let age = seconds(case.wanted, case.at);
+    assert!(age >= 20 * DAY, "{case:?}");
+    let there = lives.iter().filter(|life| life.is_proved(case.seen));
+    let state = there.filter(|life| life.captured_at <= case.wanted);
+    let lost = seconds(
+        state.map(|life| life.captured_at).max().unwrap(),
+        case.wanted,
+    );
+    assert!(lost > DAY && lost < 7 * DAY, "{lost} in {case:?}");
     assert!(profile.witness((0, Some(4 * DAY)), DAY).is_none());
 }
 

@@ -376,8 +376,17 @@ fn one_of_each(
             .into_iter()
             .find(|(_, length)| length.unsigned_abs() <= promised.maximum_seconds);
         let Some((each, length)) = fits else { continue };
+        // It holds until the next promise takes over, which may make retention longer than it is.
+        let next = database
+            .objective
+            .at_age
+            .iter()
+            .filter(|one| one.rpo.is_some())
+            .map(|one| one.from.approximate().as_secs())
+            .find(|from| *from > range.from_seconds);
+        let end = next.or(range.to_seconds).unwrap_or(range.from_seconds);
         // A unit more, because a window is counted back from the newest point.
-        let end = range.to_seconds.unwrap_or(range.from_seconds) + 2 * length + A_DAY;
+        let end = end + 2 * length + A_DAY;
         let days = u32::try_from(end / A_DAY).unwrap_or(u32::MAX);
         rules.push(KeepRule {
             each,
