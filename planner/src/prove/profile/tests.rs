@@ -1,5 +1,8 @@
+//! Profiles of lives that are written out, and of any lives at all against somebody who asks at every hour.
+
 use super::*;
 use model::ByteCount;
+use proptest::prelude::*;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -102,4 +105,48 @@ fn the_order_of_lives_does_not_matter_and_copies_count_once() {
     let backward = profile(&lives, 480, 960);
     assert_eq!(forward.steps, backward.steps);
     assert_eq!(forward.now, Some(DAY));
+}
+
+/// States of any hour, relied upon after a while, for a while.
+fn any_lives() -> impl Strategy<Value = Vec<Life>> {
+    let one = (0_i64..200, 0_i64..6, 1_i64..90);
+    let lives = one.prop_map(|(captured, wait, kept)| {
+        life(captured, captured + wait, Some(captured + wait + kept))
+    });
+    proptest::collection::vec(lives, 1..60)
+}
+
+proptest! {
+    /// Whenever somebody asks, and for whatever age: what is lost is never more than what was told.
+    #[test]
+    fn nobody_ever_loses_more_than_was_told(lives in any_lives(), age in 0_i64..120) {
+        let profile = profile(&lives, 60, 150);
+        for hour in 60..150 {
+            let asked = at(hour);
+            let wanted = at(hour - age);
+            let there = lives.iter().filter(|life| life.is_proved(asked) && life.captured_at <= wanted);
+            let lost = there.map(|life| seconds(life.captured_at, wanted)).min();
+            if age == 0 && let Some(now) = profile.now {
+                prop_assert!(lost.is_some_and(|lost| lost <= now), "{lost:?} at {hour} h, {now} told");
+            }
+            if let Some(gap) = profile.gap_at(age * HOUR) {
+                prop_assert!(lost.is_some_and(|lost| lost <= gap), "{lost:?} at {hour} h of age {age} h, {gap} told");
+            }
+        }
+    }
+
+    /// A case that is shown is one: at that instant there is no state as near as was allowed.
+    #[test]
+    fn a_case_that_is_shown_is_one(lives in any_lives(), age in 0_i64..100, allowed in 0_i64..40) {
+        let profile = profile(&lives, 60, 150);
+        if let Some(case) = profile.witness((age * HOUR, None), allowed * HOUR) {
+            let there = lives.iter().filter(|life| life.is_proved(case.seen) && life.captured_at <= case.wanted);
+            let newest = there.map(|life| life.captured_at).max();
+            prop_assert!(seconds(case.wanted, case.at) >= age * HOUR, "{case:?}");
+            if let Some(newest) = newest {
+                let oldest_first = seconds(newest, case.wanted);
+                prop_assert!(oldest_first >= 0, "{case:?}");
+            }
+        }
+    }
 }
