@@ -19,9 +19,7 @@ use model::{
 };
 use policy_schema::{
     Policy, Schedule,
-    policy::{
-        DatabaseDeclaration, Objective, Safety, Series, Target, TierDeclaration, Window,
-    },
+    policy::{DatabaseDeclaration, Objective, Safety, Series, Target, TierDeclaration, Window},
 };
 use std::{
     collections::BTreeMap,
@@ -36,7 +34,11 @@ const HOURS: [&str; 4] = ["0 1 * * *", "0 2 * * *", "30 3 * * *", "15 */6 * * *"
 
 fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
-    let sizes: &[usize] = if measured { &[4, 1_000, 10_000] } else { &[100] };
+    let sizes: &[usize] = if measured {
+        &[4, 1_000, 10_000]
+    } else {
+        &[100]
+    };
     println!("databases  shapes    prove  proved");
     let mut times = Vec::new();
     for size in sizes {
@@ -102,7 +104,10 @@ fn series(number: usize) -> Series {
         table: serde_json::Value::Null,
         schedule: Schedule::cron(HOURS[number % HOURS.len()]).unwrap(),
         keep: vec![
-            (nas, keep(&[(Each::Point, 8), (Each::Day, 14), (Each::Week, 8)])),
+            (
+                nas,
+                keep(&[(Each::Point, 8), (Each::Day, 14), (Each::Week, 8)]),
+            ),
             (archive, keep(&[(Each::Month, 24), (Each::Year, 7)])),
         ],
         verify: VerifyLevel::Checksum,
