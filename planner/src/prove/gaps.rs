@@ -100,13 +100,13 @@ impl Gaps {
         Self { rows, windows, lag }
     }
 
-    /// How far states of an age are apart at most; `None`: at some time there is none.
-    pub(crate) fn at(&self, age: i64, view: View) -> Option<Found> {
+    /// How far states of some ages are apart at most; `None`: at some time there is none.
+    pub(crate) fn at(&self, ages: (i64, Option<i64>), view: View) -> Option<Found> {
         let by_points = self.rows.iter().filter_map(|row| {
-            let gap = row.profile.gap_at(age)?;
+            let gap = row.profile.gap_in(ages)?;
             Some(row.found(gap, false, view))
         });
-        self.best(age, view, by_points)
+        self.best(ages.0, view, by_points)
     }
 
     /// What is lost at most when the database is lost now.

@@ -8,7 +8,10 @@
 
 use crate::forecast::Life;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
 
 /// Two states with none between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,17 @@ impl Pair {
         seconds(self.older, self.newer.unwrap_or(self.until))
     }
 
+    /// Whether it concerns an age from one to before another.
+    fn concerns(&self, first: i64, last: i64) -> bool {
+        let (from, to) = self.ages();
+        from < last && first < to
+    }
+
+    /// The largest loss of states that are at least so old: when they are, the newer one may not be far any more.
+    fn loss_from(&self, age: i64) -> i64 {
+        self.gap().min(seconds(self.older, self.until) - age.max(0))
+    }
+
     /// The ages that it concerns.
     fn ages(&self) -> (i64, i64) {
         let first = self.newer.map_or(0, |newer| seconds(newer, self.since));
@@ -41,8 +55,8 @@ impl Pair {
 pub(crate) struct Profile {
     /// What is lost at most when the database is lost; `None`: there were times without any state.
     pub(crate) now: Option<i64>,
-    /// From each of these ages on, ascending, states are so far apart, to the next one or the end of the reach.
-    steps: Vec<(i64, i64)>,
+    /// Ages, ascending, at which other neighbours begin to count.
+    steps: Vec<i64>,
     /// No state is older than this at some time; `None`: something is kept for ever.
     pub(crate) reach: Option<i64>,
     /// When the oldest state was no older than that, and which it was.
@@ -50,6 +64,8 @@ pub(crate) struct Profile {
     pairs: Vec<Pair>,
     /// The beginning of the time that is looked at.
     from: Timestamp,
+    /// What was asked before: databases of one shape ask the same.
+    asked: RefCell<HashMap<(i64, i64), Option<i64>>>,
 }
 
 impl Profile {
@@ -92,18 +108,27 @@ impl Profile {
         sweep.finish(endless)
     }
 
-    /// How far states of an age are apart at most; `None`: at some time there is none.
-    pub(crate) fn gap_at(&self, age: i64) -> Option<i64> {
-        if self.reach.is_some_and(|reach| age >= reach) {
+    /// How far states of ages from one to before another are apart at most; `None`: at some time there is none.
+    pub(crate) fn gap_in(&self, ages: (i64, Option<i64>)) -> Option<i64> {
+        let (first, last) = (ages.0, ages.1.unwrap_or(i64::MAX).max(ages.0 + 1));
+        if self
+            .reach
+            .is_some_and(|reach| first >= reach || last > reach)
+        {
             return None;
         }
-        let next = self.steps.partition_point(|(from, _)| *from <= age);
-        next.checked_sub(1).map(|index| self.steps[index].1)
+        if let Some(known) = self.asked.borrow().get(&(first, last)) {
+            return *known;
+        }
+        let mine = self.pairs.iter().filter(|pair| pair.concerns(first, last));
+        let widest = mine.map(|pair| pair.loss_from(first)).max();
+        self.asked.borrow_mut().insert((first, last), widest);
+        widest
     }
 
     /// The ages at which something changes.
     pub(crate) fn ages(&self) -> impl Iterator<Item = i64> + '_ {
-        self.steps.iter().map(|(from, _)| *from).chain(self.reach)
+        self.steps.iter().copied().chain(self.reach)
     }
 
     /// A case, the earliest of the years ahead, in which states of some age between two are further apart than allowed.
@@ -113,8 +138,7 @@ impl Profile {
             .pairs
             .iter()
             .filter(|pair| {
-                let (from, to) = pair.ages();
-                pair.gap() > allowed && from < last.max(first + 1) && to > first
+                pair.concerns(first, last.max(first + 1)) && pair.loss_from(first) > allowed
             })
             // A state that the years ahead bring says more than one that would be there if the policy had always been in force.
             .min_by_key(|pair| {
@@ -240,7 +264,8 @@ impl Sweep {
         match self.row.keys().next() {
             Some(oldest) => {
                 let reach = seconds(*oldest, at);
-                if self.reach.is_none_or(|(least, _, _)| reach < least) {
+                // Of equals the last: what is missing then was made under this policy.
+                if self.reach.is_none_or(|(least, _, _)| reach <= least) {
                     self.reach = Some((reach, at, *oldest));
                 }
             }
@@ -281,12 +306,13 @@ impl Sweep {
             shortest: self.reach.map(|(_, at, oldest)| (at, oldest)),
             pairs: self.pairs,
             from: self.span.0,
+            asked: RefCell::default(),
         }
     }
 }
 
-/// The widest gap of each age.
-fn envelope(pairs: &[Pair]) -> Vec<(i64, i64)> {
+/// The ages at which the widest gap changes.
+fn envelope(pairs: &[Pair]) -> Vec<i64> {
     // In steady state the same gaps come again and again: they are joined before anything is sorted.
     let mut by_gap: HashMap<i64, Vec<(i64, i64)>> = HashMap::new();
     for pair in pairs {
@@ -315,7 +341,8 @@ fn envelope(pairs: &[Pair]) -> Vec<(i64, i64)> {
     }
     changes.sort_unstable();
     let mut active: BTreeMap<i64, u32> = BTreeMap::new();
-    let mut steps: Vec<(i64, i64)> = Vec::new();
+    let mut steps: Vec<i64> = Vec::new();
+    let mut last = None;
     for (index, (age, gap, begins)) in changes.iter().enumerate() {
         let count = active.entry(*gap).or_default();
         if *begins {
@@ -329,10 +356,10 @@ fn envelope(pairs: &[Pair]) -> Vec<(i64, i64)> {
         if changes.get(index + 1).is_some_and(|next| next.0 == *age) {
             continue;
         }
-        if let Some((widest, _)) = active.last_key_value()
-            && steps.last().is_none_or(|(_, gap)| gap != widest)
-        {
-            steps.push((*age, *widest));
+        let widest = active.last_key_value().map(|(widest, _)| *widest);
+        if widest != last {
+            steps.push(*age);
+            last = widest;
         }
     }
     steps

@@ -19,14 +19,17 @@ const A_DAY: i64 = 86_400;
 /// Neighbouring ages are told together while gaps differ by no more than half.
 const ALIKE: i64 = 2;
 
+/// From an age to before another; the age zero alone is from 0 to 0.
+pub(crate) type Ages = (i64, Option<i64>);
+
 /// What was found of some ages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) from: i64,
     /// `None`: no end. The age zero has a span of its own, from 0 to 0.
     pub(crate) to: Option<i64>,
-    /// The age at which states are furthest apart.
-    pub(crate) worst: i64,
+    /// The ages among them at which states are furthest apart.
+    pub(crate) worst: Ages,
     /// That gap, as it is at most; `None`: there is no state.
     pub(crate) gap: Option<i64>,
     /// Number of the way that a restore may need at most, and of the one that it needs at least.
@@ -78,10 +81,10 @@ impl Ways {
     }
 
     /// What may be lost of a state of an age so that it still is one of that age.
-    pub(crate) fn allowed(&self, known: &Known<'_>, age: i64, view: View) -> Option<i64> {
-        let full = self.gap(&self.full, age, view)?;
+    pub(crate) fn allowed(&self, known: &Known<'_>, ages: Ages, view: View) -> Option<i64> {
+        let full = self.gap(&self.full, ages, view)?;
         let objective = &known.database.objective;
-        let promised = objective.at(SignedDuration::from_secs(age)).0;
+        let promised = objective.at(SignedDuration::from_secs(ages.0)).0;
         let promised = promised.map(|rpo| rpo.maximum.as_secs());
         Some(match promised {
             Some(promised) if full <= promised => promised,
@@ -89,22 +92,21 @@ impl Ways {
         })
     }
 
-    fn gap(&self, gaps: &Gaps, age: i64, view: View) -> Option<i64> {
-        let found = if age == 0 {
-            gaps.now(view)
-        } else {
-            gaps.at(age, view)
+    fn gap(&self, gaps: &Gaps, ages: Ages, view: View) -> Option<i64> {
+        let found = match ages {
+            (0, Some(0)) => gaps.now(view),
+            _ => gaps.at(ages, view),
         };
         found.map(|found| found.seconds)
     }
 
-    fn needed(&self, known: &Known<'_>, age: i64, view: View) -> Option<usize> {
-        let allowed = self.allowed(known, age, view)?;
+    fn needed(&self, known: &Known<'_>, ages: Ages, view: View) -> Option<usize> {
+        let allowed = self.allowed(known, ages, view)?;
         let order = match view {
             View::Strict => &self.by_most,
             View::Kind => &self.by_least,
         };
-        let enough = |gaps: &Gaps| self.gap(gaps, age, view).is_some_and(|gap| gap <= allowed);
+        let enough = |gaps: &Gaps| self.gap(gaps, ages, view).is_some_and(|gap| gap <= allowed);
         let first = order.iter().find(|(_, gaps)| enough(gaps))?;
         Some(first.0)
     }
@@ -157,7 +159,7 @@ impl Ways {
                     .map(|from| Span {
                         from: *from,
                         to: None,
-                        worst: *from,
+                        worst: (*from, None),
                         gap: None,
                         slowest: None,
                         fastest: None,
@@ -176,10 +178,10 @@ impl Ways {
         Span {
             from: age,
             to,
-            worst: age,
-            gap: self.gap(&self.full, age, View::Strict),
-            slowest: self.needed(known, age, View::Strict),
-            fastest: self.needed(known, age, View::Kind),
+            worst: (age, to),
+            gap: self.gap(&self.full, (age, to), View::Strict),
+            slowest: self.needed(known, (age, to), View::Strict),
+            fastest: self.needed(known, (age, to), View::Kind),
         }
     }
 }
