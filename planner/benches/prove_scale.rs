@@ -8,24 +8,21 @@
     reason = "a benchmark stops at the first surprise"
 )]
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+mod fleet;
+
+use jiff::{SignedDuration, Timestamp};
 use mainstay_planner::prove::{Facts, Question, Verdict, prove};
 use model::{
-    ByteCount, Copy, CopyState, DatabaseName, Digest, Inventory, Keep, MethodName, PointState,
-    RecoveryPoint, RecoveryPointId, SeriesName, TierName, VerifyLevel,
+    ByteCount, Copy, CopyState, Inventory, PointState, RecoveryPoint, RecoveryPointId, VerifyLevel,
     inventory::{MeasuredRestore, Verified},
-    retention::{Each, KeepCount, KeepRule},
+    retention::Each,
     tier_facts::TierCapabilities,
 };
 use policy_schema::{
     Policy, Schedule,
-    policy::{DatabaseDeclaration, Objective, Safety, Series, Target, TierDeclaration, Window},
+    policy::{Objective, Target},
 };
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 const NOW: &str = "2026-11-21T03:00:00Z";
 
@@ -39,7 +36,7 @@ fn main() {
     } else {
         &[100]
     };
-    println!("databases  shapes    prove  proved");
+    println!("databases  shapes    prove  proved  peak memory");
     let mut times = Vec::new();
     for size in sizes {
         times.push(run(*size));
@@ -54,7 +51,7 @@ fn main() {
 
 fn run(databases: usize) -> Duration {
     let policy = policy(databases);
-    let inventory = inventory(databases);
+    let inventory = inventory(&policy);
     let capabilities = TierCapabilities::new();
     let facts = Facts::default();
     let now = NOW.parse().unwrap();
@@ -69,58 +66,19 @@ fn run(databases: usize) -> Duration {
         .count();
     assert_eq!(proof.databases.len(), databases);
     println!(
-        "{databases:>9} {:>7} {:>5} ms {proved:>7}",
+        "{databases:>9} {:>7} {:>5} ms {proved:>7} {:>8} MiB",
         HOURS.len().min(databases),
-        took.as_millis()
+        took.as_millis(),
+        fleet::peak_memory_mib()
     );
     took
 }
 
-fn tiers() -> [TierName; 2] {
-    ["nas", "archive"].map(|name| TierName::new(name).unwrap())
-}
-
-fn name(number: usize) -> DatabaseName {
-    DatabaseName::new(&format!("tenant-{number:05}")).unwrap()
-}
-
-fn series(number: usize) -> Series {
-    let keep = |rules: &[(Each, u32)]| Keep {
-        rules: rules
-            .iter()
-            .map(|(each, count)| KeepRule {
-                each: *each,
-                count: KeepCount::Count(*count),
-            })
-            .collect(),
-        ..Keep::default()
-    };
-    let [nas, archive] = tiers();
-    Series {
-        full_every: SignedDuration::from_hours(7 * 24),
-        incremental: false,
-        name: SeriesName::new("daily").unwrap(),
-        method: MethodName::new("logical").unwrap(),
-        table: serde_json::Value::Null,
-        schedule: Schedule::cron(HOURS[number % HOURS.len()]).unwrap(),
-        keep: vec![
-            (
-                nas,
-                keep(&[(Each::Point, 8), (Each::Day, 14), (Each::Week, 8)]),
-            ),
-            (archive, keep(&[(Each::Month, 24), (Each::Year, 7)])),
-        ],
-        verify: VerifyLevel::Checksum,
-        window: Window {
-            start_within: None,
-            timeout: SignedDuration::from_hours(1),
-            retries: 3,
-            retry_after: SignedDuration::from_mins(5),
-        },
-    }
-}
-
 fn policy(databases: usize) -> Policy {
+    let keeps: fleet::Keeps<'_> = [
+        &[(Each::Point, 8), (Each::Day, 14), (Each::Week, 8)],
+        &[(Each::Month, 24), (Each::Year, 7)],
+    ];
     let target = |hours| {
         let length = SignedDuration::from_hours(hours);
         Some(Target {
@@ -128,69 +86,29 @@ fn policy(databases: usize) -> Policy {
             maximum: length,
         })
     };
-    Policy {
-        digest: Digest::sha256_of(b"benchmark"),
-        timezone: TimeZone::get("Europe/Prague").unwrap(),
-        timezone_name: "Europe/Prague".to_owned(),
-        tiers: tiers()
-            .into_iter()
-            .map(|name| {
-                let tier = TierDeclaration {
-                    name: name.clone(),
-                    kind: "filesystem".to_owned(),
-                    table: serde_json::Value::Null,
-                    base: PathBuf::new(),
-                    concurrency: 2,
-                    bandwidth: None,
-                    capabilities: model::Capabilities::PLAIN,
-                    off_site: false,
-                    media: "filesystem".to_owned(),
-                };
-                (name, tier)
-            })
-            .collect(),
-        keys: BTreeMap::new(),
-        databases: (0..databases)
-            .map(|number| {
-                let series = series(number);
-                let database = DatabaseDeclaration {
-                    wal: None,
-                    declared_restore: None,
-                    name: name(number),
-                    engine: "postgres".to_owned(),
-                    table: serde_json::Value::Null,
-                    base: PathBuf::new(),
-                    labels: BTreeMap::new(),
-                    objective: Objective {
-                        rpo: target(27),
-                        rto: target(2),
-                        ..Objective::default()
-                    },
-                    encrypt_with: Vec::new(),
-                    asserts: Vec::new(),
-                    series: [(series.name.clone(), series)].into(),
-                    drills: Vec::new(),
-                };
-                (database.name.clone(), database)
-            })
-            .collect(),
-        safety: Safety {
-            min_verified: 1,
-            max_prune_count: 25,
-            max_prune_percent: 50,
-        },
-        checks: Vec::new(),
-        exceptions: Vec::new(),
+    let mut policy = fleet::policy(databases, &[fleet::series("daily", HOURS[0], keeps)]);
+    for (number, database) in policy.databases.values_mut().enumerate() {
+        database.objective = Objective {
+            rpo: target(27),
+            rto: target(2),
+            ..Objective::default()
+        };
+        for series in database.series.values_mut() {
+            series.schedule = Schedule::cron(HOURS[number % HOURS.len()]).unwrap();
+        }
     }
+    policy
 }
 
 /// Ten nights of each database, and five restores from each tier.
-fn inventory(databases: usize) -> Inventory {
+fn inventory(policy: &Policy) -> Inventory {
     let now: Timestamp = NOW.parse().unwrap();
     let mut inventory = Inventory::empty(now);
-    for number in 0..databases {
-        let series = series(number);
-        let database = name(number);
+    let series = policy.databases.values().flat_map(|declared| {
+        let all = declared.series.values();
+        all.map(move |series| (&declared.name, series))
+    });
+    for (database, series) in series {
         for night in 0..10 {
             let slot = now - SignedDuration::from_hours(24 * night + 2);
             inventory.recovery_points.push(RecoveryPoint {
@@ -202,14 +120,14 @@ fn inventory(databases: usize) -> Inventory {
                     locked_until: None,
                     state: CopyState::Present,
                     stored_at: slot + SignedDuration::from_mins(9),
-                    tier: tiers()[0].clone(),
+                    tier: series.keep[0].0.clone(),
                     verified: Some(Verified {
                         at: slot + SignedDuration::from_mins(11),
                         level: VerifyLevel::Checksum,
                     }),
                 }],
                 database: database.clone(),
-                id: RecoveryPointId::new(&database, &series.name, slot),
+                id: RecoveryPointId::new(database, &series.name, slot),
                 method: series.method.clone(),
                 parent: None,
                 series: series.name.clone(),
@@ -223,9 +141,11 @@ fn inventory(databases: usize) -> Inventory {
             bytes: ByteCount(1 << 30),
             method: series.method.clone(),
             milliseconds: 600_000 + 1000 * u64::try_from(count).unwrap(),
-            tier: tiers()[usize::try_from(count % 2).unwrap()].clone(),
+            tier: series.keep[usize::try_from(count % 2).unwrap()].0.clone(),
         });
-        inventory.restores.insert(database, restores.collect());
+        inventory
+            .restores
+            .insert(database.clone(), restores.collect());
     }
     inventory
 }
