@@ -21,6 +21,10 @@ pub(crate) use drill::{
     DrillArguments, DrillCommand, LogFormat, ReportCommand, RunbookArguments, RunbookFormat,
 };
 
+mod simulate;
+
+pub(crate) use simulate::SimulateArguments;
+
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::Timestamp;
 use model::{ByteCount, RecoveryPointId, VerifyLevel};
@@ -175,6 +179,9 @@ mainstay plan --inventory inventory.json --now 2026-11-21T02:00:00Z --json"
 mainstay drill list orders\n  mainstay drill show drill-monthly-20261121T050000Z-4711 --format html > log.html"
     )]
     Drill(DrillArguments),
+    /// Run the policy forward: which recovery points exist when, how much lies where, and what it costs
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(SimulateArguments),
     /// Print documents for auditors
     #[command(subcommand)]
     Report(ReportCommand),

@@ -102,6 +102,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Verify(arguments) => commands::verify::run(arguments, global).await,
         Command::Restore(arguments) => commands::restore::run(arguments, global).await,
         Command::Drill(arguments) => commands::drill::run(arguments, global).await,
+        Command::Simulate(arguments) => commands::simulate::run(arguments, global).await,
         Command::Report(command) => commands::report::run(command, global).await,
         Command::Runbook(arguments) => commands::runbook::run(arguments, global).await,
         Command::Hold(command) => commands::hold::run(command, global).await,

@@ -28,6 +28,7 @@ pub mod prove;
 mod recovery_time;
 pub mod retention;
 mod rules;
+pub mod simulation;
 pub mod status;
 mod world;
 

@@ -25,6 +25,7 @@ pub(crate) mod runbook;
 pub(crate) mod running;
 pub(crate) mod schema;
 pub(crate) mod show;
+pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod tier;
 pub(crate) mod validate;

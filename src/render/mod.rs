@@ -23,6 +23,8 @@ pub(crate) mod reach;
 pub(crate) mod recovery;
 pub(crate) mod report;
 pub(crate) mod restore;
+pub(crate) mod simulation;
+pub(crate) mod simulation_svg;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod wal;

@@ -143,6 +143,26 @@ pub fn forecast_each<R: Send>(
     scenario: &Scenario,
     work: impl Fn(&DatabaseDeclaration, DatabaseForecast) -> R + Sync,
 ) -> Vec<R> {
+    let parts = forecast_fold(
+        policy,
+        inventory,
+        capabilities,
+        scenario,
+        Vec::new,
+        |all, database, forecast| all.push(work(database, forecast)),
+    );
+    parts.into_iter().flatten().collect()
+}
+
+/// The same, folded: each of the results is of consecutive databases, in the order of their names.
+pub fn forecast_fold<R: Send>(
+    policy: &Policy,
+    inventory: &Inventory,
+    capabilities: &TierCapabilities,
+    scenario: &Scenario,
+    begin: impl Fn() -> R + Sync,
+    add: impl Fn(&mut R, &DatabaseDeclaration, DatabaseForecast) + Sync,
+) -> Vec<R> {
     let groups = facts::by_series(&inventory.recovery_points);
     let points = inventory.recovery_points.iter();
     let activity = points
@@ -150,9 +170,9 @@ pub fn forecast_each<R: Send>(
         .chain(inventory.last_activity)
         .max();
     let databases: Vec<&DatabaseDeclaration> = policy.databases.values().collect();
-    let parts = parallel::map_chunks(&databases, |databases| {
+    parallel::map_chunks(&databases, |databases| {
         let mut calendar = slots::Calendar::new(&policy.timezone, scenario);
-        let mut results = Vec::with_capacity(databases.len());
+        let mut result = begin();
         for database in databases {
             let mut points: Vec<&RecoveryPoint> = Vec::new();
             for series in database.series.keys() {
@@ -168,9 +188,8 @@ pub fn forecast_each<R: Send>(
                 activity,
             };
             let forecast = drive::database(&setting, &points, &mut calendar);
-            results.push(work(database, forecast));
+            add(&mut result, database, forecast);
         }
-        results
-    });
-    parts.into_iter().flatten().collect()
+        result
+    })
 }

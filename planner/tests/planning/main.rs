@@ -6,6 +6,7 @@ mod archived;
 mod chains;
 #[cfg(test)]
 mod drills;
+mod forecasts;
 #[cfg(test)]
 mod locked;
 #[cfg(test)]

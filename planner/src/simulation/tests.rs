@@ -1,0 +1,1 @@
+//! Simulations of small policies, added up by hand.
