@@ -250,7 +250,10 @@ fn costs(text: &mut String, result: &Simulation) {
     for (year, tiers) in &years {
         for (tier, cost) in tiers {
             whole += *cost;
-            rows.push(row(year, tier.as_str(), cost));
+            // A disk that has no price is no line of zeros.
+            if cost.total() > 0.0 {
+                rows.push(row(year, tier.as_str(), cost));
+            }
         }
     }
     if rows.is_empty()

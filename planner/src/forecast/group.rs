@@ -161,6 +161,9 @@ impl<'a, 's> Group<'a, 's> {
         if !lost.is_empty() {
             self.to_planning();
             self.lose(&lost, now);
+            if let Some(log) = &mut self.log {
+                lost.iter().for_each(|tier| log.lose(tier));
+            }
         }
         if scenario.is_down(now) {
             return;

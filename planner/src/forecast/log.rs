@@ -87,10 +87,7 @@ impl FutureLog {
                     end,
                     last_stored_at: now,
                     segment_bytes: self.segment_bytes,
-                    start: Lsn::of_segment(
-                        self.known.1.segment(self.segment_bytes),
-                        self.segment_bytes,
-                    ),
+                    start: Lsn(position.0.saturating_sub(self.segment_bytes)),
                     stored_at: now,
                     system_identifier,
                     timeline,
@@ -103,6 +100,11 @@ impl FutureLog {
             system_identifier,
             timeline,
         });
+    }
+
+    /// A tier lost its log.
+    pub(super) fn lose(&mut self, tier: &model::TierName) {
+        self.archive.tiers.remove(tier);
     }
 
     /// The log that a base made now needs.

@@ -184,7 +184,7 @@ impl Costing {
         (bytes > 0).then(|| price.reading(as_gib(bytes), 1.0, rule.thaw))?
     }
 
-    pub(super) fn months(&self, costs: &BTreeMap<TierName, Vec<Cost>>, _: &Days) -> Vec<MonthCost> {
+    pub(super) fn months(&self, costs: &BTreeMap<TierName, Vec<Cost>>) -> Vec<MonthCost> {
         let month = |(number, name): (usize, &String)| {
             let tiers: BTreeMap<TierName, Cost> = costs
                 .iter()

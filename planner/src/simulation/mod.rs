@@ -134,7 +134,7 @@ pub fn simulate(
         databases: whole.databases,
         tiers: tiers.collect(),
         first_day: days.first(),
-        months: costing.months(&whole.costs, &days),
+        months: costing.months(&whole.costs),
         tiers_without_price: costing.without_price(),
         series_without_size: whole.unsized_series,
     }

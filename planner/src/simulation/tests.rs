@@ -1,1 +1,78 @@
 //! Simulations of small policies, added up by hand.
+
+use super::{Days, cost::Costing, days::Counter, prices::Prices};
+use jiff::{Timestamp, tz::TimeZone};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+#[test]
+fn days_end_at_the_midnights_of_the_zone_and_at_the_end() {
+    let zone = TimeZone::get("Europe/Prague").unwrap();
+    // The night of the autumn change has 25 hours.
+    let days = Days::new(
+        at("2026-10-24T10:00:00Z"),
+        at("2026-10-27T10:00:00Z"),
+        &zone,
+    );
+    assert_eq!(days.len(), 4);
+    assert_eq!(days.first().to_string(), "2026-10-24");
+    assert_eq!(days.date(3).to_string(), "2026-10-27");
+    assert_eq!(days.number(at("2026-10-24T21:59:59Z")), 0);
+    assert_eq!(days.number(at("2026-10-24T22:00:00Z")), 1);
+    assert_eq!(days.number(at("2026-10-25T22:30:00Z")), 1);
+    assert_eq!(days.number(at("2026-10-25T23:00:00Z")), 2);
+}
+
+#[test]
+fn what_is_there_at_a_midnight_counts_on_the_day_that_it_ends() {
+    let days = Days::new(
+        at("2026-11-21T00:00:00Z"),
+        at("2026-11-25T00:00:00Z"),
+        &TimeZone::UTC,
+    );
+    let mut counter: Counter = days.counter();
+    counter.add(
+        &days.range(at("2026-11-21T02:00:00Z"), Some(at("2026-11-23T02:00:00Z"))),
+        5,
+    );
+    counter.add(&days.range(at("2026-11-22T00:00:00Z"), None), 1);
+    // Gone before midnight: on no day.
+    counter.add(
+        &days.range(at("2026-11-24T01:00:00Z"), Some(at("2026-11-24T02:00:00Z"))),
+        100,
+    );
+    assert_eq!(counter.totals(), [6, 6, 1, 1]);
+}
+
+#[test]
+fn months_are_those_of_the_calendar() {
+    let days = Days::new(
+        at("2026-11-29T00:00:00Z"),
+        at("2027-01-03T00:00:00Z"),
+        &TimeZone::UTC,
+    );
+    let policy = policy_schema::Policy {
+        digest: model::Digest::sha256_of(b""),
+        timezone: TimeZone::UTC,
+        timezone_name: "UTC".to_owned(),
+        tiers: std::collections::BTreeMap::new(),
+        keys: std::collections::BTreeMap::new(),
+        databases: std::collections::BTreeMap::new(),
+        safety: policy_schema::policy::Safety {
+            min_verified: 1,
+            max_prune_count: 25,
+            max_prune_percent: 50,
+        },
+    };
+    let costing = Costing::new(
+        &policy,
+        &std::collections::BTreeMap::new(),
+        &Prices::built_in(),
+        &days,
+    );
+    let months = costing.months(&std::collections::BTreeMap::new());
+    let names: Vec<&str> = months.iter().map(|month| month.month.as_str()).collect();
+    assert_eq!(names, ["2026-11", "2026-12", "2027-01"]);
+}
