@@ -9,19 +9,13 @@
     reason = "a benchmark stops at the first surprise"
 )]
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+mod fleet;
+
+use fleet::{database_name, peak_memory_mib};
+use jiff::{SignedDuration, Timestamp};
 use mainstay_planner::{Options, draft_plan, inventory_digest};
-use model::{
-    DatabaseName, Digest, Inventory, Keep, MethodName, SeriesName, TierName, VerifyLevel,
-    retention::{Each, KeepCount, KeepRule},
-    tier_facts::TierCapabilities,
-};
-use policy_schema::{
-    Policy, Schedule,
-    policy::{DatabaseDeclaration, Objective, Safety, Series, TierDeclaration, Window},
-};
+use model::{Inventory, retention::Each, tier_facts::TierCapabilities};
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
@@ -51,7 +45,9 @@ fn main() {
 
 fn run(databases: usize) -> Duration {
     let path = write_inventory(databases);
-    let policy = policy(databases);
+    let nas = [(Each::Day, 99), (Each::Week, 8), (Each::Month, 3)];
+    let series = fleet::series("daily", "0 2 * * *", [&nas, &[(Each::Month, 12)]]);
+    let policy = fleet::policy(databases, &[series]);
     let start = Instant::now();
     let inventory: Inventory = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let read = start.elapsed();
@@ -90,106 +86,6 @@ fn run(databases: usize) -> Duration {
         peak_memory_mib()
     );
     planned
-}
-
-/// Highest resident size of this process so far (`VmHWM`, proc(5)); 0 where there is no `/proc`.
-fn peak_memory_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
-        .map_or(0, |kib| kib / 1024)
-}
-
-fn policy(databases: usize) -> Policy {
-    let tiers = ["nas", "archive"].map(|name| TierName::new(name).unwrap());
-    let keep = |rules: &[(Each, u32)]| Keep {
-        rules: rules
-            .iter()
-            .map(|(each, count)| KeepRule {
-                each: *each,
-                count: KeepCount::Count(*count),
-            })
-            .collect(),
-        ..Keep::default()
-    };
-    let series = Series {
-        full_every: SignedDuration::from_hours(7 * 24),
-        incremental: false,
-        name: SeriesName::new("daily").unwrap(),
-        method: MethodName::new("logical").unwrap(),
-        table: serde_json::Value::Null,
-        schedule: Schedule::cron("0 2 * * *").unwrap(),
-        keep: vec![
-            (
-                tiers[0].clone(),
-                keep(&[(Each::Day, 99), (Each::Week, 8), (Each::Month, 3)]),
-            ),
-            (tiers[1].clone(), keep(&[(Each::Month, 12)])),
-        ],
-        verify: VerifyLevel::Checksum,
-        window: Window {
-            start_within: None,
-            timeout: SignedDuration::from_hours(2),
-            retries: 3,
-            retry_after: SignedDuration::from_mins(5),
-        },
-    };
-    Policy {
-        digest: Digest::sha256_of(b"benchmark"),
-        timezone: TimeZone::get("Europe/Prague").unwrap(),
-        timezone_name: "Europe/Prague".to_owned(),
-        tiers: tiers
-            .iter()
-            .map(|name| {
-                let tier = TierDeclaration {
-                    name: name.clone(),
-                    kind: "filesystem".to_owned(),
-                    table: serde_json::Value::Null,
-                    base: PathBuf::new(),
-                    concurrency: 2,
-                    bandwidth: None,
-                    capabilities: model::Capabilities::PLAIN,
-                    off_site: false,
-                    media: "filesystem".to_owned(),
-                };
-                (name.clone(), tier)
-            })
-            .collect(),
-        keys: BTreeMap::new(),
-        databases: (0..databases)
-            .map(|number| {
-                let name = database_name(number);
-                let database = DatabaseDeclaration {
-                    wal: None,
-                    declared_restore: None,
-                    name: name.clone(),
-                    engine: "postgres".to_owned(),
-                    table: serde_json::Value::Null,
-                    base: PathBuf::new(),
-                    labels: BTreeMap::new(),
-                    objective: Objective::default(),
-                    encrypt_with: Vec::new(),
-                    asserts: Vec::new(),
-                    series: [(series.name.clone(), series.clone())].into(),
-                    drills: Vec::new(),
-                };
-                (name, database)
-            })
-            .collect(),
-        safety: Safety {
-            min_verified: 1,
-            max_prune_count: 25,
-            max_prune_percent: 50,
-        },
-        checks: Vec::new(),
-        exceptions: Vec::new(),
-    }
-}
-
-fn database_name(number: usize) -> DatabaseName {
-    DatabaseName::new(&format!("tenant-{number:05}")).unwrap()
 }
 
 /// One point a night for the last hundred nights but the last, the first of each month also on the archive; written piece by

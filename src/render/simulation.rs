@@ -42,8 +42,9 @@ fn assumptions(scenario: &Scenario) -> String {
     let mut parts = Vec::new();
     if scenario.failed_runs > 0 {
         parts.push(format!(
-            "{} failed runs after each point",
-            scenario.failed_runs
+            "{} of {} runs fail",
+            scenario.failed_runs,
+            scenario.failed_runs + 1
         ));
     }
     for outage in &scenario.outages {

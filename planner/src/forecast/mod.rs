@@ -71,6 +71,28 @@ pub enum End {
 }
 
 impl Life {
+    /// The life of a copy that a run makes.
+    fn new(
+        slot: Timestamp,
+        run: Timestamp,
+        bytes: ByteCount,
+        locked_until: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            slot,
+            captured_at: run,
+            from: run,
+            verified_from: None,
+            until: None,
+            end: None,
+            bytes,
+            point: None,
+            parent: None,
+            held: false,
+            locked_until,
+        }
+    }
+
     /// Whether it can be restored at an instant: complete, and still there.
     pub fn is_there(&self, at: Timestamp) -> bool {
         self.from <= at && self.until.is_none_or(|until| at < until)

@@ -79,37 +79,48 @@ pub(super) fn run(
             .not_planned
             .iter()
             .all(|wait| harmless(wait.reason.code));
-        let mut failed: BTreeSet<StepId> = BTreeSet::new();
-        let mut done = false;
-        for step in order::topological(output.steps) {
-            let Some(member) = members
-                .iter_mut()
-                .find(|one| one.series.name == step.series)
-            else {
-                continue;
-            };
-            let fails = step.after.iter().any(|before| failed.contains(before))
-                || step.slot.is_some_and(|slot| member.failures.fails(slot));
-            if fails {
-                failed.insert(step.id);
-                continue;
-            }
-            done = true;
-            if matches!(
-                step.action,
-                Action::Backup | Action::Upload | Action::Repair
-            ) {
-                made.insert((step.series.clone(), step.tier.clone()));
-            }
-            let displaced = made.contains(&(step.series.clone(), step.tier.clone()));
-            carry_out(inventory, member, log, &step, now, displaced);
-        }
+        let done = carry_out_all(inventory, members, log, output.steps, now, &mut made);
         inventory.last_activity = Some(now);
         if !done {
             break;
         }
     }
     ran
+}
+
+/// Carries out what does not fail and waits for nothing that does; whether there was anything.
+fn carry_out_all(
+    inventory: &mut Inventory,
+    members: &mut [Member<'_>],
+    log: Option<&FutureLog>,
+    steps: Vec<Step>,
+    now: Timestamp,
+    made: &mut BTreeSet<(SeriesName, TierName)>,
+) -> bool {
+    let mut failed: BTreeSet<StepId> = BTreeSet::new();
+    let mut done = false;
+    for step in order::topological(steps) {
+        let mut members = members.iter_mut();
+        let Some(member) = members.find(|one| one.series.name == step.series) else {
+            continue;
+        };
+        let fails = step.after.iter().any(|before| failed.contains(before))
+            || step.slot.is_some_and(|slot| member.failures.fails(slot));
+        if fails {
+            failed.insert(step.id);
+            continue;
+        }
+        done = true;
+        let place = (step.series.clone(), step.tier.clone());
+        if matches!(
+            step.action,
+            Action::Backup | Action::Upload | Action::Repair
+        ) {
+            made.insert(place.clone());
+        }
+        carry_out(inventory, member, log, &step, now, made.contains(&place));
+    }
+    done
 }
 
 fn plan(
@@ -259,17 +270,10 @@ fn store(
     });
     let Some(tier) = tier else { return };
     let life = Life {
-        slot: point.slot,
         captured_at: point.captured_at,
-        from: now,
-        verified_from: None,
-        until: None,
-        end: None,
-        bytes,
-        point: None,
         parent,
         held,
-        locked_until,
+        ..Life::new(point.slot, now, bytes, locked_until)
     };
     member.ledger.made(tier, now, life);
 }

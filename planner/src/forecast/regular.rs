@@ -6,13 +6,12 @@
 //!
 //! Not here: chains and archived log, which are always planned.
 
-use super::{End, Life, drive::Setting, planned::Member};
+mod handover;
+
+use super::{End, Life, planned::Member};
 use crate::retention::{Dated, Occupy, Why, arrivals::Arrivals, calendar::Moment, evaluate_dated};
 use jiff::{Timestamp, tz::TimeZone};
-use model::{
-    ByteCount, Copy, CopyState, Inventory, Keep, MethodName, Period, PointState, RecoveryPoint,
-    RecoveryPointId, TierName, Verified, VerifyLevel,
-};
+use model::{ByteCount, Copy, Keep, MethodName, Period, RecoveryPoint, RecoveryPointId, TierName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// More rounds of deletions than this at one instant do not happen.
@@ -74,149 +73,6 @@ struct Point {
 }
 
 impl<'a> Regular<'a> {
-    /// Takes over from planning; `None` where something is not as it should be, and the inventory is untouched.
-    pub(super) fn begin(
-        setting: &Setting<'a>,
-        member: &Member<'a>,
-        inventory: &mut Inventory,
-        now: Timestamp,
-    ) -> Option<Self> {
-        let unfit = |point: &RecoveryPoint| {
-            point.state == PointState::Complete
-                && (point.parent.is_some()
-                    || point.slot > now
-                    || point.copies.iter().any(|copy| {
-                        let unproved = copy.is_present() && copy.verified.is_none();
-                        copy.state == CopyState::Foreign
-                            || unproved && member.ledger.tier(&copy.tier).is_some()
-                    }))
-        };
-        if member.series.incremental || inventory.recovery_points.iter().any(unfit) {
-            return None;
-        }
-        let tiers = member.series.keep.iter().map(|(name, keep)| {
-            let can = setting.capabilities.get(name);
-            Here {
-                name,
-                keep,
-                archived: can.is_some_and(|can| can.thaw.is_some()),
-                // A lock for as long as retention keeps the copy is never in its way.
-                lock: can.and_then(|can| can.lock).and_then(|lock| lock.length),
-                follow: None,
-                copies: BTreeMap::new(),
-                waiting: BTreeSet::new(),
-            }
-        });
-        let mut regular = Self {
-            zone: &setting.policy.timezone,
-            min_verified: setting.policy.safety.min_verified.max(1) as usize,
-            tiers: tiers.collect(),
-            points: BTreeMap::new(),
-            next: 0,
-            newest: None,
-            shelf: Vec::new(),
-        };
-        let mut points = std::mem::take(&mut inventory.recovery_points);
-        points.sort_by(|a, b| (a.slot, &a.id).cmp(&(b.slot, &b.id)));
-        for point in points {
-            regular.take_over(member, point);
-        }
-        for tier in 0..regular.tiers.len() {
-            regular.judge(tier);
-        }
-        Some(regular)
-    }
-
-    fn take_over(&mut self, member: &Member<'a>, mut point: RecoveryPoint) {
-        if point.state != PointState::Complete {
-            self.shelf.push(point);
-            return;
-        }
-        let number = self.next;
-        let held = point.copies.iter().any(|copy| copy.held);
-        let moment = Moment::new(point.slot, self.zone);
-        let mut copies = 0;
-        let mut bytes = point.bytes;
-        point.copies.retain(|copy| {
-            let tier = member.ledger.tier(&copy.tier).filter(|_| copy.is_present());
-            if let Some(tier) = tier {
-                let there = There {
-                    locked_until: copy.locked_until,
-                    reasons: 0,
-                    stored_at: copy.stored_at,
-                };
-                self.tiers[tier].copies.insert(number, there);
-                copies += 1;
-            }
-            bytes = if bytes.0 == 0 { copy.bytes } else { bytes };
-            tier.is_none() && copy.is_present()
-        });
-        if copies == 0 && point.copies.is_empty() {
-            // Nothing of it can be read any more: it plays no part in any decision.
-            return;
-        }
-        self.next += 1;
-        self.newest = Some(moment);
-        if copies == 0 {
-            self.shelf.push(point);
-            return;
-        }
-        self.points.insert(
-            number,
-            Point {
-                moment,
-                captured_at: point.captured_at,
-                bytes,
-                copies,
-                held,
-                id: Some(point.id),
-                method: Some(point.method),
-                orphans: point.copies,
-            },
-        );
-    }
-
-    /// Hands everything back to planning.
-    pub(super) fn end(self, member: &Member<'a>, setting: &Setting<'a>, inventory: &mut Inventory) {
-        let mut points = self.shelf;
-        let database = &setting.database.name;
-        for (number, point) in self.points {
-            let slot = point.moment.at;
-            let here = self.tiers.iter().filter_map(|tier| {
-                let there = tier.copies.get(&number)?;
-                Some(Copy {
-                    bytes: point.bytes,
-                    held: point.held,
-                    locked_until: there.locked_until,
-                    state: CopyState::Present,
-                    stored_at: there.stored_at,
-                    tier: tier.name.clone(),
-                    // Proved as thoroughly as anybody may ask, so that it is not proved again.
-                    verified: Some(Verified {
-                        at: there.stored_at,
-                        level: VerifyLevel::Restore,
-                    }),
-                })
-            });
-            let copies: Vec<Copy> = here.chain(point.orphans).collect();
-            let made = || RecoveryPointId::new(database, &member.series.name, slot);
-            points.push(RecoveryPoint {
-                bytes: point.bytes,
-                captured_at: point.captured_at,
-                copies,
-                database: database.clone(),
-                id: point.id.unwrap_or_else(made),
-                method: point.method.unwrap_or_else(|| member.series.method.clone()),
-                parent: None,
-                series: member.series.name.clone(),
-                slot,
-                state: PointState::Complete,
-                wal: None,
-            });
-        }
-        inventory.recovery_points = points;
-    }
-
     /// Slot of the newest point.
     pub(super) fn newest(&self) -> Option<Timestamp> {
         self.newest.map(|newest| newest.at)
@@ -274,66 +130,34 @@ impl<'a> Regular<'a> {
         slot: Moment,
         made: &mut [bool],
     ) -> bool {
-        let mut wants = Vec::with_capacity(self.tiers.len());
-        for (index, tier) in self.tiers.iter().enumerate() {
-            let wanted = if tier.follow.is_some() {
-                Some(Arrivals::wants(tier.keep, &slot, self.newest.as_ref()))
-            } else {
-                self.wanted(index, Some(slot))
-            };
-            let Some(wanted) = wanted else { return false };
-            wants.push(wanted);
-        }
-        let first = (0..self.tiers.len())
-            .min_by_key(|index| (!wants[*index], self.tiers[*index].archived, *index));
-        let Some(first) = first else { return false };
-        let others = wants
-            .iter()
-            .enumerate()
-            .filter(|(index, wants)| **wants && *index != first);
-        if self.tiers[first].archived && others.count() > 0 {
+        let Some(places) = self.places(&slot) else {
             return false;
-        }
+        };
         let number = self.next;
         self.next += 1;
         self.newest = Some(slot);
         let bytes = member.sizes.at(slot.at, false);
-        let mut copies = 0;
         self.points.insert(
             number,
             Point {
                 moment: slot,
                 captured_at: now,
                 bytes,
-                copies: 0,
+                copies: u32::try_from(places.len()).unwrap_or(u32::MAX),
                 held: false,
                 id: None,
                 method: None,
                 orphans: Vec::new(),
             },
         );
-        for tier in 0..self.tiers.len() {
-            if tier != first && !wants[tier] {
-                continue;
-            }
+        for tier in places {
             let lock = self.tiers[tier]
                 .lock
                 .map(|length| length.after(now, self.zone));
             let lock = lock.map(|until| Timestamp::from_second(until.as_second()).unwrap_or(until));
-            let life = Life {
-                slot: slot.at,
-                captured_at: now,
-                from: now,
-                verified_from: None,
-                until: None,
-                end: None,
-                bytes,
-                point: None,
-                parent: None,
-                held: false,
-                locked_until: lock,
-            };
-            member.ledger.made(tier, now, life);
+            member
+                .ledger
+                .made(tier, now, Life::new(slot.at, now, bytes, lock));
             member.ledger.verified(tier, slot.at, now);
             let there = There {
                 locked_until: lock,
@@ -342,12 +166,27 @@ impl<'a> Regular<'a> {
             };
             self.add(tier, number, there);
             made[tier] = true;
-            copies += 1;
-        }
-        if let Some(point) = self.points.get_mut(&number) {
-            point.copies = copies;
         }
         true
+    }
+
+    /// The tiers that a new point is stored on; `None`: planning must say.
+    fn places(&self, slot: &Moment) -> Option<Vec<usize>> {
+        let mut wants = Vec::with_capacity(self.tiers.len());
+        for (index, tier) in self.tiers.iter().enumerate() {
+            wants.push(if tier.follow.is_some() {
+                Arrivals::wants(tier.keep, slot, self.newest.as_ref())
+            } else {
+                self.wanted(index, Some(*slot))?
+            });
+        }
+        let first = (0..self.tiers.len())
+            .min_by_key(|index| (!wants[*index], self.tiers[*index].archived, *index))?;
+        wants[first] = true;
+        let places: Vec<usize> = (0..wants.len()).filter(|index| wants[*index]).collect();
+        // Nothing can be copied on from an archive before it is thawed.
+        let stuck = self.tiers[first].archived && places.len() > 1;
+        (!stuck).then_some(places)
     }
 
     /// A copy is there; the rules of the tier look at it.
@@ -536,25 +375,6 @@ impl<'a> Regular<'a> {
                 doubtful.insert(other);
             }
         }
-    }
-
-    fn shelve(&mut self, member: &Member<'a>, point: Point) {
-        let (Some(id), slot) = (point.id, point.moment.at) else {
-            return;
-        };
-        self.shelf.push(RecoveryPoint {
-            bytes: point.bytes,
-            captured_at: point.captured_at,
-            copies: point.orphans,
-            database: member.ledger.database.clone(),
-            id,
-            method: point.method.unwrap_or_else(|| member.series.method.clone()),
-            parent: None,
-            series: member.series.name.clone(),
-            slot,
-            state: PointState::Complete,
-            wal: None,
-        });
     }
 }
 

@@ -157,20 +157,13 @@ impl Costing {
     }
 
     /// The storage of one series on a tier, day by day; the sum.
-    pub(super) fn count_storage(
-        &self,
-        tier: &TierName,
-        bytes: &[i128],
-        days: &Days,
-        months: &mut [Cost],
-    ) -> f64 {
+    pub(super) fn count_storage(&self, tier: &TierName, bytes: &[i64], months: &mut [Cost]) -> f64 {
         let Some((_, price)) = self.rule(tier) else {
             return 0.0;
         };
         let mut sum = 0.0;
-        debug_assert_eq!(bytes.len(), days.len());
         for (bytes, month) in bytes.iter().zip(&self.month_of) {
-            let gib = as_gib(u64::try_from(*bytes).unwrap_or(0));
+            let gib = as_gib(bytes.unsigned_abs());
             let cost = gib * price.storage_gib_month / self.days_in[*month];
             months[*month].storage += cost;
             sum += cost;

@@ -69,16 +69,16 @@ impl Days {
 }
 
 /// Adds over ranges in constant time: the differences from day to day.
-pub(super) struct Counter(Vec<i128>);
+pub(super) struct Counter(Vec<i64>);
 
 impl Counter {
-    pub(super) fn add(&mut self, range: &Range<usize>, amount: i128) {
+    pub(super) fn add(&mut self, range: &Range<usize>, amount: i64) {
         self.0[range.start] += amount;
         self.0[range.end] -= amount;
     }
 
     /// The sum of each day.
-    pub(super) fn totals(mut self) -> Vec<i128> {
+    pub(super) fn totals(mut self) -> Vec<i64> {
         self.0.pop();
         let mut sum = 0;
         for day in &mut self.0 {

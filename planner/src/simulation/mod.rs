@@ -8,17 +8,19 @@
 
 mod cost;
 mod days;
+mod part;
 pub mod prices;
 
 pub use cost::{Cost, MonthCost};
 pub use days::Days;
 pub use prices::{Price, PriceFinding, PriceSource, Prices};
 
-use crate::forecast::{DatabaseForecast, End, Scenario, forecast_fold};
+use crate::forecast::{Scenario, forecast_fold};
 use cost::Costing;
 use jiff::{Timestamp, civil::Date};
 use model::{DatabaseName, Inventory, SeriesName, TierName, tier_facts::TierCapabilities};
-use policy_schema::{Policy, policy::DatabaseDeclaration};
+use part::Part;
+use policy_schema::Policy;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,135 +139,6 @@ pub fn simulate(
         months: costing.months(&whole.costs),
         tiers_without_price: costing.without_price(),
         series_without_size: whole.unsized_series,
-    }
-}
-
-/// What one thread has added up.
-struct Part {
-    databases: BTreeMap<DatabaseName, DatabaseUse>,
-    tiers: BTreeMap<TierName, TierUse>,
-    costs: BTreeMap<TierName, Vec<Cost>>,
-    /// Bytes of the largest newest point.
-    largest: BTreeMap<TierName, u64>,
-    unsized_series: Vec<String>,
-}
-
-impl Part {
-    fn new(policy: &Policy, days: &Days, costing: &Costing) -> Self {
-        let each = policy
-            .databases
-            .values()
-            .flat_map(|database| database.series.values());
-        let named: BTreeSet<&TierName> = each
-            .flat_map(|series| series.keep.iter().map(|(tier, _)| tier))
-            .collect();
-        let empty = TierUse {
-            points: vec![0; days.len()],
-            bytes: vec![0; days.len()],
-            restore_once: None,
-        };
-        let named = || named.iter().map(|name| (*name).clone());
-        Self {
-            databases: BTreeMap::new(),
-            tiers: named().map(|name| (name, empty.clone())).collect(),
-            costs: named().map(|name| (name, costing.nothing())).collect(),
-            largest: BTreeMap::new(),
-            unsized_series: Vec::new(),
-        }
-    }
-
-    fn add(
-        &mut self,
-        database: &DatabaseDeclaration,
-        forecast: DatabaseForecast,
-        scenario: &Scenario,
-        days: &Days,
-        costing: &Costing,
-    ) {
-        let missed = forecast.missed.iter().map(|missed| u64::from(missed.count));
-        let mut mine = DatabaseUse {
-            missed_slots: missed.sum(),
-            ..DatabaseUse::default()
-        };
-        for (series, tiers) in forecast.series {
-            let mut has_size = true;
-            let uses = mine.series.entry(series.clone()).or_default();
-            for (tier, lives) in tiers {
-                let mut points = days.counter();
-                let mut bytes = days.counter();
-                let mut usage = SeriesUse::default();
-                let cost = self
-                    .costs
-                    .entry(tier.clone())
-                    .or_insert_with(|| costing.nothing());
-                for life in &lives {
-                    let range = days.range(life.from, life.until);
-                    points.add(&range, 1);
-                    bytes.add(&range, i128::from(life.bytes.0));
-                    mine.cost += costing.count_life(&tier, life, days, cost);
-                    usage.made += u64::from(life.from >= scenario.from);
-                    usage.pruned += u64::from(life.end == Some(End::Pruned));
-                    usage.lost += u64::from(life.end == Some(End::Lost));
-                    if life.until.is_none() && life.from <= scenario.until {
-                        usage.at_end.push(life.slot);
-                    }
-                    has_size &= life.bytes.0 > 0;
-                }
-                if let Some(newest) = lives.last() {
-                    let largest = self.largest.entry(tier.clone()).or_default();
-                    *largest = (*largest).max(newest.bytes.0);
-                }
-                let (points, bytes) = (points.totals(), bytes.totals());
-                usage.most = points
-                    .iter()
-                    .copied()
-                    .max()
-                    .and_then(|most| u32::try_from(most).ok())
-                    .unwrap_or(0);
-                mine.cost += costing.count_storage(&tier, &bytes, days, cost);
-                if let Some(tier) = self.tiers.get_mut(&tier) {
-                    for (sum, more) in tier.points.iter_mut().zip(points) {
-                        *sum += u32::try_from(more).unwrap_or(0);
-                    }
-                    for (sum, more) in tier.bytes.iter_mut().zip(bytes) {
-                        *sum = sum.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
-                    }
-                }
-                uses.insert(tier, usage);
-            }
-            if !has_size {
-                self.unsized_series
-                    .push(format!("{}/{series}", database.name));
-            }
-        }
-        self.databases.insert(database.name.clone(), mine);
-    }
-
-    fn join(&mut self, other: Self) {
-        self.databases.extend(other.databases);
-        for (name, tier) in other.tiers {
-            let mine = self.tiers.entry(name).or_default();
-            for (sum, more) in mine.points.iter_mut().zip(tier.points) {
-                *sum += more;
-            }
-            for (sum, more) in mine.bytes.iter_mut().zip(tier.bytes) {
-                *sum = sum.saturating_add(more);
-            }
-        }
-        for (name, costs) in other.costs {
-            let mine = self
-                .costs
-                .entry(name)
-                .or_insert_with(|| vec![Cost::default(); costs.len()]);
-            for (sum, more) in mine.iter_mut().zip(costs) {
-                *sum += more;
-            }
-        }
-        for (name, bytes) in other.largest {
-            let mine = self.largest.entry(name).or_default();
-            *mine = (*mine).max(bytes);
-        }
-        self.unsized_series.extend(other.unsized_series);
     }
 }
 

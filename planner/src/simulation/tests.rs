@@ -1,6 +1,6 @@
 //! Simulations of small policies, added up by hand.
 
-use super::{Days, cost::Costing, days::Counter, prices::Prices};
+use super::{Days, days::Counter};
 use jiff::{Timestamp, tz::TimeZone};
 
 fn at(text: &str) -> Timestamp {
@@ -44,35 +44,4 @@ fn what_is_there_at_a_midnight_counts_on_the_day_that_it_ends() {
         100,
     );
     assert_eq!(counter.totals(), [6, 6, 1, 1]);
-}
-
-#[test]
-fn months_are_those_of_the_calendar() {
-    let days = Days::new(
-        at("2026-11-29T00:00:00Z"),
-        at("2027-01-03T00:00:00Z"),
-        &TimeZone::UTC,
-    );
-    let policy = policy_schema::Policy {
-        digest: model::Digest::sha256_of(b""),
-        timezone: TimeZone::UTC,
-        timezone_name: "UTC".to_owned(),
-        tiers: std::collections::BTreeMap::new(),
-        keys: std::collections::BTreeMap::new(),
-        databases: std::collections::BTreeMap::new(),
-        safety: policy_schema::policy::Safety {
-            min_verified: 1,
-            max_prune_count: 25,
-            max_prune_percent: 50,
-        },
-    };
-    let costing = Costing::new(
-        &policy,
-        &std::collections::BTreeMap::new(),
-        &Prices::built_in(),
-        &days,
-    );
-    let months = costing.months(&std::collections::BTreeMap::new());
-    let names: Vec<&str> = months.iter().map(|month| month.month.as_str()).collect();
-    assert_eq!(names, ["2026-11", "2026-12", "2027-01"]);
 }
