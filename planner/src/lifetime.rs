@@ -14,7 +14,7 @@ use crate::{
     rules::started,
     world::World,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{Keep, retention::KeepCount};
 use serde::Serialize;
 
@@ -73,7 +73,7 @@ pub(crate) fn stays(
     let verdicts = evaluate_dated(keep, &there, zone, Occupy::Complete);
     let ahead = Ahead {
         now: world.now,
-        from: started(world, facts).unwrap_or(world.now),
+        from: still_to_come(world, facts),
         next: &|after| facts.series.schedule.next_after(after, zone),
         zone,
     };
@@ -91,6 +91,17 @@ pub(crate) fn stays(
         }
     }
     stays
+}
+
+/// Slots after this one may still get a point: those to come, and the one that is due now.
+fn still_to_come(world: &World<'_>, facts: &SeriesFacts<'_>) -> Timestamp {
+    let started = started(world, facts).unwrap_or(world.now);
+    let zone = &world.policy.timezone;
+    let due = facts.series.schedule.last_at_or_before(started, zone);
+    let newest = facts.points.first().map(|facts| facts.point.slot);
+    due.filter(|due| newest.is_none_or(|newest| newest < *due))
+        .and_then(|due| due.checked_sub(SignedDuration::from_secs(1)).ok())
+        .unwrap_or(started)
 }
 
 fn stay(verdict: &Verdict, certain: &Certain) -> Stay {

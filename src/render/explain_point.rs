@@ -3,7 +3,10 @@
 use super::{color, plan_text::local};
 use catalog::{AuditEntry, Hold};
 use jiff::{Timestamp, tz::TimeZone};
-use model::{CopyState, RecoveryPointId};
+use model::{
+    CopyState, RecoveryPointId,
+    audit::{AuditDetails, Deletion},
+};
 use planner::{
     Gone, Until,
     explain::{KeptBy, OnTier, PointExplanation},
@@ -36,6 +39,7 @@ pub(crate) struct Past {
     what: String,
     who: String,
     why: String,
+    details: Option<AuditDetails>,
 }
 
 impl From<AuditEntry> for Past {
@@ -46,6 +50,7 @@ impl From<AuditEntry> for Past {
             what: entry.what,
             who: entry.who,
             why: entry.why,
+            details: entry.details,
         }
     }
 }
@@ -53,7 +58,7 @@ impl From<AuditEntry> for Past {
 impl Past {
     /// For programs.
     pub(crate) fn json(&self) -> Value {
-        json!({"at": self.at, "kind": self.kind, "what": self.what, "who": self.who, "why": self.why})
+        json!({"at": self.at, "kind": self.kind, "what": self.what, "who": self.who, "why": self.why, "details": self.details})
     }
 }
 
@@ -103,7 +108,7 @@ fn on_tier(text: &mut String, on: &OnTier, origins: &BTreeMap<String, Origin>, z
     for reason in &on.reasons {
         let _ = writeln!(
             text,
-            "    {} until {}, {}{}",
+            "    {}{}, {}{}",
             reason.text,
             end(reason.until, zone),
             reason.ends,
@@ -172,19 +177,25 @@ fn verdict(on: &OnTier, zone: &TimeZone) -> String {
             color::paint(color::REMOVE, "not kept: it goes as soon as that is safe")
         }
         Until::NotKept => "stays for now".to_owned(),
-        Until::AtLeast(at) => format!(
-            "stays until {} at least: later if backups fail until then",
-            local(at, zone)
-        ),
+        Until::AtLeast(at) => {
+            let certain = format!("stays until {} at least", local(at, zone));
+            match on.expected_end {
+                Some(end) => format!(
+                    "{certain}; goes {} if every backup succeeds, later if some fail",
+                    local(end, zone)
+                ),
+                None => format!("{certain}, longer if backups fail"),
+            }
+        }
         Until::NoEnd => "stays: nothing lets it go".to_owned(),
     }
 }
 
 fn end(until: Until, zone: &TimeZone) -> String {
     match until {
-        Until::NotKept => "now".to_owned(),
-        Until::AtLeast(at) => local(at, zone),
-        Until::NoEnd => "further notice".to_owned(),
+        Until::NotKept => ", no longer certain".to_owned(),
+        Until::AtLeast(at) => format!(" until {}", local(at, zone)),
+        Until::NoEnd => String::new(),
     }
 }
 
@@ -222,6 +233,26 @@ pub(crate) fn gone(id: &RecoveryPointId, past: &[Past]) -> String {
             entry.who,
             entry.why
         );
+        if let Some(AuditDetails::Deletion(deletion)) = &entry.details {
+            deleted(&mut text, deletion);
+        }
     }
     text
+}
+
+fn deleted(text: &mut String, deletion: &Deletion) {
+    if let Some(keep) = &deletion.keep {
+        let _ = writeln!(text, "    rule: {keep}");
+    }
+    if !deletion.justified_by.is_empty() {
+        let _ = writeln!(text, "    justified by {}", named(&deletion.justified_by));
+    }
+    match &deletion.approved_by {
+        Some(who) => {
+            let _ = writeln!(text, "    approved by {who}");
+        }
+        None => {
+            let _ = writeln!(text, "    routine: it needed no approval");
+        }
+    }
 }

@@ -52,6 +52,10 @@ pub fn diff(
         observed_at: inventory.observed_at,
         recovery_points: complete(&inventory),
     };
+    let mut diff = empty(old.policy, new.policy, judged, now);
+    if diff.is_empty() {
+        return diff;
+    }
     let changes = policy_schema::changes(old.policy, new.policy);
     let concerned = concerned(&changes);
     only(&mut inventory, concerned.as_ref());
@@ -70,7 +74,6 @@ pub fn diff(
     };
     let old_side = planned(&policies[0], old.capabilities);
     let new_side = planned(&policies[1], new.capabilities);
-    let mut diff = empty(old.policy, new.policy, judged, now);
     points::compare(&old_side, &new_side, &mut diff);
     lives::compare(&old_side, &new_side, &mut diff);
     promises::compare(&old_side, &new_side, &mut diff);
@@ -86,8 +89,11 @@ fn complete(inventory: &Inventory) -> usize {
         .count()
 }
 
-/// The databases that a change concerns; `None`: what all share has changed, so every one.
+/// The databases that a change concerns; `None`: what all share has changed, or nobody can say what has, so every one.
 fn concerned(changes: &[Change]) -> Option<BTreeSet<DatabaseName>> {
+    if changes.is_empty() {
+        return None;
+    }
     let name = |change: &Change| {
         let rest = change.path.strip_prefix("database.")?;
         DatabaseName::new(rest.split('.').next()?).ok()

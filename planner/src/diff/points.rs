@@ -13,6 +13,9 @@ use model::{ByteCount, Copy, DatabaseName, PointState, RecoveryPoint, SeriesName
 use policy_schema::Policy;
 use std::{collections::BTreeMap, sync::Arc};
 
+/// A point and one copy of it.
+type Stored<'a> = (&'a RecoveryPoint, &'a Copy);
+
 pub(super) fn compare(old: &Planned<'_>, new: &Planned<'_>, diff: &mut PolicyDiff) {
     named(old.world.policy, new.world.policy, diff);
     let groups = by_series(&old.world.inventory.recovery_points);
@@ -24,8 +27,7 @@ pub(super) fn compare(old: &Planned<'_>, new: &Planned<'_>, diff: &mut PolicyDif
         let mut points = groups[&key].clone();
         points.retain(|point| point.state == PointState::Complete);
         points.sort_by(|a, b| (a.slot, &a.id).cmp(&(b.slot, &b.id)));
-        let mut orphans: BTreeMap<&TierName, (Gone, Vec<(&RecoveryPoint, &Copy)>)> =
-            BTreeMap::new();
+        let mut orphans: BTreeMap<&TierName, (Gone, Vec<Stored<'_>>)> = BTreeMap::new();
         for point in points {
             lost(&before, &after, point, diff);
             for copy in point.copies.iter().filter(|copy| copy.is_present()) {
@@ -47,7 +49,7 @@ fn orphaned(
     (database, series): (&DatabaseName, &SeriesName),
     tier: &TierName,
     why: Gone,
-    copies: &[(&RecoveryPoint, &Copy)],
+    copies: &[Stored<'_>],
 ) -> Option<Orphaned> {
     let sizes = copies.iter().map(|(_, copy)| copy.bytes);
     Some(Orphaned {

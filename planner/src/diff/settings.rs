@@ -31,9 +31,10 @@ pub(super) fn compare(changes: Vec<Change>, diff: &mut PolicyDiff) {
 fn is_elsewhere(change: &Change) -> bool {
     let path: Vec<&str> = change.path.split('.').collect();
     match path.as_slice() {
-        ["database", _] | ["database", _, "series", _] => true,
-        ["database", _, "objective", ..] => true,
-        ["database", _, "wal", "keep", ..] => true,
+        ["database", _]
+        | ["database", _, "series", _]
+        | ["database", _, "objective", "rpo" | "rto", ..]
+        | ["database", _, "wal", "keep", ..] => true,
         ["database", .., "tiers"] => !is_reordered(change),
         ["database", _, key] => ELSEWHERE_OF_DATABASE.contains(key),
         ["database", _, "series", _, key, ..] => ELSEWHERE_OF_SERIES.contains(key),

@@ -5,6 +5,8 @@ mod archived;
 #[cfg(test)]
 mod chains;
 #[cfg(test)]
+mod diffs;
+#[cfg(test)]
 mod drills;
 mod forecasts;
 #[cfg(test)]

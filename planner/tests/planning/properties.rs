@@ -16,7 +16,7 @@ fn some_years() -> std::ops::Range<i64> {
     433_000..508_000
 }
 
-fn points(verified: bool) -> impl Strategy<Value = Vec<Point>> {
+pub(super) fn points(verified: bool) -> impl Strategy<Value = Vec<Point>> {
     let close = prop::collection::vec(times(490_000..490_900), 0..25);
     let far = prop::collection::vec(times(some_years()), 0..25);
     (close, far, prop::collection::vec(any::<(bool, u8)>(), 50)).prop_map(
@@ -36,7 +36,7 @@ fn points(verified: bool) -> impl Strategy<Value = Vec<Point>> {
     )
 }
 
-fn keeps(windows: bool) -> impl Strategy<Value = Keep> {
+pub(super) fn keeps(windows: bool) -> impl Strategy<Value = Keep> {
     let units = prop::sample::select(vec![
         "last",
         "hourly",

@@ -3,6 +3,8 @@
 //! Read off a plan of its database and the same ends that `diff` compares; nothing is decided here. Not here: where a rule stands
 //! in the policy's files (`policy_schema`), what became of a point that is gone (the catalog's audit), words on a screen.
 
+mod expected;
+
 use crate::{
     Options, draft_plan,
     facts::{SeriesFacts, by_series},
@@ -53,6 +55,8 @@ pub struct OnTier {
     pub also: Vec<String>,
     /// Stored size.
     pub bytes: ByteCount,
+    /// When it goes, if every slot succeeds and every plan is applied at once; `None`: not within the years looked at.
+    pub expected_end: Option<Timestamp>,
     /// Until when the storage refuses its deletion.
     pub locked_until: Option<Timestamp>,
     /// What is gone from the policy, so that no rule speaks of it and nothing deletes it.
@@ -117,6 +121,11 @@ pub fn explain(
     let fates = Fates::new(&policy, &plan);
     let world = World::new(&policy, &inventory, capabilities, now, &options);
     let ends = ends(&world, &inventory, point);
+    let certain = ends
+        .iter()
+        .map(|(tier, _, stay)| (tier, stay.until))
+        .collect();
+    let expected = expected::expected_ends(&policy, &inventory, capabilities, now, point, &certain);
     let mut copies: Vec<&Copy> = point.copies.iter().collect();
     copies.sort_by(|a, b| a.tier.cmp(&b.tier));
     let tiers = copies
@@ -124,6 +133,7 @@ pub fn explain(
         .map(|copy| {
             let end = ends.iter().find(|(tier, ..)| *tier == copy.tier);
             let mut on_tier = on_tier(&policy, &fates, point, copy, end);
+            on_tier.expected_end = expected.get(&copy.tier).copied();
             on_tier.planned = plan
                 .steps
                 .iter()
@@ -236,6 +246,7 @@ fn on_tier(
     OnTier {
         also,
         bytes: copy.bytes,
+        expected_end: None,
         locked_until: copy.locked_until,
         not_named: gone(policy, &point.database, &point.series, &copy.tier),
         planned: Vec::new(),
@@ -258,8 +269,12 @@ fn kept_by(point: &RecoveryPoint, tier: &TierName, reason: lifetime::Reason) -> 
         point.database, point.series
     );
     let (key, ordinal, ends) = match reason.why {
-        Why::Held => (None, None, "when a person releases it".to_owned()),
-        Why::Forever => (Some("forever".to_owned()), None, "never".to_owned()),
+        Why::Held => (None, None, "until a person releases it".to_owned()),
+        Why::Forever => (
+            Some("forever".to_owned()),
+            None,
+            "and nothing lets it go".to_owned(),
+        ),
         Why::Rule {
             rule,
             ordinal,
@@ -307,7 +322,7 @@ fn ends_by(rule: KeepRule, ordinal: Option<u32>, oldest: bool) -> String {
         Each::Year => "year",
     };
     match (rule.count, ordinal) {
-        (KeepCount::All, _) => "never".to_owned(),
+        (KeepCount::All, _) => "and nothing lets it go".to_owned(),
         (KeepCount::Window(period), _) => format!("when a point is more than {period} newer"),
         (KeepCount::Count(_), None) => "when a verified point takes its place".to_owned(),
         (KeepCount::Count(n), Some(ordinal)) => {
