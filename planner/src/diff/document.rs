@@ -2,12 +2,13 @@
 //!
 //! Every list is complete and sorted; what a screen has no room for is the screen's business. Fields in alphabetical order.
 
-use crate::{fate::Gone, lifetime::Until};
+use crate::{fate::Gone, lifetime::Until, prove::Verdict};
 use jiff::Timestamp;
 use model::{
     ByteCount, DatabaseName, Digest, KeyName, LockRule, Period, Reason, RecoveryPointId,
     SeriesName, TierName,
 };
+use policy_schema::policy::CheckId;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct PolicyDiff {
     pub schedules: Vec<ScheduleChange>,
     /// Every other key that differs.
     pub settings: Vec<Setting>,
+    /// Promises and checks whose verdict differs.
+    pub verdicts: Vec<VerdictChange>,
 }
 
 impl PolicyDiff {
@@ -320,6 +323,24 @@ pub struct Promise {
     pub maximum_seconds: i64,
     /// Where one wants to be.
     pub target_seconds: i64,
+}
+
+/// A promise or check that stands otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerdictChange {
+    /// Which.
+    pub check: CheckId,
+    /// Database.
+    pub database: DatabaseName,
+    /// Under the old policy.
+    pub from: Verdict,
+    /// Under the new policy.
+    pub to: Verdict,
+    /// Why, under the new policy; `None`: it is not asked there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Whether it stood better before.
+    pub worse: bool,
 }
 
 /// Recipients that differ.

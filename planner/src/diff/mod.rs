@@ -12,11 +12,12 @@ mod lives;
 mod points;
 mod promises;
 mod settings;
+mod verdicts;
 
 pub use document::{
     Approval, ApprovalCode, EncryptionChange, Expiry, FORMAT, Judged, LockChange, LostCopy,
     LostPoint, Named, ObjectiveChange, Orphaned, PolicyDiff, Promise, Reach, RetentionChange,
-    ScheduleChange, Setting, Side, WindowChange,
+    ScheduleChange, Setting, Side, VerdictChange, WindowChange,
 };
 
 use crate::{Options, draft_plan, fingerprint::inventory_digest, world::World};
@@ -78,6 +79,7 @@ pub fn diff(
     lives::compare(&old_side, &new_side, &mut diff);
     promises::compare(&old_side, &new_side, &mut diff);
     settings::compare(changes, &mut diff);
+    verdicts::compare(&old_side, &new_side, &mut diff);
     approve(&mut diff);
     diff
 }
@@ -162,6 +164,7 @@ fn empty(old: &Policy, new: &Policy, inventory: Judged, now: Timestamp) -> Polic
         retention: Vec::new(),
         schedules: Vec::new(),
         settings: Vec::new(),
+        verdicts: Vec::new(),
     }
 }
 

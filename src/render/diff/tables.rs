@@ -8,6 +8,7 @@ use model::{LockMode, LockRule, Period};
 use planner::{
     Gone, Until,
     diff::{Expiry, LostPoint, PolicyDiff, Promise, Reach, ScheduleChange},
+    prove::Verdict,
 };
 use serde_json::Value;
 
@@ -350,6 +351,15 @@ fn schedule(change: &ScheduleChange, zone: &TimeZone) -> Vec<String> {
 /// What has three columns: weaker things, or all others.
 fn others(diff: &PolicyDiff, weaker: bool) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
+    for change in diff.verdicts.iter().filter(|one| one.worse == weaker) {
+        let why = change.why.as_ref();
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        rows.push(vec![
+            format!("verdict on {} of {}", change.check, change.database),
+            verdict(change.from).to_owned(),
+            format!("{}{why}", verdict(change.to)),
+        ]);
+    }
     for change in diff.objectives.iter().filter(|one| one.looser == weaker) {
         rows.push(vec![
             format!("{} of {}", change.objective, change.database),
@@ -393,6 +403,15 @@ fn others(diff: &PolicyDiff, weaker: bool) -> Vec<Vec<String>> {
         ]);
     }
     rows
+}
+
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::NotAsked => "not asked",
+        Verdict::Proved => "proved",
+        Verdict::Unproven => "unproven",
+        Verdict::Violated => "violated",
+    }
 }
 
 fn nothing() -> String {
