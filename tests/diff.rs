@@ -263,6 +263,23 @@ fn an_agreement_holds_for_this_change_only_and_on_any_day() {
 }
 
 #[test]
+fn a_promise_that_a_sparser_schedule_breaks_is_said_with_its_sum() {
+    let place = Place::new();
+    place.change("rpo = \"25h\"", "rpo = \"3d\"");
+    place.commit("three days");
+    place.change("0 2 * * *", "0 2 * * 1-5");
+    let json = place.json(0, &["main"]);
+    let verdict = &json["verdicts"][0];
+    let told = [&verdict["check"], &verdict["from"], &verdict["to"]];
+    assert_eq!(told, ["rpo", "proved", "violated"]);
+    assert_eq!(verdict["worse"], true);
+    let why = verdict["why"].as_str().unwrap();
+    assert!(why.starts_with("up to 3 d 1 h would be lost now"), "{why}");
+    let text = place.diff(0, &["main"]).stdout;
+    assert!(text.contains("verdict on rpo of shop  proved"), "{text}");
+}
+
+#[test]
 fn a_change_of_everything_shows_the_worst_first() {
     let place = Place::new();
     place.change("daily = 90", "daily = 30, monthly = 2");
