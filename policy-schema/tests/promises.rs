@@ -1,5 +1,10 @@
 //! Promises of older states, checks and exceptions: how they are read, and what a policy can get wrong about them.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure of a helper is the test's failure"
+)]
+
 mod kinds;
 
 use kinds::{load_texts, show};

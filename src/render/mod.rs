@@ -19,6 +19,7 @@ pub(crate) mod plan_text;
 pub(crate) mod plan_words;
 pub(crate) mod progress;
 pub(crate) mod prove;
+mod prove_trouble;
 pub(crate) mod reach;
 pub(crate) mod recovery;
 pub(crate) mod report;

@@ -184,7 +184,7 @@ impl Judge<'_> {
         let state = self.shape.state(case.seen, case.wanted);
         let fastest = state.and_then(|(slot, sources)| {
             let has = |way: &&Route| way.index.is_some_and(|index| sources.contains(&index));
-            let way = self.ways.ways.iter().filter(has);
+            let way = self.ways.all.iter().filter(has);
             let way =
                 way.min_by_key(|way| (way.restore.most.unwrap_or(i64::MAX), way.restore.least))?;
             Some((slot, way))
@@ -204,8 +204,8 @@ impl Judge<'_> {
         let (Some(fastest), Some(_)) = (span.fastest, span.fastest.or(span.slowest)) else {
             return self.nothing(span, promised, CheckId::Rto);
         };
-        let slowest = span.slowest.map(|number| &self.ways.ways[number]);
-        let least = self.ways.ways[fastest].restore.least;
+        let slowest = span.slowest.map(|number| &self.ways.all[number]);
+        let least = self.ways.all[fastest].restore.least;
         let most = slowest.and_then(|way| way.restore.most);
         let mut verdict = verdict(least, most, promised);
         let failed = self
@@ -217,7 +217,7 @@ impl Judge<'_> {
         }
         let shown = match (verdict, slowest) {
             (Verdict::Proved | Verdict::NotAsked, Some(way)) => way,
-            _ => &self.ways.ways[fastest],
+            _ => &self.ways.all[fastest],
         };
         // Nobody thaws an archive only to learn that the rest was never measured.
         let shown = match slowest {
@@ -253,7 +253,7 @@ impl Judge<'_> {
     /// A state of these ages that no way leads to in time.
     fn slow_state(&self, span: &Span, promised: i64) -> Option<CounterExample> {
         let fast = self.ways.by_least.iter().rev();
-        let mut fast = fast.filter(|(number, _)| self.ways.ways[*number].restore.least <= promised);
+        let mut fast = fast.filter(|(number, _)| self.ways.all[*number].restore.least <= promised);
         let allowed = self.ways.allowed(self.known, span.worst, View::Kind)?;
         let span_of_ages = (span.from, span.to);
         let by_fast = fast.next().and_then(|(_, gaps)| gaps.longest());

@@ -30,24 +30,16 @@ impl Known<'_> {
             Some(lag) => lag.seconds.map(|seconds| (seconds, lag.at)),
             None => self.lag_by_inventory(),
         };
-        let (seconds, source) = match measured {
-            Some((seconds, at)) => {
-                let source = Source::Measured {
-                    at,
-                    bytes: 0,
-                    count: 1,
-                };
-                (Some(seconds), source)
-            }
-            None => {
-                let source = Source::Unknown {
-                    at_most_seconds: None,
-                };
-                (None, source)
-            }
+        let unknown = Source::Unknown {
+            at_most_seconds: None,
         };
+        let source = measured.map_or(unknown, |(_, at)| Source::Measured {
+            at,
+            bytes: 0,
+            count: 1,
+        });
         Part {
-            seconds,
+            seconds: measured.map(|(seconds, _)| seconds),
             source,
             what: PartKind::Lag,
         }

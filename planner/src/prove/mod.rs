@@ -194,7 +194,7 @@ impl Question<'_> {
             failed_drills: failed_drills.clone(),
             ranges,
         };
-        proof.statement = statement::statement(&known, &proof, &ways.ways);
+        proof.statement = statement::statement(&known, &proof, &ways.all);
         let results = checks::results(self.policy, &known, &proof);
         (proof, results)
     }

@@ -45,7 +45,7 @@ impl Span {
 
 /// All ways of a database, and the gaps over the first few of them in both orders.
 pub(crate) struct Ways {
-    pub(crate) ways: Vec<Route>,
+    pub(crate) all: Vec<Route>,
     pub(crate) full: Gaps,
     /// Numbers of the ways from the fastest to the slowest, by what they take at most, and the gaps over that one and those before it.
     pub(crate) by_most: Vec<(usize, Gaps)>,
@@ -73,7 +73,7 @@ impl Ways {
         order.sort_by_key(|n| (sum(n).least, sum(n).most.unwrap_or(i64::MAX), points(n)));
         let by_least = prefixes(&order);
         Self {
-            ways,
+            all: ways,
             full,
             by_most,
             by_least,
@@ -82,7 +82,7 @@ impl Ways {
 
     /// What may be lost of a state of an age so that it still is one of that age.
     pub(crate) fn allowed(&self, known: &Known<'_>, ages: Ages, view: View) -> Option<i64> {
-        let full = self.gap(&self.full, ages, view)?;
+        let full = Self::gap(&self.full, ages, view)?;
         let objective = &known.database.objective;
         let promised = objective.at(SignedDuration::from_secs(ages.0)).0;
         let promised = promised.map(|rpo| rpo.maximum.as_secs());
@@ -92,7 +92,7 @@ impl Ways {
         })
     }
 
-    fn gap(&self, gaps: &Gaps, ages: Ages, view: View) -> Option<i64> {
+    fn gap(gaps: &Gaps, ages: Ages, view: View) -> Option<i64> {
         let found = match ages {
             (0, Some(0)) => gaps.now(view),
             _ => gaps.at(ages, view),
@@ -106,7 +106,7 @@ impl Ways {
             View::Strict => &self.by_most,
             View::Kind => &self.by_least,
         };
-        let enough = |gaps: &Gaps| self.gap(gaps, ages, view).is_some_and(|gap| gap <= allowed);
+        let enough = |gaps: &Gaps| Self::gap(gaps, ages, view).is_some_and(|gap| gap <= allowed);
         let first = order.iter().find(|(_, gaps)| enough(gaps))?;
         Some(first.0)
     }
@@ -179,7 +179,7 @@ impl Ways {
             from: age,
             to,
             worst: (age, to),
-            gap: self.gap(&self.full, (age, to), View::Strict),
+            gap: Self::gap(&self.full, (age, to), View::Strict),
             slowest: self.needed(known, (age, to), View::Strict),
             fastest: self.needed(known, (age, to), View::Kind),
         }

@@ -5,6 +5,7 @@
 //! Not here: which changes there are to try (`candidates`), how they are written (`toml`).
 
 mod candidates;
+mod log;
 mod toml;
 
 use super::{
@@ -99,11 +100,11 @@ fn worst(proof: &DatabaseProof, of: CheckId) -> Verdict {
 }
 
 fn measure(proof: &DatabaseProof, of: CheckId) -> Option<String> {
-    let figures = proof.ranges.iter().map(|range| match of {
+    let mut figures = proof.ranges.iter().map(|range| match of {
         CheckId::Rpo => &range.rpo,
         _ => &range.rto,
     });
-    figures.filter_map(|figure| figure.measure.clone()).next()
+    figures.find_map(|figure| figure.measure.clone())
 }
 
 /// The policy with the change, and its proof, if the promise is violated no more and the other one no worse.

@@ -2,23 +2,23 @@
 //!
 //! - A restore is too slow because an archive must be thawed: thaw faster; or keep on a tier that is read at once what only the archive has.
 //! - Old states are too far apart, or not kept that long: keep one of each period, where it is read at once and then elsewhere.
-//! - Too much is lost now: run a series more often; archive the log.
+//! - Too much is lost now: run a series more often; archive the log (`log`).
 //!
 //! Not here: whether any of them helps (`suggest`).
 
-use super::{of, toml};
+use super::{log::with_log, of, toml};
 use crate::prove::{
     Question,
     proof::{DatabaseProof, Verdict},
 };
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    ByteCount, DatabaseName, Keep, MethodName, Period, SeriesName, TierName,
+    DatabaseName, Keep, Period, SeriesName, TierName,
     retention::{Each, KeepCount, KeepRule},
 };
 use policy_schema::{
     Policy, Schedule,
-    policy::{CheckId, DatabaseDeclaration, Series, WalDeclaration, WalMode},
+    policy::{CheckId, DatabaseDeclaration, Series},
 };
 
 /// A change to try.
@@ -35,14 +35,6 @@ pub(super) struct Candidate {
 /// Rhythms to try, slowest first. Whoever needs a shorter one needs the log.
 const RHYTHMS: [u32; 9] = [720, 480, 360, 240, 180, 120, 60, 30, 15];
 
-/// With shorter windows a base backup a day would hardly be in them.
-const LOG_WINDOW: Period = Period {
-    years: 0,
-    months: 0,
-    days: 14,
-    seconds: 0,
-};
-
 /// The changes to try for one broken promise.
 pub(super) fn candidates(
     question: &Question<'_>,
@@ -50,26 +42,22 @@ pub(super) fn candidates(
     proof: &DatabaseProof,
     mends: CheckId,
 ) -> Vec<Candidate> {
-    match mends {
-        CheckId::Rto => {
-            let mut all = faster_thaw(question, database);
-            all.extend(also_elsewhere(question, database));
-            all
-        }
-        _ => {
-            let now = proof.ranges.first();
-            let mut all = Vec::new();
-            if now.is_some_and(|range| range.rpo.verdict == Verdict::Violated) {
-                all.extend(more_often(database));
-                all.extend(with_log(question, database));
-            }
-            all.extend(one_of_each(question, database, proof));
-            all
-        }
+    if mends == CheckId::Rto {
+        let mut all = faster_thaw(question, database);
+        all.extend(also_elsewhere(question, database));
+        return all;
     }
+    let now = proof.ranges.first();
+    let mut all = Vec::new();
+    if now.is_some_and(|range| range.rpo.verdict == Verdict::Violated) {
+        all.extend(more_often(database));
+        all.extend(with_log(question, database));
+    }
+    all.extend(one_of_each(question, database, proof));
+    all
 }
 
-fn is_cold(question: &Question<'_>, tier: &TierName) -> bool {
+pub(super) fn is_cold(question: &Question<'_>, tier: &TierName) -> bool {
     let can = question.capabilities.get(tier);
     can.is_some_and(model::Capabilities::needs_thaw)
 }
@@ -260,94 +248,6 @@ fn more_often(database: &DatabaseDeclaration) -> Vec<Candidate> {
         }
     }
     all
-}
-
-/// The log, with a base backup to start from.
-fn with_log(question: &Question<'_>, database: &DatabaseDeclaration) -> Option<Candidate> {
-    if database.engine != "postgres" || database.wal.is_some() {
-        return None;
-    }
-    let model = database.series.values().next()?;
-    let tiers: Vec<TierName> = model
-        .keep
-        .iter()
-        .map(|(tier, _)| tier.clone())
-        .filter(|tier| !is_cold(question, tier))
-        .collect();
-    let physical = MethodName::new("physical").ok()?;
-    let base = database
-        .series
-        .values()
-        .find(|series| series.method == physical);
-    let windows: Vec<(TierName, Period)> = tiers
-        .iter()
-        .map(|tier| (tier.clone(), LOG_WINDOW))
-        .collect();
-    if windows.is_empty() {
-        return None;
-    }
-    let mut text = toml::wal(database.name.as_str(), &windows);
-    let weekly = Keep {
-        rules: vec![KeepRule {
-            count: KeepCount::Count(15),
-            each: Each::Day,
-        }],
-        ..Keep::default()
-    };
-    let new = match base {
-        Some(_) => None,
-        None => Some(Series {
-            name: SeriesName::new("base").ok()?,
-            method: physical,
-            table: serde_json::Value::Null,
-            schedule: Schedule::cron("0 1 * * *").ok()?,
-            keep: tiers
-                .iter()
-                .map(|tier| (tier.clone(), weekly.clone()))
-                .collect(),
-            ..model.clone()
-        }),
-    };
-    if let Some(series) = &new {
-        text.push_str(&format!(
-            "\n\n[[database.{}.series]]\nname = \"base\"\nmethod = \"physical\"\nschedule = \"0 1 * * *\"",
-            database.name
-        ));
-        for (tier, keep) in &series.keep {
-            text.push_str(&format!("\nkeep.{tier} = {}", toml::keep(keep)));
-        }
-    }
-    let base_name = base.map_or_else(
-        || SeriesName::new("base").ok(),
-        |base| Some(base.name.clone()),
-    )?;
-    let name = database.name.clone();
-    Some(Candidate {
-        mends: CheckId::Rpo,
-        kind: "log".to_owned(),
-        what: "archive the log: then any moment can be reached, and only its lag is lost"
-            .to_owned(),
-        place: "as further tables".to_owned(),
-        toml: text,
-        change: Box::new(move |policy| {
-            let Some(database) = of(policy, &name) else {
-                return;
-            };
-            if let Some(series) = &new {
-                database.series.insert(series.name.clone(), series.clone());
-            }
-            database.wal = Some(WalDeclaration {
-                mode: WalMode::Archive,
-                bases: vec![base_name.clone()],
-                keep: windows.clone(),
-                slot: String::new(),
-                compression_level: 1,
-                parallel: 4,
-                spool: None,
-                spool_limit: ByteCount(1 << 30),
-            });
-        }),
-    })
 }
 
 /// A rule for each period that is no longer than the promised gap, as far back as is promised.

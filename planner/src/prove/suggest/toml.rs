@@ -4,6 +4,7 @@ use model::{
     Keep, Period,
     retention::{KeepCount, Pick, RetentionModel},
 };
+use policy_schema::policy::Series;
 use std::fmt::Write as _;
 
 /// `{ daily = 30, monthly = 12, yearly = "7y" }`.
@@ -38,6 +39,18 @@ pub(super) fn wal(database: &str, keep: &[(model::TierName, Period)]) -> String 
     let mut text = format!("[database.{database}.wal]\nmode = \"archive\"\n");
     for (tier, window) in keep {
         let _ = writeln!(text, "keep.{tier} = \"{window}\"");
+    }
+    text.trim_end().to_owned()
+}
+
+/// `[[database.orders.series]]` with its method, its schedule and what it keeps.
+pub(super) fn series(database: &str, series: &Series) -> String {
+    let mut text = format!(
+        "[[database.{database}.series]]\nname = \"{}\"\nmethod = \"{}\"\nschedule = \"{}\"\n",
+        series.name, series.method, series.schedule
+    );
+    for (tier, of_tier) in &series.keep {
+        let _ = writeln!(text, "keep.{tier} = {}", keep(of_tier));
     }
     text.trim_end().to_owned()
 }
