@@ -1,11 +1,13 @@
 //! The command line as people type it. Words only; what a command does is in `commands/`.
 
+mod audit;
 mod diff;
 mod explain;
 mod prove;
 mod restore;
 mod wal;
 
+pub(crate) use audit::{AuditCommand, AuditShow, AuditVerify};
 pub(crate) use diff::DiffArguments;
 pub(crate) use explain::ExplainArguments;
 pub(crate) use prove::ProveArguments;
@@ -202,6 +204,9 @@ mainstay drill list orders\n  mainstay drill show drill-monthly-20261121T050000Z
     /// Archive the log of a server, and get it back
     #[command(subcommand)]
     Wal(WalCommand),
+    /// Show what was done, and check that nobody has changed what it says
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look after the catalog
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -516,12 +521,6 @@ pub(crate) enum CatalogCommand {
     Events {
         /// Run
         run: String,
-    },
-    /// Print the audit entries
-    Audit {
-        /// How many, the newest
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
     },
 }
 

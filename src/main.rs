@@ -109,6 +109,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Key(command) => commands::key::run(command, global).await,
         Command::Tier(command) => commands::tier::run(command, global).await,
         Command::Wal(command) => commands::wal::run(command, global).await,
+        Command::Audit(command) => commands::audit::run(command, global).await,
         Command::Catalog(command) => commands::catalog::run(command, global).await,
         Command::Completions { shell } => commands::completions::run(shell),
     }

@@ -52,6 +52,20 @@ pub(crate) fn state_url(global: &Global, policy: &Path) -> String {
         .unwrap_or_else(|| state_folder(policy).join("state.db").display().to_string())
 }
 
+/// The key that signs exports of the audit: beside an SQLite catalog; of one in PostgreSQL each machine has its own, in [`state_folder`].
+pub(crate) fn audit_key(global: &Global, policy: &Path) -> PathBuf {
+    let url = state_url(global, policy);
+    let file = url
+        .strip_prefix("sqlite://")
+        .or_else(|| url.strip_prefix("sqlite:"))
+        .or_else(|| (!url.contains("://")).then_some(url.as_str()));
+    let folder = match file {
+        Some(file) => Path::new(file).parent().unwrap_or(Path::new("")).to_owned(),
+        None => state_folder(policy),
+    };
+    folder.join("audit.key")
+}
+
 /// Folder for staged files: in the one that was given, else in [`state_folder`]. One for each catalog: what lies in it and belongs
 /// to no living run of that catalog is removed.
 ///

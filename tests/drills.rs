@@ -130,7 +130,7 @@ fn a_drill_that_passes_is_recorded_with_everything_that_an_auditor_asks() {
     site.expect(0, &["report", "recoveries"])
         .says("last proved")
         .says("audit of 2026");
-    site.expect(0, &["catalog", "audit"]).says("audit of 2026");
+    site.expect(0, &["audit", "show"]).says("audit of 2026");
     site.expect(1, &["drill", "show", "no-such"])
         .says("mainstay drill list");
     let known = site.known();
@@ -265,7 +265,7 @@ fn every_planted_failure_is_found() {
     site.expect(0, &["verify", "--level", "checksum"]);
     assert!(site.known().drills.is_empty() && site.known().restores.is_empty());
     bank.assert_nothing_left(&site);
-    site.expect(0, &["catalog", "audit"])
+    site.expect(0, &["audit", "show"])
         .says("proof that a drill can fail: wrong-row-count found, damaged-copy found");
 }
 

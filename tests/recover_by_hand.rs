@@ -114,7 +114,10 @@ impl Place {
             let mut entries: Vec<PathBuf> = fs::read_dir(&folder)
                 .unwrap()
                 .map(|entry| entry.unwrap().path())
-                .filter(|path| path.is_dir() && !path.ends_with("recovery-kit"))
+                .filter(|path| {
+                    let own = path.ends_with("recovery-kit") || path.ends_with("mainstay-audit");
+                    path.is_dir() && !own
+                })
                 .collect();
             assert_eq!(entries.len(), 1, "{entries:?}");
             folder = entries.remove(0);

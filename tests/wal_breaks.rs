@@ -113,12 +113,11 @@ fn segments(folder: &Path) -> Vec<(String, PathBuf)> {
 }
 
 fn breaks(site: &Site) -> Vec<(String, String)> {
-    let json = site
-        .expect(0, &["catalog", "audit", "--json", "--limit", "1000"])
-        .json();
-    let all = json["entries"].as_array().unwrap().iter();
-    all.filter(|entry| entry["kind"] == "log-break")
-        .map(|entry| {
+    let said = site.expect(0, &["audit", "show", "--json", "--kind", "log-break"]);
+    said.stdout
+        .lines()
+        .map(|line| {
+            let entry: serde_json::Value = serde_json::from_str(line).unwrap();
             let word = |key: &str| entry[key].as_str().unwrap().to_owned();
             (word("what"), word("why"))
         })

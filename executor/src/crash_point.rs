@@ -21,6 +21,8 @@ pub const NAMES: &[&str] = &[
     "after-delete-data",
     "after-forget",
     "before-run-end",
+    "before-audit-export",
+    "after-audit-export",
 ];
 
 /// Those that a file passes on its way into the archive of a log.

@@ -5,6 +5,7 @@
 //! Not here: deciding (`planner`), looking after the clock, the environment and words for people (the root package).
 
 pub mod apply;
+pub mod audit;
 mod cancel;
 mod chain;
 mod clock;
@@ -67,6 +68,7 @@ pub use wiring::{DatabaseWiring, TierWiring, WalWiring, Wiring};
 pub fn error_codes() -> Vec<&'static str> {
     let mut codes: Vec<_> = [
         apply::RunError::CODES,
+        audit::AuditError::CODES,
         apply::STOP_CODES,
         drill::CODES,
         restore::CODES,

@@ -7,6 +7,7 @@
 
 use crate::{
     apply::RunError,
+    audit,
     cancel::Cancel,
     clock::Clock,
     drift::Drift,
@@ -17,7 +18,8 @@ use crate::{
     unknown_rules,
     wiring::TierWiring,
 };
-use catalog::{Catalog, CatalogError, FoundCopy, Rebuilt};
+use catalog::{AuditDetails, AuditEntry, AuditKind, Catalog, CatalogError, FoundCopy, Rebuilt};
+use jiff::Timestamp;
 use model::{CopyState, RecoveryPointId, TierName, event::Failure};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -126,6 +128,7 @@ async fn under_lease(
             catalog.remember_tier(name, &identity, REBUILD, now).await?;
         }
     }
+    begin_chain(catalog, tiers, &rebuilt, now).await?;
     let held = protections(catalog, tiers, clock, &held.lease, &found, &mut unusable).await?;
     unusable.sort();
     Ok(RebuildReport {
@@ -134,6 +137,47 @@ async fn under_lease(
         held,
         unreachable: seen.unreachable,
     })
+}
+
+/// The audit of this catalog says where the ones before it ended: their exports on the tiers are what is left of them.
+async fn begin_chain(
+    catalog: &Catalog,
+    tiers: &BTreeMap<TierName, TierWiring>,
+    rebuilt: &Rebuilt,
+    now: Timestamp,
+) -> Result<(), CatalogError> {
+    let earlier = audit::earlier_chains(tiers, &catalog.identity().await?).await;
+    let ends: Vec<String> = earlier
+        .iter()
+        .map(|one| {
+            format!(
+                "{} ended with entry {} ({}) on {}",
+                one.catalog, one.sequence, one.digest, one.tier
+            )
+        })
+        .collect();
+    let ends = if ends.is_empty() {
+        "no earlier audit was found on the tiers".to_owned()
+    } else {
+        format!("the audit of catalog {}", ends.join(", of catalog "))
+    };
+    catalog
+        .audit(&AuditEntry {
+            at: now,
+            who: REBUILD.to_owned(),
+            kind: AuditKind::CatalogRebuild,
+            what: catalog.identity().await?,
+            why: format!(
+                "{} points and {} copies found; {ends}",
+                rebuilt.points, rebuilt.copies
+            ),
+            details: Some(AuditDetails::CatalogRebuild {
+                copies: rebuilt.copies,
+                earlier,
+                points: rebuilt.points,
+            }),
+        })
+        .await
 }
 
 /// Asks the stores that lock objects what they refuse to do to the found copies, and records it.

@@ -1,4 +1,4 @@
-//! `catalog rebuild | runs | events | audit`: looking after what is remembered between runs.
+//! `catalog rebuild | runs | events`: looking after what is remembered between runs.
 
 use super::{
     import, planning,
@@ -24,7 +24,6 @@ pub(crate) async fn run(command: CatalogCommand, global: &Global) -> Result<Exit
         CatalogCommand::Import(arguments) => import::run(arguments, global).await,
         CatalogCommand::Runs { limit } => runs(limit, global).await,
         CatalogCommand::Events { run } => events(&run, global).await,
-        CatalogCommand::Audit { limit } => audit(limit, global).await,
     }
 }
 
@@ -185,37 +184,5 @@ async fn events(run: &str, global: &Global) -> Result<Exit> {
         };
         out::data(&format!("{}  {words}\n", event.at))?;
     }
-    Ok(Exit::Done)
-}
-
-async fn audit(limit: u32, global: &Global) -> Result<Exit> {
-    let policy = settings::policy_path(global)?;
-    let entries = match session::catalog_if_any(global, &policy).await? {
-        Some(catalog) => catalog.audit_entries(u64::from(limit)).await?,
-        None => Vec::new(),
-    };
-    if global.json {
-        let entries: Vec<_> = entries.iter().map(|entry| json!({"at": entry.at, "who": entry.who, "kind": entry.kind.as_str(), "what": entry.what, "why": entry.why})).collect();
-        out::json(&json!({"format": "mainstay.audit.v1", "entries": entries}))?;
-        return Ok(Exit::Done);
-    }
-    let zone = crate::policy::zone(&policy);
-    let rows: Vec<Vec<String>> = entries
-        .iter()
-        .map(|entry| {
-            vec![
-                local(entry.at, &zone),
-                entry.kind.as_str().to_owned(),
-                entry.what.clone(),
-                entry.who.clone(),
-                entry.why.clone(),
-            ]
-        })
-        .collect();
-    out::data(&if rows.is_empty() {
-        "No entries.\n".to_owned()
-    } else {
-        table(&["AT", "KIND", "WHAT", "WHO", "WHY"], &rows)
-    })?;
     Ok(Exit::Done)
 }

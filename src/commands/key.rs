@@ -10,6 +10,7 @@ use crate::{
     render::{bar::Bar, keys as render, out},
     session, settings, wiring,
 };
+use catalog::{AuditDetails, AuditEntry, AuditKind};
 use executor::{Clock, RotateOrder, key_report, rotate};
 use model::{DatabaseName, KeyName, RecoveryPointId, SecretRef};
 use policy_schema::Policy;
@@ -92,6 +93,10 @@ async fn generate(arguments: &KeyGenerate, global: &Global) -> Result<Exit> {
         Some(keep_as) => local::replace(&new.path, keep_as, secret.as_ref(), clock::now())?,
         None => local::generate(&new.path, secret.as_ref(), clock::now())?,
     };
+    if let Some(path) = installation(arguments, global) {
+        let entry = made_entry(arguments, &new.path, &facts);
+        super::audit::record(&entry, global, &path).await;
+    }
     if global.json {
         out::json(&json!({
             "format": "mainstay.key-made.v1", "path": new.path, "key_id": facts.key_id, "kept_as": arguments.keep_as,
@@ -101,6 +106,39 @@ async fn generate(arguments: &KeyGenerate, global: &Global) -> Result<Exit> {
         out::data(&made(&new.path, arguments.keep_as.as_deref(), &facts))?;
     }
     Ok(Exit::Done)
+}
+
+/// The policy to whose audit the act belongs: a key that it declares; a file that is only named belongs to nobody yet.
+fn installation(arguments: &KeyGenerate, global: &Global) -> Option<PathBuf> {
+    arguments.key.as_ref()?;
+    settings::policy_path(global).ok()
+}
+
+/// What the audit says of it.
+fn made_entry(arguments: &KeyGenerate, path: &Path, facts: &KeyFacts) -> AuditEntry {
+    let kept_as = arguments
+        .keep_as
+        .as_ref()
+        .map(|path| path.display().to_string());
+    let name = arguments.key.clone();
+    AuditEntry {
+        at: clock::now(),
+        who: settings::who(),
+        kind: AuditKind::KeyGeneration,
+        what: name.clone().unwrap_or_else(|| path.display().to_string()),
+        why: match &kept_as {
+            Some(kept) => format!(
+                "a new key {}; the earlier one is kept as {kept}",
+                facts.key_id
+            ),
+            None => format!("a new key {}", facts.key_id),
+        },
+        details: Some(AuditDetails::KeyGeneration {
+            kept_as,
+            key: name,
+            key_id: facts.key_id.clone(),
+        }),
+    }
 }
 
 /// The file that a declared key names.

@@ -77,6 +77,7 @@ pub(crate) async fn carry_out_with(
     options.parallelism = usize::from(run.parallel);
     options.lease_wait = Duration::from_secs(run.lease_wait);
     options.drift = drift;
+    options.audit_key = Some(settings::audit_key(global, path));
     options.crash_at = settings::crash_at();
     let shown = Arc::clone(&progress);
     options.events = Arc::new(move |event| shown.show(event));

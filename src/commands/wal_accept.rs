@@ -6,15 +6,16 @@
 use crate::{
     arguments::{Global, WalAcceptArguments, WalArchiveArguments},
     clock,
-    commands::wal,
+    commands::{audit, wal},
     exit::Exit,
     failure::{Failure, Result, with_causes},
     policy,
     render::out,
     settings, wiring,
 };
+use catalog::{AuditDetails, AuditEntry, AuditKind};
 use executor::wal::KnownCluster;
-use model::DatabaseName;
+use model::{DatabaseName, TierName};
 use std::time::Duration;
 
 /// How long the server may take to answer.
@@ -38,9 +39,14 @@ pub(crate) async fn run(arguments: &WalAcceptArguments, global: &Global) -> Resu
     let mut failed = None;
     for tier in tiers {
         match store.accept(&tier, &cluster).await {
-            Ok(true) => out::words(&format!(
-                "{tier}: takes the log of this cluster from now on\n"
-            )),
+            Ok(true) => {
+                out::words(&format!(
+                    "{tier}: takes the log of this cluster from now on\n"
+                ));
+                let entry = entry(store.database(), &tier, &cluster);
+                let path = settings::policy_path(global)?;
+                audit::record(&entry, global, &path).await;
+            }
             Ok(false) => out::words(&format!("{tier}: took it already\n")),
             Err(error) => {
                 out::words(&format!("{tier}: not changed: {error}\n"));
@@ -51,6 +57,25 @@ pub(crate) async fn run(arguments: &WalAcceptArguments, global: &Global) -> Resu
     match failed {
         None => Ok(Exit::Done),
         Some(error) => Err(error.into()),
+    }
+}
+
+/// What the audit says of it.
+fn entry(database: &DatabaseName, tier: &TierName, cluster: &KnownCluster) -> AuditEntry {
+    AuditEntry {
+        at: cluster.since,
+        who: cluster.who.clone(),
+        kind: AuditKind::WalAccept,
+        what: format!("{database}/wal@{tier}"),
+        why: format!(
+            "the log of cluster {} is taken from now on: {}",
+            cluster.system_identifier, cluster.why
+        ),
+        details: Some(AuditDetails::WalAccept {
+            database: database.clone(),
+            system_identifier: cluster.system_identifier,
+            tier: tier.clone(),
+        }),
     }
 }
 

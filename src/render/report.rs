@@ -1,15 +1,41 @@
 //! How a run ended, for people: what was done, already done, failed and skipped, and why.
 
 use super::{color, progress::duration};
-use executor::{RunEnd, RunReport};
+use executor::{RunEnd, RunReport, audit::ExportReport};
 use model::{ByteCount, Plan, event::Outcome};
 use std::fmt::Write as _;
+
+/// Where the audit could not be carried to; everything else of the run is as good as it is.
+fn audit(report: &ExportReport) -> String {
+    let mut text = String::new();
+    let places = report
+        .failed
+        .iter()
+        .map(|(tier, failure)| (format!("to {tier}"), failure));
+    let nowhere = report
+        .nothing
+        .iter()
+        .map(|failure| ("to any tier".to_owned(), failure));
+    for (place, failure) in places.chain(nowhere) {
+        let _ = writeln!(
+            text,
+            "{} the audit was not carried {place}, the next run tries again: {}",
+            color::paint(color::WARN, "warning:"),
+            failure.message
+        );
+        if let Some(help) = &failure.help {
+            let _ = writeln!(text, "       help: {help}");
+        }
+    }
+    text
+}
 
 /// The closing account of a run.
 pub(crate) fn text(report: &RunReport, plan: &Plan) -> String {
     let mut text = String::new();
+    let audit = audit(&report.audit);
     if plan.steps.is_empty() && report.stopped.is_none() && report.gaps.is_empty() {
-        return text;
+        return audit;
     }
     for step in &report.steps {
         match &step.outcome {
@@ -61,6 +87,7 @@ pub(crate) fn text(report: &RunReport, plan: &Plan) -> String {
             gap.message
         );
     }
+    text.push_str(&audit);
     let s = report.summary;
     let mut parts = Vec::new();
     for (count, words) in [

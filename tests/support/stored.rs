@@ -24,8 +24,32 @@ pub fn files(tier: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     walk(tier, tier, &mut found);
     found.retain(|file| !OF_THE_TIER.iter().any(|own| file == Path::new(own)));
-    found.retain(|file| !file.starts_with("recovery-kit"));
+    found.retain(|file| !file.starts_with("recovery-kit") && !is_audit_export(file));
     found
+}
+
+/// Exports of the audit, oldest first: `mainstay-audit/<catalog>/<first>-<last>.jsonl`, and nothing else in that folder.
+pub fn audit_exports(tier: &Path) -> Vec<PathBuf> {
+    let mut found = BTreeSet::new();
+    walk(tier, tier, &mut found);
+    found.retain(|file| is_audit_export(file));
+    found.into_iter().collect()
+}
+
+fn is_audit_export(file: &Path) -> bool {
+    let digits = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let parts: Vec<&str> = file.iter().filter_map(|part| part.to_str()).collect();
+    let [folder, catalog, name] = parts[..] else {
+        return false;
+    };
+    let range = name
+        .strip_suffix(".jsonl")
+        .and_then(|name| name.split_once('-'));
+    folder == "mainstay-audit"
+        && digits(catalog, 32)
+        && range.is_some_and(|(first, last)| digits(first, 12) && digits(last, 12))
 }
 
 fn walk(root: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {

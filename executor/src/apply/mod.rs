@@ -19,6 +19,7 @@ pub use report::{RunEnd, RunError, RunReport, StepReport};
 pub(crate) use runner::STOP_CODES;
 
 use crate::{
+    audit::{self, ExportReport, Exporter},
     crash_point::CrashPoints,
     journal::Journal,
     lease::{self, Held},
@@ -244,7 +245,33 @@ async fn with_context(
         cleaned,
         stopped: ended.stopped,
         gaps: journal.gaps(),
+        audit: export_audit(context, options).await,
     })
+}
+
+/// Carries the entries of the audit to the tiers. A run that is told to stop leaves that to the next one.
+async fn export_audit(context: &RunContext, options: &ApplyOptions) -> ExportReport {
+    let Some(key) = &options.audit_key else {
+        return ExportReport::default();
+    };
+    let exported = async {
+        match Exporter::open(&context.catalog, key, &context.who, &context.clock).await {
+            Ok(exporter) => {
+                let crash = CrashPoints::new(options.crash_at.clone());
+                let exporter = exporter.with_crash_points(crash);
+                exporter.export(&context.wiring.tiers).await
+            }
+            Err(error) => ExportReport {
+                nothing: Some(error.to_failure()),
+                ..ExportReport::default()
+            },
+        }
+    };
+    tokio::select! {
+        biased;
+        () = options.cancel.cancelled() => ExportReport::default(),
+        report = exported => report,
+    }
 }
 
 fn broken(error: StepError) -> RunError {
@@ -298,20 +325,24 @@ async fn clean_up(
     Ok(cleaned)
 }
 
-/// What a killed writer of a lease or another control object left at the root of a tier, where no point's clean-up looks.
+/// What a killed writer of a lease, of another control object or of an export of the audit left on a tier, where no point's clean-up looks.
 async fn clean_control_objects(context: &RunContext) -> Vec<String> {
     let mut cleaning = JoinSet::new();
     for wired in context.wiring.tiers.values() {
         let tier = Arc::clone(&wired.tier);
         cleaning.spawn(async move {
-            match tokio::time::timeout(ENGINE_LIMIT, tier.clean_leftovers(CONTROL_OBJECTS)).await {
-                Ok(Ok(removed)) => removed
-                    .into_iter()
-                    .map(|what| format!("`{what}` on {}", tier.name()))
-                    .collect(),
+            let mut removed = Vec::new();
+            for prefix in [CONTROL_OBJECTS, audit::FOLDER] {
+                let cleaned = tier.clean_leftovers(prefix);
                 // A tier that is away says so where it is used.
-                Ok(Err(_)) | Err(_) => Vec::new(),
+                if let Ok(Ok(gone)) = tokio::time::timeout(ENGINE_LIMIT, cleaned).await {
+                    removed.extend(gone);
+                }
             }
+            removed
+                .into_iter()
+                .map(|what| format!("`{what}` on {}", tier.name()))
+                .collect::<Vec<_>>()
         });
     }
     let mut removed = cleaning.join_all().await.concat();

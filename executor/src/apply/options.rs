@@ -4,7 +4,7 @@ use crate::{
     cancel::Cancel, clock::Clock, drift::Drift, journal::EventSink, tier_lease::TierLeaseTimes,
 };
 use model::Digest;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 /// How a plan is to be carried out.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub struct ApplyOptions {
     pub tier_lease: TierLeaseTimes,
     /// What an observation found that the catalog does not know yet; checked again and recorded before the first step.
     pub drift: Vec<Drift>,
+    /// The key that signs exports of the audit, made if it is not there; `None`: nothing is exported.
+    pub audit_key: Option<PathBuf>,
     /// Crash point at which to die, one of [`crate::crash_point::NAMES`]; ignored without the feature `crash-points`.
     pub crash_at: Option<String>,
 }
@@ -47,6 +49,7 @@ impl ApplyOptions {
             lease_wait: Duration::ZERO,
             tier_lease: TierLeaseTimes::default(),
             drift: Vec::new(),
+            audit_key: None,
             crash_at: None,
         }
     }

@@ -1,6 +1,6 @@
 //! What became of a run: one outcome for each step, and what that means as a whole.
 
-use crate::{schedule::GraphError, steps::error::chain};
+use crate::{audit::ExportReport, schedule::GraphError, steps::error::chain};
 use catalog::CatalogError;
 use jiff::Timestamp;
 use model::{
@@ -26,6 +26,8 @@ pub struct RunReport {
     pub stopped: Option<Failure>,
     /// What was done but could not be recorded in the catalog's journal.
     pub gaps: Vec<Failure>,
+    /// What became of the exports of the audit; no part of how the run ended.
+    pub audit: ExportReport,
 }
 
 /// What became of one step.

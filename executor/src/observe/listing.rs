@@ -4,6 +4,7 @@
 //! that can, changes nothing about a known copy: trouble of the storage is not yet damage.
 
 use crate::{
+    audit,
     drift::Drift,
     recovery_kit,
     steps::error::{StepError, chain},
@@ -74,7 +75,9 @@ pub(super) async fn list(
                 folders.entry(point).or_default().insert(file, info);
             }
             // The log of a database is looked at by its own observer.
-            None if recovery_kit::is_part(&info.key) || wal::is_part(&info.key) => {}
+            None if recovery_kit::is_part(&info.key)
+                || wal::is_part(&info.key)
+                || audit::is_part(&info.key) => {}
             None => not_ours.push(info.key.to_string()),
         }
     }
