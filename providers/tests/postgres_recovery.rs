@@ -14,7 +14,7 @@ use model::{Lsn, RecoveryTarget, TimelineChoice};
 use std::sync::OnceLock;
 use support::{
     cluster::{BasePoint, Cluster, HELD},
-    points::failed,
+    points::{failed, phases},
 };
 
 /// A cluster with a base backup and a history after it, which nobody writes any more.
@@ -93,13 +93,8 @@ async fn a_time_brings_back_exactly_what_was_committed_by_then() {
     let restored = recovered(RecoveryTarget::Time(past.middle), &held).await;
     assert!(restored.reached.time.unwrap() <= past.middle);
     assert_eq!(restored.reached.timeline, Some(1));
-    let phases: Vec<_> = restored
-        .phases
-        .iter()
-        .map(|phase| phase.0.as_str())
-        .collect();
     assert_eq!(
-        phases,
+        phases(&restored),
         [
             "prepare", "load", "start", "replay", "checks", "stop", "drop"
         ]

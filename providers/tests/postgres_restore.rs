@@ -11,7 +11,7 @@ use model::{Expect, Period};
 use serde_json::json;
 use std::sync::Arc;
 use support::{
-    points::{Point, capture, engine, engine_of, failed},
+    points::{Point, capture, engine, engine_of, failed, phases},
     postgres::{Server, shared},
 };
 
@@ -80,13 +80,8 @@ async fn a_replacement_is_swapped_in_whole_while_clients_reconnect() {
         !client.wait().unwrap().success(),
         "a client of the old database is sent away"
     );
-    let phases: Vec<_> = restored
-        .phases
-        .iter()
-        .map(|phase| phase.0.as_str())
-        .collect();
     assert_eq!(
-        phases,
+        phases(&restored),
         [
             "prepare",
             "create",

@@ -2,8 +2,7 @@
 
 use crate::past::{archived, ask, only, passed, past, place};
 use crate::support::cluster::{BasePoint, Cluster, FolderArchive, HELD};
-use crate::support::points::failed;
-use crate::support::postgres::as_server_user;
+use crate::support::points::{failed, phases};
 use mainstay_providers::api::AfterRecovery;
 use model::RecoveryTarget;
 use std::path::Path;
@@ -90,13 +89,8 @@ async fn a_promoted_directory_starts_without_a_target_and_nothing_reached_the_ar
         "{:?}",
         restored.notes
     );
-    let phases: Vec<_> = restored
-        .phases
-        .iter()
-        .map(|phase| phase.0.as_str())
-        .collect();
     assert_eq!(
-        phases,
+        phases(&restored),
         [
             "prepare", "load", "start", "replay", "checks", "promote", "stop", "settle", "sync",
             "rename"
@@ -171,19 +165,7 @@ async fn a_damaged_copy_leaves_no_target() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tablespaces_go_beside_the_target_or_where_they_are_mapped_and_never_to_the_source() {
     let cluster = Cluster::start(&[]);
-    let source = cluster.server.folder.join("fast disk");
-    assert!(
-        as_server_user(Path::new("mkdir"))
-            .arg(&source)
-            .status()
-            .unwrap()
-            .success()
-    );
-    cluster.sql(&format!(
-        "CREATE TABLESPACE fast LOCATION '{}'",
-        source.display()
-    ));
-    cluster.sql("CREATE TABLE quick TABLESPACE fast AS SELECT generate_series(1, 1000) AS n");
+    let source = cluster.tablespace("fast disk");
     let base = cluster.base(true);
     let count = "SELECT count(*) FROM quick";
     let scratch = base
@@ -228,19 +210,7 @@ async fn tablespaces_go_beside_the_target_or_where_they_are_mapped_and_never_to_
 #[tokio::test(flavor = "multi_thread")]
 async fn an_incremental_chain_becomes_one_directory_and_a_damaged_link_none() {
     let cluster = Cluster::start_18(&[]);
-    let source = cluster.server.folder.join("fast");
-    assert!(
-        as_server_user(Path::new("mkdir"))
-            .arg(&source)
-            .status()
-            .unwrap()
-            .success()
-    );
-    cluster.sql(&format!(
-        "CREATE TABLESPACE fast LOCATION '{}'",
-        source.display()
-    ));
-    cluster.sql("CREATE TABLE quick TABLESPACE fast AS SELECT generate_series(1, 1000) AS n");
+    cluster.tablespace("fast");
     cluster.write(20);
     let full = cluster.base_of(true, None);
     cluster.write(10);
@@ -271,13 +241,7 @@ async fn an_incremental_chain_becomes_one_directory_and_a_damaged_link_none() {
         .await
         .unwrap();
     passed(&restored);
-    let phases: Vec<_> = restored
-        .phases
-        .iter()
-        .take(3)
-        .map(|phase| phase.0.as_str())
-        .collect();
-    assert_eq!(phases, ["prepare", "load", "combine"]);
+    assert_eq!(phases(&restored)[..3], ["prepare", "load", "combine"]);
     assert_eq!(ask(&cluster, &target, HELD), held);
     let mut wrong = make().to(&parent.path().join("wrong"), AfterRecovery::Leave);
     wrong.chain.remove(1);

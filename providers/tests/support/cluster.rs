@@ -14,17 +14,15 @@
     reason = "tests start servers and programs of their own"
 )]
 
-use super::postgres::Server;
+use super::{points, postgres::Server};
 use async_trait::async_trait;
 use mainstay_providers::api::{
     AfterRecovery, Engine, PlainObject, ProviderError, Recovery, RestoreRequest, RestoreTarget,
     Restored, Result, Selection, WalFetch,
 };
 use model::{
-    Assertion, ByteCount, DatabaseName, Digest, Disposition, Expect, Expectations, Lsn, Manifest,
-    MethodName, RecoveryPointId, RecoveryTarget, SeriesName, StoredObject, TimelineChoice,
+    Assertion, Disposition, Expect, Lsn, Manifest, MethodName, RecoveryTarget, TimelineChoice,
     Timestamp, WalFileName, WalSpan,
-    manifest::{Compression, FORMAT},
 };
 use std::{
     collections::BTreeMap,
@@ -238,11 +236,24 @@ impl Cluster {
             timeline: u32::try_from(range["Timeline"].as_u64().expect("a number")).expect("small"),
         };
         let version = self.sql("SHOW server_version");
+        let physical = MethodName::new("physical").expect("a name");
+        let manifest = Manifest {
+            wal: Some(wal),
+            source: BTreeMap::from([("server_version".to_owned(), version)]),
+            ..points::manifest(physical, captured_at, &objects)
+        };
         BasePoint {
-            manifest: manifest(captured_at, wal, &version, &objects),
+            manifest,
             objects,
             backup_manifest,
         }
+    }
+
+    /// Makes the tablespace `fast` in this folder beside the data, with a table `quick` of a thousand rows.
+    pub fn tablespace(&self, folder: &str) -> PathBuf {
+        let place = self.server.tablespace(folder);
+        self.sql("CREATE TABLE quick TABLESPACE fast AS SELECT generate_series(1, 1000) AS n");
+        place
     }
 
     /// Its archive.
@@ -264,49 +275,6 @@ pub fn open_to_all(folder: &Path) {
     std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("ours");
 }
 
-fn manifest(
-    captured_at: Timestamp,
-    wal: WalSpan,
-    version: &str,
-    objects: &[(String, String, Vec<u8>)],
-) -> Manifest {
-    let (database, series) = (
-        DatabaseName::new("d").expect("a name"),
-        SeriesName::new("s").expect("a name"),
-    );
-    let stored = objects.iter().map(|(role, content, bytes)| StoredObject {
-        role: role.clone(),
-        file: format!("{role}.bin"),
-        content: content.clone(),
-        compression: Compression::None,
-        encryption: None,
-        crc64nvme: None,
-        bytes: ByteCount(bytes.len() as u64),
-        sha256: Digest::sha256(b""),
-        plain_bytes: ByteCount(bytes.len() as u64),
-        plain_blake3: Digest::sha256(b""),
-    });
-    Manifest {
-        wal: Some(wal),
-        format: FORMAT.to_owned(),
-        id: RecoveryPointId::new(&database, &series, Timestamp::UNIX_EPOCH),
-        database,
-        series,
-        slot: Timestamp::UNIX_EPOCH,
-        engine: "postgres".to_owned(),
-        method: MethodName::new("physical").expect("a name"),
-        parent: None,
-        captured_at,
-        finished_at: captured_at,
-        source: BTreeMap::from([("server_version".to_owned(), version.to_owned())]),
-        objects: stored.collect(),
-        expectations: Expectations::default(),
-        recipients: Vec::new(),
-        policy_digest: Digest::sha256(b""),
-        mainstay_version: "0".to_owned(),
-    }
-}
-
 /// A physical point in memory.
 #[derive(Debug, Clone)]
 pub struct BasePoint {
@@ -321,12 +289,7 @@ pub struct BasePoint {
 impl BasePoint {
     /// Its objects, to be read.
     pub fn plain(&self) -> Vec<PlainObject> {
-        let plain = |(role, content, bytes): &(String, String, Vec<u8>)| PlainObject {
-            role: role.clone(),
-            content: content.clone(),
-            stream: Box::new(std::io::Cursor::new(bytes.clone())),
-        };
-        self.objects.iter().map(plain).collect()
+        points::plain(&self.objects)
     }
 
     /// A recovery of it.

@@ -18,12 +18,12 @@ use mainstay_providers::{
     registry,
 };
 use model::{
-    Assertion, ByteCount, DatabaseName, Digest, Manifest, MethodName, RecoveryPointId, SeriesName,
-    StoredObject, Timestamp,
+    Assertion, ByteCount, DatabaseName, Digest, Expectations, Manifest, MethodName,
+    RecoveryPointId, SeriesName, StoredObject, Timestamp,
     manifest::{Compression, FORMAT},
 };
 use serde_json::{Value, json};
-use std::{io::Read, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io::Read, path::Path, sync::Arc};
 
 /// An engine for a URL.
 pub fn engine(url: &str) -> Arc<dyn Engine> {
@@ -97,6 +97,22 @@ pub async fn take(engine: &Arc<dyn Engine>, request: CaptureRequest) -> Result<P
         objects.push((role, content, bytes));
     }
     let summary = capture.finish().await?;
+    let manifest = Manifest {
+        wal: summary.wal,
+        parent,
+        source: summary.source,
+        expectations: summary.expectations,
+        ..manifest(method, summary.captured_at, &objects)
+    };
+    Ok(Point { manifest, objects })
+}
+
+/// The manifest of a point whose objects, by role and content, hold these bytes.
+pub fn manifest(
+    method: MethodName,
+    captured_at: Timestamp,
+    objects: &[(String, String, Vec<u8>)],
+) -> Manifest {
     let (database, series) = (
         DatabaseName::new("d").expect("a name"),
         SeriesName::new("s").expect("a name"),
@@ -113,8 +129,8 @@ pub async fn take(engine: &Arc<dyn Engine>, request: CaptureRequest) -> Result<P
         plain_bytes: ByteCount(bytes.len() as u64),
         plain_blake3: Digest::sha256(b""),
     });
-    let manifest = Manifest {
-        wal: summary.wal,
+    Manifest {
+        wal: None,
         format: FORMAT.to_owned(),
         id: RecoveryPointId::new(&database, &series, Timestamp::UNIX_EPOCH),
         database,
@@ -122,31 +138,32 @@ pub async fn take(engine: &Arc<dyn Engine>, request: CaptureRequest) -> Result<P
         slot: Timestamp::UNIX_EPOCH,
         engine: "postgres".to_owned(),
         method,
-        parent,
-        captured_at: summary.captured_at,
-        finished_at: summary.captured_at,
-        source: summary.source,
+        parent: None,
+        captured_at,
+        finished_at: captured_at,
+        source: BTreeMap::new(),
         objects: stored.collect(),
-        expectations: summary.expectations,
+        expectations: Expectations::default(),
         recipients: Vec::new(),
         policy_digest: Digest::sha256(b""),
         mainstay_version: "0".to_owned(),
+    }
+}
+
+/// Such objects, to be read.
+pub fn plain(objects: &[(String, String, Vec<u8>)]) -> Vec<PlainObject> {
+    let plain = |(role, content, bytes): &(String, String, Vec<u8>)| PlainObject {
+        role: role.clone(),
+        content: content.clone(),
+        stream: Box::new(std::io::Cursor::new(bytes.clone())),
     };
-    Ok(Point { manifest, objects })
+    objects.iter().map(plain).collect()
 }
 
 impl Point {
     /// Its objects, to be read.
     pub fn plain(&self) -> Vec<PlainObject> {
-        let objects = self
-            .objects
-            .iter()
-            .map(|(role, content, bytes)| PlainObject {
-                role: role.clone(),
-                content: content.clone(),
-                stream: Box::new(std::io::Cursor::new(bytes.clone())),
-            });
-        objects.collect()
+        plain(&self.objects)
     }
 
     /// The data as text.
@@ -252,6 +269,12 @@ impl Restore {
         };
         engine.restore(request).await
     }
+}
+
+/// The phases that a restore had, in order.
+pub fn phases(restored: &mainstay_providers::api::Restored) -> Vec<&str> {
+    let phases = restored.phases.iter();
+    phases.map(|phase| phase.0.as_str()).collect()
 }
 
 /// The checks that did not hold.

@@ -168,6 +168,18 @@ impl Server {
         })
     }
 
+    /// Makes the tablespace `fast` in this folder beside the data.
+    pub fn tablespace(&self, folder: &str) -> PathBuf {
+        let place = self.folder.join(folder);
+        run(as_server_user(Path::new("mkdir")).arg(&place));
+        let location = place.display();
+        self.psql(
+            "postgres",
+            &format!("CREATE TABLESPACE fast LOCATION '{location}'"),
+        );
+        place
+    }
+
     /// Starts a hot standby of this server.
     pub fn standby(&self) -> Self {
         Self::start_with(self.bin.clone(), &[], |_, bin, data| {
