@@ -12,120 +12,34 @@ use executor::crash_point::WAL_NAMES;
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use support::{
-    bank::postgres::Server,
-    program::{Running, command},
+    cluster_site::{ClusterSite, Release},
+    program::Running,
+    until,
 };
 
-const POLICY: &str = r#"
-mainstay = 1
+/// The tiers of the site.
+const TIERS: [&str; 2] = ["near", "far"];
 
-[tier.nas]
-kind = "filesystem"
-path = "nas"
-min-free = "1%"
-
-[tier.attic]
-kind = "filesystem"
-path = "attic"
-min-free = "1%"
-
-[key.prod]
-kind = "local"
-path = "prod.key"
-
-[database.bank]
-engine = "postgres"
-url = "postgresql://postgres@/postgres"
-encrypt-with = ["prod"]
-
-[database.bank.wal]
-keep.attic = "14d"
-keep.nas = "14d"
-
-[[database.bank.series]]
-name = "base"
-method = "physical"
-schedule = "0 2 * * *"
-keep.nas = { last = 2 }
-keep.attic = { last = 2 }
-"#;
-
-/// A policy and its tiers in a folder that the server's user owns, and the program beside them.
-struct Archive {
-    folder: tempfile::TempDir,
-}
+/// A server that archives with the program, and the tiers.
+struct Archive(ClusterSite);
 
 impl Archive {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        let program = path.join("mainstay");
-        fs::hard_link(env!("CARGO_BIN_EXE_mainstay"), &program)
-            .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_mainstay"), &program).map(drop))
-            .unwrap();
-        fs::write(path.join("mainstay.toml"), POLICY).unwrap();
-        for tier in ["nas", "attic"] {
-            fs::create_dir(path.join(tier)).unwrap();
+        let site = ClusterSite::start(Release::Installed, &["wal_keep_size=2GB"], "");
+        for tier in TIERS {
             let marker = format!("{{\"format\":\"mainstay.tier.v1\",\"identity\":\"{tier}\"}}");
-            fs::write(path.join(tier).join(".mainstay-tier.json"), marker).unwrap();
+            fs::write(site.path().join(tier).join(".mainstay-tier.json"), marker).unwrap();
         }
-        let archive = Self { folder };
-        // Where the tests run as root the server runs as another user, and everything must be its own.
-        let _ = command("chown")
-            .args(["-R", "postgres"])
-            .arg(archive.path())
-            .stderr(Stdio::null())
-            .status();
-        assert_eq!(archive.as_server(&["key", "generate", "prod"]), Some(0));
-        archive
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn words(&self, arguments: &[&str]) -> Vec<String> {
-        let mut words = vec![self.path().join("mainstay").display().to_string()];
-        words.extend(arguments.iter().map(|word| (*word).to_owned()));
-        words.push("--policy".to_owned());
-        words.push(self.path().join("mainstay.toml").display().to_string());
-        words
-    }
-
-    /// A command of the program as the server's user.
-    fn command(&self, arguments: &[&str]) -> std::process::Command {
-        let is_root = fs::metadata("/proc/self").unwrap();
-        let words = self.words(arguments);
-        let mut built = if std::os::unix::fs::MetadataExt::uid(&is_root) == 0 {
-            let mut built = command("runuser");
-            built.args(["-u", "postgres", "--"]).args(&words);
-            built
-        } else {
-            let mut built = command(&words[0]);
-            built.args(&words[1..]);
-            built
-        };
-        built
-            .current_dir(self.path())
-            .env_remove("MAINSTAY_CRASH_AT")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        built
+        site.sql("create table t (a int, b text)");
+        Self(site)
     }
 
     fn as_server(&self, arguments: &[&str]) -> Option<i32> {
-        self.command(arguments).status().unwrap().code()
-    }
-
-    fn archive_command(&self) -> String {
-        format!("{} %p", self.words(&["wal", "push"]).join(" "))
+        self.0.run(arguments).code
     }
 
     /// Names of the segments on a tier.
@@ -142,7 +56,7 @@ impl Archive {
             }
         }
         let mut found = BTreeSet::new();
-        walk(&self.path().join(tier).join("bank"), &mut found);
+        walk(&self.0.path().join(tier).join("cluster"), &mut found);
         found
     }
 
@@ -159,7 +73,7 @@ impl Archive {
         );
         let bytes: [u8; 8] = control.unwrap()[..8].try_into().unwrap();
         let cluster = u64::from_ne_bytes(bytes).to_string();
-        let target = self.path().join("fetched");
+        let target = self.0.path().join("fetched");
         let target = target.to_str().unwrap();
         let arguments = [
             "wal",
@@ -177,75 +91,46 @@ impl Archive {
             "{name}"
         );
     }
-}
 
-fn server(archive: &Archive) -> Server {
-    let server = Server::start(&["archive_mode=on", "wal_keep_size=2GB"]);
-    let set = |name: &str, value: &str| {
-        server.psql("postgres", &format!("alter system set {name} = '{value}'"));
-    };
-    set("archive_command", &archive.archive_command());
-    server.psql("postgres", "select pg_reload_conf()");
-    server.psql("postgres", "create table t (a int, b text)");
-    server
-}
-
-/// Fills so many segments.
-fn write(server: &Server, segments: usize) {
-    for _ in 0..segments {
-        let sql = "insert into t select n, md5(n::text) from generate_series(1, 20000) n";
-        server.psql("postgres", sql);
-        server.psql("postgres", "select pg_switch_wal()");
+    /// Fills so many segments.
+    fn write(&self, segments: usize) {
+        for _ in 0..segments {
+            let sql = "insert into t select n, md5(n::text) from generate_series(1, 20000) n";
+            self.0.sql(sql);
+            self.0.sql("select pg_switch_wal()");
+        }
     }
-}
 
-fn ready(server: &Server) -> Vec<PathBuf> {
-    let pg_wal = server.data().join("pg_wal");
-    let status = fs::read_dir(pg_wal.join("archive_status")).unwrap();
-    let names = status.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<PathBuf> = names
-        .filter_map(|name| Some(pg_wal.join(name.strip_suffix(".ready")?)))
-        .collect();
-    names.sort();
-    names
-}
+    /// Files that wait for the archive (`ready`) or are in it (`done`), as the server believes.
+    fn files(&self, state: &str) -> Vec<PathBuf> {
+        let pg_wal = self.0.server.data().join("pg_wal");
+        let status = fs::read_dir(pg_wal.join("archive_status")).unwrap();
+        let names = status.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<PathBuf> = names
+            .filter_map(|name| Some(pg_wal.join(name.strip_suffix(state)?.strip_suffix('.')?)))
+            .collect();
+        names.sort();
+        names
+    }
 
-fn done(server: &Server) -> Vec<PathBuf> {
-    let pg_wal = server.data().join("pg_wal");
-    let status = fs::read_dir(pg_wal.join("archive_status")).unwrap();
-    let names = status.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<PathBuf> = names
-        .filter_map(|name| Some(pg_wal.join(name.strip_suffix(".done")?)))
-        .collect();
-    names.sort();
-    names
-}
-
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !condition() {
-        assert!(
-            since.elapsed() < Duration::from_mins(2),
-            "waited in vain: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(50));
+    fn until_all_is_archived(&self) {
+        until("all is archived", 120, || self.files("ready").is_empty());
     }
 }
 
 #[test]
 fn everything_that_a_server_writes_is_archived_and_comes_back() {
     let archive = Archive::new();
-    let server = server(&archive);
-    write(&server, 4);
-    until("all is archived", || ready(&server).is_empty());
-    let archived = done(&server);
+    archive.write(4);
+    archive.until_all_is_archived();
+    let archived = archive.files("done");
     assert!(archived.len() >= 4);
     for segment in &archived {
         archive.assert_equal(segment);
     }
-    assert_eq!(archive.segments("nas"), archive.segments("attic"));
+    assert_eq!(archive.segments("near"), archive.segments("far"));
     assert_eq!(
-        server.psql("postgres", "select failed_count from pg_stat_archiver"),
+        archive.0.sql("select failed_count from pg_stat_archiver"),
         "0"
     );
 
@@ -255,7 +140,7 @@ fn everything_that_a_server_writes_is_archived_and_comes_back() {
     assert_eq!(archive.as_server(&["wal", "push", path]), Some(0));
     // A copy of the server has written another log.
     let name = segment.file_name().unwrap();
-    let other = archive.path().join(name);
+    let other = archive.0.path().join(name);
     let mut bytes = fs::read(segment).unwrap();
     bytes[9000] ^= 1;
     fs::write(&other, &bytes).unwrap();
@@ -277,24 +162,24 @@ fn everything_that_a_server_writes_is_archived_and_comes_back() {
 
     // Exit codes of `fetch`: 1 is said only when every tier was read.
     let missing = "0000000100000000000000FF";
-    let target = archive.path().join("target");
+    let target = archive.0.path().join("target");
     let fetch = ["wal", "fetch", missing, target.to_str().unwrap()];
     assert_eq!(archive.as_server(&fetch), Some(1));
-    let (nas, away) = (archive.path().join("nas"), archive.path().join("away"));
-    fs::rename(&nas, &away).unwrap();
+    let (near, away) = (archive.0.path().join("near"), archive.0.path().join("away"));
+    fs::rename(&near, &away).unwrap();
     assert_eq!(archive.as_server(&fetch), Some(200));
     // Not mounted: an empty folder.
-    fs::create_dir(&nas).unwrap();
+    fs::create_dir(&near).unwrap();
     assert_eq!(archive.as_server(&fetch), Some(200));
     archive.assert_equal(segment);
-    fs::remove_dir(&nas).unwrap();
-    fs::rename(&away, &nas).unwrap();
+    fs::remove_dir(&near).unwrap();
+    fs::rename(&away, &near).unwrap();
     assert_eq!(archive.as_server(&["wal", "fetch", missing]), Some(200));
     assert_eq!(archive.as_server(&["wal", "fetch", "--unknown"]), Some(200));
     // A cluster of which nothing was ever archived asks the wrong archive.
     let stranger = [&fetch[..], &["--system-identifier", "7300000000000000001"]].concat();
     assert_eq!(archive.as_server(&stranger), Some(200));
-    fs::write(archive.path().join("mainstay.toml"), "nonsense").unwrap();
+    fs::write(archive.0.path().join("mainstay.toml"), "nonsense").unwrap();
     assert_eq!(archive.as_server(&fetch), Some(200));
     assert_eq!(archive.as_server(&["wal", "push", path]), Some(1));
 }
@@ -303,14 +188,12 @@ fn everything_that_a_server_writes_is_archived_and_comes_back() {
 #[test]
 fn kills_at_every_moment_lose_nothing() {
     let archive = Archive::new();
-    let server = server(&archive);
-    server.psql("postgres", "alter system set archive_command = 'false'");
-    server.psql("postgres", "select pg_reload_conf()");
-    write(&server, WAL_NAMES.len() + 4);
-    let waiting = ready(&server);
+    archive.0.archive_with("false");
+    archive.write(WAL_NAMES.len() + 4);
+    let waiting = archive.files("ready");
     for (moment, segment) in WAL_NAMES.iter().zip(&waiting) {
         let path = segment.to_str().unwrap();
-        let mut push = archive.command(&["wal", "push", path]);
+        let mut push = archive.0.command(&["wal", "push", path]);
         let ended = push.env("MAINSTAY_CRASH_AT", moment).status().unwrap();
         // The key of the folder is made once.
         assert!(!ended.success() || *moment == "wal-after-keys", "{moment}");
@@ -322,24 +205,20 @@ fn kills_at_every_moment_lose_nothing() {
         archive.assert_equal(segment);
     }
     // The agent, killed again and again while the server archives through it.
-    let set = format!(
-        "alter system set archive_command = '{}'",
-        archive.archive_command()
-    );
-    server.psql("postgres", &set);
-    server.psql("postgres", "select pg_reload_conf()");
+    archive.0.archive_with(&archive.0.push_command());
     for round in 0..5 {
-        let mut agent = archive.command(&["wal", "run"]).spawn().unwrap();
-        write(&server, 2);
+        let mut agent = archive.0.command(&["wal", "run"]).spawn().unwrap();
+        archive.write(2);
+        // Another moment of its work each time.
         std::thread::sleep(Duration::from_millis(150 * round));
-        let socket = archive.path().join(".mainstay/wal/bank.sock");
-        until("the agent listens", || socket.exists());
-        kill_all(archive.path(), "run");
+        let socket = archive.0.path().join(".mainstay/wal/cluster.sock");
+        until("the agent listens", 120, || socket.exists());
+        agent.kill().unwrap();
         agent.wait().unwrap();
     }
-    write(&server, 1);
-    until("all is archived", || ready(&server).is_empty());
-    let stored = done(&server);
+    archive.write(1);
+    archive.until_all_is_archived();
+    let stored = archive.files("done");
     for segment in &stored {
         archive.assert_equal(segment);
     }
@@ -347,23 +226,8 @@ fn kills_at_every_moment_lose_nothing() {
         .iter()
         .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
-    for tier in ["nas", "attic"] {
+    for tier in TIERS {
         assert!(archive.segments(tier).is_superset(&names), "{tier}");
-    }
-}
-
-/// Kills this archive's own processes of `wal <what>`, which run as another user behind `runuser`.
-fn kill_all(folder: &Path, what: &str) {
-    let program = folder.join("mainstay").display().to_string();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(line) = fs::read(entry.path().join("cmdline")) else {
-            continue;
-        };
-        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        if words.first() == Some(&program.as_bytes()) && words.get(2) == Some(&what.as_bytes()) {
-            let id = entry.file_name();
-            let _ = command("kill").arg("-KILL").arg(id).status();
-        }
     }
 }
 

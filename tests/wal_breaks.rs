@@ -14,48 +14,17 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
-use support::{Site, bank::postgres::Server, program::Running};
+use support::{
+    Site,
+    bank::postgres::Server,
+    log_site::{log_policy, log_site, until_status, wal_status},
+    program::Running,
+    until,
+};
 
 fn policy(url: &str, rpo: &str) -> String {
-    format!(
-        r#"
-mainstay = 1
-
-[tier.nas]
-kind = "filesystem"
-path = "tiers/nas"
-min-free = "0%"
-
-[database.bank]
-engine = "postgres"
-url = "{url}"
-objective = {{ rpo = "{rpo}" }}
-
-[database.bank.wal]
-mode = "stream"
-keep.nas = "7d"
-
-[[database.bank.series]]
-name = "base"
-method = "physical"
-schedule = "0 2 1 1 *"
-keep.nas = {{ last = 3 }}
-"#
-    )
-}
-
-fn site(policy: &str) -> Site {
-    // A first run gives the tiers their markers.
-    let site = Site::new(&support::shop_once());
-    site.apply();
-    site.write_policy(policy);
-    site
-}
-
-fn wal_status(site: &Site) -> (Option<i32>, Value) {
-    let ended = site.run(&["wal", "status", "--json"]);
-    let status = ended.json()["databases"][0].clone();
-    (ended.code, status)
+    let series = "schedule = \"0 2 1 1 *\"\nkeep.nas = { last = 3 }";
+    log_policy(url, rpo, "mode = \"stream\"", series)
 }
 
 fn concern<'a>(status: &'a Value, what: &str) -> Option<&'a Value> {
@@ -63,27 +32,11 @@ fn concern<'a>(status: &'a Value, what: &str) -> Option<&'a Value> {
     all.iter().find(|concern| concern["what"] == what)
 }
 
-#[track_caller]
-fn until(site: &Site, what: &str, mut condition: impl FnMut(&Value) -> bool) -> Value {
-    let began = Instant::now();
-    loop {
-        let (_, status) = wal_status(site);
-        if condition(&status) {
-            return status;
-        }
-        assert!(
-            began.elapsed() < Duration::from_mins(1),
-            "{what}: {status:#}"
-        );
-        std::thread::sleep(Duration::from_millis(300));
-    }
-}
-
 /// A server, its stream, and a first base backup.
 fn streamed(server: &Server, rpo: &str) -> (Site, Running) {
-    let site = site(&policy(&server.url("postgres"), rpo));
+    let site = log_site(&policy(&server.url("postgres"), rpo));
     let running = site.start(&["wal", "run"], &[]);
-    until(&site, "the stream runs", |status| {
+    until_status(&site, "the stream runs", 60, |status| {
         status["server"]["slots"]
             .as_object()
             .is_some_and(|slots| slots.values().any(|slot| slot["active"] == true))
@@ -134,7 +87,7 @@ fn a_hole_is_named_with_exit_6_written_down_once_and_answered_by_a_base() {
         server.psql("postgres", "create table if not exists t (); drop table t");
         server.psql("postgres", "select pg_switch_wal()");
     }
-    until(&site, "all is archived", |status| {
+    until_status(&site, "all is archived", 60, |status| {
         status["tiers"]["nas"]["lag_bytes"] == 0
     });
     let archived = segments(&site.tier("nas"));
@@ -240,12 +193,16 @@ fn a_quiet_server_is_not_behind_and_a_commit_after_the_quiet_is_archived_at_once
     ended.says("RPO met").says("log           nas: ");
 
     // The server is gone: a young archive still keeps the promise, an old one cannot be judged.
-    until(&site, "all is archived", |status| {
+    until_status(&site, "all is archived", 60, |status| {
         status["tiers"]["nas"]["lag_bytes"] == 0
     });
     running.kill();
     server.stop();
-    std::thread::sleep(Duration::from_secs(22));
+    until("the archive is old", 60, || {
+        let ended = site.run(&["status"]);
+        assert!(matches!(ended.code, Some(0 | 1)), "{ended}");
+        ended.code == Some(1)
+    });
     let ended = site.expect(1, &["status"]);
     ended.says("RPO unknown").says("the server was not asked");
 }

@@ -9,47 +9,17 @@
 mod support;
 
 use serde_json::Value;
-use std::{
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+use std::process::{Child, Command, Stdio};
+use support::{
+    Site,
+    bank::postgres::Server,
+    log_site::{log_policy, log_site, until_status},
+    until,
 };
-use support::{Site, bank::postgres::Server};
 
 fn policy(server: &Server, wal: &str, rpo: &str) -> String {
-    format!(
-        r#"
-mainstay = 1
-
-[tier.nas]
-kind = "filesystem"
-path = "tiers/nas"
-min-free = "1%"
-
-[database.bank]
-engine = "postgres"
-url = "{}"
-objective = {{ rpo = "{rpo}" }}
-
-[database.bank.wal]
-{wal}
-keep.nas = "7d"
-
-[[database.bank.series]]
-name = "base"
-method = "physical"
-schedule = "0 2 * * *"
-keep.nas = {{ daily = 7 }}
-"#,
-        server.url("postgres")
-    )
-}
-
-fn site(policy: &str) -> Site {
-    // A first run gives the tiers their markers.
-    let site = Site::new(&support::shop_once());
-    site.apply();
-    site.write_policy(policy);
-    site
+    let series = "schedule = \"0 2 * * *\"\nkeep.nas = { daily = 7 }";
+    log_policy(&server.url("postgres"), rpo, wal, series)
 }
 
 fn status(site: &Site, code: i32) -> Value {
@@ -62,28 +32,6 @@ fn concerns(status: &Value) -> Vec<String> {
     all.iter()
         .map(|concern| concern["what"].as_str().unwrap().to_owned())
         .collect()
-}
-
-/// Waits until `condition` holds; says the last state when it never does.
-fn until(
-    site: &Site,
-    what: &str,
-    seconds: u64,
-    mut condition: impl FnMut(&Value) -> bool,
-) -> Value {
-    let began = Instant::now();
-    loop {
-        let ended = site.run(&["wal", "status", "--json"]);
-        let status = ended.json()["databases"][0].clone();
-        if condition(&status) {
-            return status;
-        }
-        assert!(
-            began.elapsed() < Duration::from_secs(seconds),
-            "{what}: {status:#}"
-        );
-        std::thread::sleep(Duration::from_millis(300));
-    }
 }
 
 struct Load(Child);
@@ -131,6 +79,11 @@ fn receivers(site: &Site) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// The segment that a receiver writes into this file.
+fn under_way(file: &str) -> Option<&str> {
+    file.strip_suffix(".partial")?.rsplit('/').next()
+}
+
 fn kill_nine(process: &str) {
     let _ = Command::new("kill").args(["-9", process]).status();
 }
@@ -138,15 +91,22 @@ fn kill_nine(process: &str) {
 #[test]
 fn a_stream_loses_nothing_whatever_is_killed() {
     let server = Server::start(&[]);
-    let site = site(&policy(&server, "mode = \"stream\"", "20s"));
+    let site = log_site(&policy(&server, "mode = \"stream\"", "20s"));
     let load = load(&server);
     let mut running = site.start(&["wal", "run"], &[]);
     for round in 0..4 {
-        until(&site, "the receiver runs", 60, |_| {
+        until_status(&site, "the receiver runs", 60, |_| {
             !receivers(&site).is_empty()
         });
-        server.psql("postgres", "select pg_switch_wal()");
-        std::thread::sleep(Duration::from_millis(700));
+        let ended = server.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
+        until("the receiver is in a later segment", 60, || {
+            let mut files = walk(site.path()).into_iter();
+            files.any(|file| {
+                // It is laid out first, then written.
+                let whole = std::fs::metadata(&file).is_ok_and(|file| file.len() == 16 << 20);
+                whole && under_way(&file).is_some_and(|name| *name > *ended)
+            })
+        });
         if round % 2 == 0 {
             for process in receivers(&site) {
                 kill_nine(&process);
@@ -154,9 +114,7 @@ fn a_stream_loses_nothing_whatever_is_killed() {
         } else {
             running.kill();
             // One that is not dead yet still holds the stream.
-            while !running.has_ended() {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            running.wait();
             server.psql("postgres", "select pg_switch_wal()");
             running = site.start(&["wal", "run"], &[]);
         }
@@ -168,7 +126,7 @@ fn a_stream_loses_nothing_whatever_is_killed() {
         "create table the_last (at timestamptz default now())",
     );
     let last = server.psql("postgres", "select pg_current_wal_lsn()");
-    let done = until(&site, "the lag is gone", 120, |status| {
+    let done = until_status(&site, "the lag is gone", 120, |status| {
         assert!(!running.has_ended(), "{}", running.words_so_far());
         status["tiers"]["nas"]["lag_bytes"] == 0
     });
@@ -187,18 +145,12 @@ fn a_stream_loses_nothing_whatever_is_killed() {
     for process in receivers(&site) {
         kill_nine(&process);
     }
-    let dropped = Instant::now();
-    while server
-        .psql(
-            "postgres",
-            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active",
-        )
-        .is_empty()
-        && server.psql("postgres", "select count(*) from pg_replication_slots") != "0"
-    {
-        assert!(dropped.elapsed() < Duration::from_secs(30));
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    until("the slot is dropped", 30, || {
+        let drop =
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active";
+        server.psql("postgres", drop);
+        server.psql("postgres", "select count(*) from pg_replication_slots") == "0"
+    });
     assert!(concerns(&status(&site, 0)).contains(&"slot-gone".to_owned()));
     let mut running = site.start(&["wal", "run"], &[]);
     running.until("the slot is missed", |running| {
@@ -213,7 +165,7 @@ fn a_lost_segment_splits_what_is_archived() {
         "archive_command=/bin/true",
         "wal_keep_size=512MB",
     ]);
-    let site = site(&policy(&server, "", "1h"));
+    let site = log_site(&policy(&server, "", "1h"));
     let push = |name: &str| {
         let path = server.data().join("pg_wal").join(name);
         site.expect(0, &["wal", "push", path.to_str().unwrap()]);
@@ -262,7 +214,7 @@ fn before_the_first_apply_a_tier_is_unused_and_not_gone() {
 #[test]
 fn a_cluster_that_the_server_contradicts_is_not_accepted_by_mistake() {
     let server = Server::start(&[]);
-    let site = site(&policy(&server, "", "1h"));
+    let site = log_site(&policy(&server, "", "1h"));
     let own = server.psql(
         "postgres",
         "select system_identifier from pg_control_system()",
@@ -290,15 +242,16 @@ fn a_command_that_archives_nothing_does_not_make_the_lag_small() {
         "archive_timeout=1",
         "wal_keep_size=512MB",
     ]);
-    let site = site(&policy(&server, "", "3s"));
+    let site = log_site(&policy(&server, "", "3s"));
     server.psql("postgres", "create table t (id int)");
     let name = server.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
     let path = server.data().join("pg_wal").join(name);
     site.expect(0, &["wal", "push", path.to_str().unwrap()]);
-    for number in 0..5 {
-        server.psql("postgres", &format!("insert into t values ({number})"));
-        std::thread::sleep(Duration::from_secs(1));
-    }
+    // Commits go on, and the server switches segments that nobody keeps.
+    until_status(&site, "the lag grows", 60, |status| {
+        server.psql("postgres", "insert into t values (1)");
+        status["tiers"]["nas"]["lag_seconds"].as_i64() >= Some(5)
+    });
     server.psql("postgres", "select pg_switch_wal()");
     let told = status(&site, 6);
     assert!(told["tiers"]["nas"]["lag_seconds"].as_i64().unwrap() >= 5);
@@ -307,7 +260,8 @@ fn a_command_that_archives_nothing_does_not_make_the_lag_small() {
 
 fn walk(folder: &std::path::Path) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+    // What is under way may go while it is looked at.
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
             found.extend(walk(&path));
@@ -323,10 +277,10 @@ fn a_command_that_fails_is_told_also_when_the_server_counts_nothing() {
     for (command, counted) in [("/bin/false", true), ("exit 127", false)] {
         let setting = format!("archive_command='{command}'");
         let server = Server::start(&["archive_mode=on", &setting.replace(' ', "\\ ")]);
-        let site = site(&policy(&server, "", "20s"));
+        let site = log_site(&policy(&server, "", "20s"));
         server.psql("postgres", "create table t (id int)");
         server.psql("postgres", "select pg_switch_wal()");
-        let told = until(&site, command, 60, |status| {
+        let told = until_status(&site, command, 60, |status| {
             concerns(status).contains(&"archiver-stuck".to_owned())
         });
         assert!(

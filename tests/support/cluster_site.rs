@@ -115,7 +115,6 @@ impl ClusterSite {
             environment: Vec::new(),
         };
         site.expect(0, &["key", "generate", "prod"]);
-        // Gives the tiers their markers and makes the first base; the log that it needs comes meanwhile.
         site.archive_with(&site.push_command());
         site.sql("CREATE TABLE history (id bigserial PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())");
         site

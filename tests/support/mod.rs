@@ -17,6 +17,7 @@ pub mod chance;
 pub mod cluster_site;
 pub mod laws;
 pub mod ledger;
+pub mod log_site;
 pub mod mount;
 pub mod processes;
 pub mod program;
@@ -30,6 +31,7 @@ use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -185,7 +187,20 @@ impl Site {
 
     /// Waits until a new slot of an `every = "1s"` series has come.
     pub fn next_second(&self) {
-        std::thread::sleep(std::time::Duration::from_millis(1010));
+        std::thread::sleep(Duration::from_millis(1010));
+    }
+}
+
+/// Waits until something holds, so many seconds at most.
+#[track_caller]
+pub fn until(what: &str, seconds: u64, mut condition: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(
+            since.elapsed() < Duration::from_secs(seconds),
+            "waited in vain until {what}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
