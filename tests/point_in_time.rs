@@ -13,6 +13,7 @@ use std::{collections::BTreeSet, path::Path};
 use support::{
     chance::Chance,
     cluster_site::{ClusterSite, Release},
+    until,
 };
 
 /// Rows with the microsecond of their commit, in the order of the commits.
@@ -30,7 +31,7 @@ fn ids(text: &str) -> BTreeSet<i64> {
     text.lines().map(|line| line.parse().unwrap()).collect()
 }
 
-fn until(commits: &[(i64, i64)], at: i64) -> BTreeSet<i64> {
+fn committed_by(commits: &[(i64, i64)], at: i64) -> BTreeSet<i64> {
     let before = commits.iter().filter(|(_, committed)| *committed <= at);
     before.map(|(id, _)| *id).collect()
 }
@@ -50,7 +51,10 @@ fn any_moment_comes_back_with_exactly_what_was_committed_before_it() {
     let before_any_base = text_of(commits(&site)[0].1);
     site.backup();
     let load = site.writers(2, 20, 200);
-    std::thread::sleep(std::time::Duration::from_secs(6));
+    until("six seconds are written between the bases", 60, || {
+        let written = "SELECT max(at) - min(at) > interval '6 s' FROM history WHERE id > 1";
+        site.sql(written) == "t"
+    });
     site.backup();
     load.finish();
     site.sql("SELECT pg_create_restore_point('before the release')");
@@ -75,7 +79,7 @@ fn any_moment_comes_back_with_exactly_what_was_committed_before_it() {
         let found = ids(&site.at(&["--at", &text_of(moment)], IDS));
         assert_eq!(
             found,
-            until(&all, moment),
+            committed_by(&all, moment),
             "round {round}, {}",
             text_of(moment)
         );
@@ -85,9 +89,9 @@ fn any_moment_comes_back_with_exactly_what_was_committed_before_it() {
         ids(&site.at(&["--name", "before the release"], IDS)),
         at_the_name
     );
-    assert_eq!(ids(&site.at(&["--latest"], IDS)), until(&all, last));
+    assert_eq!(ids(&site.at(&["--latest"], IDS)), committed_by(&all, last));
     let found = ids(&site.at(&["--immediate"], IDS));
-    assert!(found.is_subset(&until(&all, last)) && found.len() > 1);
+    assert!(found.is_subset(&committed_by(&all, last)) && found.len() > 1);
 
     // Into a folder, for a server that somebody starts.
     let folder = site.path().join("restored");
@@ -98,7 +102,7 @@ fn any_moment_comes_back_with_exactly_what_was_committed_before_it() {
         &["restore", "cluster", "--at", &text_of(moment), "--to", to],
     );
     assert!(ended.stderr.contains("pg_ctl start"), "{ended}");
-    assert_eq!(ids(&site.started(&folder, IDS)), until(&all, moment));
+    assert_eq!(ids(&site.started(&folder, IDS)), committed_by(&all, moment));
     assert!(folder.join("PG_VERSION").is_file());
     let ended = site.expect(1, &["restore", "cluster", "--latest", "--to", to]);
     assert!(ended.stderr.contains("replace"), "{ended}");
@@ -162,7 +166,13 @@ fn a_chain_comes_back_and_a_damaged_link_is_said_and_answered_by_a_new_full_poin
         site.sql("INSERT INTO history SELECT FROM generate_series(1, 50)");
         site.sql("CHECKPOINT");
         site.backup();
-        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        // Points of one second have one name.
+        let made = site.sql("SELECT date_trunc('second', clock_timestamp())");
+        until("the next second", 10, || {
+            site.sql(&format!(
+                "SELECT clock_timestamp() >= timestamptz '{made}' + interval '1 s'"
+            )) == "t"
+        });
     }
     let all = ids(&site.sql(IDS));
     let points = points(&site);
@@ -239,7 +249,7 @@ fn holes(site: &ClusterSite, all: &[(i64, i64)]) {
         assert_eq!(found.len(), 1, "{file} on {tier}");
         std::fs::rename(&found[0], site.path().join(format!("kept-{number}"))).unwrap();
         if number == 0 {
-            assert_eq!(ids(&site.at(&["--latest"], IDS)), until(all, last));
+            assert_eq!(ids(&site.at(&["--latest"], IDS)), committed_by(all, last));
         } else {
             let refused = site.expect(
                 1,
@@ -268,7 +278,7 @@ fn new_machine(site: &ClusterSite, all: &[(i64, i64)]) {
     site.server.crash();
     let moment = i64::midpoint(all[all.len() / 2].1, all[all.len() / 2 + 1].1);
     let found = ids(&site.at(&["--at", &text_of(moment)], IDS));
-    assert_eq!(found, until(all, moment));
+    assert_eq!(found, committed_by(all, moment));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a folder of the test's own")]

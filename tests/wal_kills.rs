@@ -31,6 +31,7 @@ use support::{
     ledger::{self, Acknowledged, Ledger},
     processes::{children, kill_all, processes},
     stated::Stated,
+    until,
 };
 
 /// What can be killed.
@@ -353,7 +354,9 @@ fn killed_again_and_again(scene: &mut Scene, kinds: &[Victim], random: u32) -> V
     scene.settled();
     scene.lose_the_server(&clients);
     let before = clients.acknowledged().len();
-    scene.sleep(500, 1_000);
+    until("the clients go on", 60, || {
+        clients.acknowledged().len() > before
+    });
     let all = clients.finish();
     assert!(all.len() > before, "the clients did not go on");
     println!("killed {:?}, {} rows", scene.killed, all.len());

@@ -12,7 +12,7 @@ use crate::{
 };
 use executor::{apply, spread_hold};
 use model::VerifyLevel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_copy_is_not_pruned_and_nothing_of_it_goes() {
@@ -216,7 +216,12 @@ async fn two_machines_never_prune_one_bucket_at_the_same_time() {
                 &[&bucket],
             ) == "False"
         };
+        let since = Instant::now();
         while !is_held() {
+            assert!(
+                since.elapsed() < Duration::from_mins(1),
+                "it takes no lease"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(

@@ -1,6 +1,6 @@
 //! A recovery that is killed in its middle.
 
-use crate::past::{no_server_below, past, place};
+use crate::past::{PATIENCE, no_server_below, past, place};
 use async_trait::async_trait;
 use mainstay_providers::api::{AfterRecovery, RecoveryObserver, Result};
 use model::RecoveryTarget;
@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A stream that never ends, and says when half of it was read.
 struct Endless {
@@ -76,7 +76,9 @@ async fn a_recovery_that_is_killed_leaves_no_target_no_server_and_nothing_that_i
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
+        let since = Instant::now();
         while !parent.path().join("sign").exists() {
+            assert!(since.elapsed() < PATIENCE, "the child gives no sign");
             assert!(
                 child.try_wait().unwrap().is_none(),
                 "the child ended too early"

@@ -80,7 +80,7 @@ pub(crate) fn passed(restored: &Restored) {
 }
 
 /// How long something may take that comes on its own, on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits until the servers of a folder have ended; one that lives on is a failure.
 pub(crate) async fn no_server_below(folder: &Path) {

@@ -1,6 +1,6 @@
 //! Servers that are only looked at: shown, checked, and gone.
 
-use crate::past::{archived, no_server_below, passed, past, place};
+use crate::past::{PATIENCE, archived, no_server_below, passed, past, place};
 use crate::support::cluster::{BasePoint, Cluster, FolderArchive, HELD, servers_below};
 use crate::support::points::failed;
 use crate::support::postgres::Server;
@@ -10,7 +10,7 @@ use model::{Expect, RecoveryTarget};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_latest_on_a_scratch_server_does_not_archive_its_new_timeline() {
@@ -98,7 +98,9 @@ async fn a_scratch_server_is_shown_by_its_url_and_ends_with_whoever_waits_for_it
     let engine = past.cluster.engine();
     let other = parent.path().join("other");
     let running = tokio::spawn(make().to(&other, AfterRecovery::Start).run_owned(engine));
+    let since = Instant::now();
     while looker.seen.lock().unwrap().len() < 2 {
+        assert!(since.elapsed() < PATIENCE, "it is never shown");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(!servers_below(parent.path()).is_empty());
