@@ -8,10 +8,10 @@
 use crate::{
     facts::SeriesFacts,
     retention::{
-        Dated, Occupy, Verdict, Why, evaluate_dated,
+        Occupy, Verdict, Why, evaluate_dated,
         kept_until::{Ahead, Certain, certain},
     },
-    rules::started,
+    rules::{started, there},
     world::World,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -54,22 +54,8 @@ pub(crate) fn stays(
     tier: usize,
     keep: &Keep,
 ) -> Vec<Stay> {
-    let here = &facts.tiers[tier];
     let zone = &world.policy.timezone;
-    let (members, there): (Vec<usize>, Vec<Dated>) = facts
-        .points
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| here.present(*index))
-        .map(|(index, point)| {
-            let dated = Dated {
-                moment: point.moment,
-                held: point.held,
-                verified: here.good(index),
-            };
-            (index, dated)
-        })
-        .unzip();
+    let (members, there) = there(facts, tier);
     let verdicts = evaluate_dated(keep, &there, zone, Occupy::Complete);
     let ahead = Ahead {
         now: world.now,

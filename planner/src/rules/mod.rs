@@ -27,7 +27,7 @@ use crate::{
 pub(crate) use slots::started;
 pub(crate) use thaw::step as thaw_of;
 pub(crate) use unreachable::tiers as unreachable_tiers;
-pub(crate) use verdicts::verdicts as verdicts_of;
+pub(crate) use verdicts::{there, verdicts as verdicts_of};
 
 type Rule = fn(&World<'_>, &SeriesFacts<'_>, &mut Draft<'_>);
 

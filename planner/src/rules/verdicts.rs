@@ -30,16 +30,10 @@ pub(super) fn retention_judges_what_is_there(
     list_kept(facts, draft);
 }
 
-/// The verdicts of `keep` on what is on the tier, as the points stand.
-pub(crate) fn verdicts(
-    world: &World<'_>,
-    facts: &SeriesFacts<'_>,
-    tier: usize,
-    keep: &Keep,
-    occupy: Occupy,
-) -> Vec<Verdict> {
+/// Indices of the points that are on the tier, and the points as retention looks at them.
+pub(crate) fn there(facts: &SeriesFacts<'_>, tier: usize) -> (Vec<usize>, Vec<Dated>) {
     let here = &facts.tiers[tier];
-    let (members, there): (Vec<usize>, Vec<Dated>) = facts
+    facts
         .points
         .iter()
         .enumerate()
@@ -52,7 +46,18 @@ pub(crate) fn verdicts(
             };
             (index, dated)
         })
-        .unzip();
+        .unzip()
+}
+
+/// The verdicts of `keep` on what is on the tier, as the points stand.
+pub(crate) fn verdicts(
+    world: &World<'_>,
+    facts: &SeriesFacts<'_>,
+    tier: usize,
+    keep: &Keep,
+    occupy: Occupy,
+) -> Vec<Verdict> {
+    let (members, there) = there(facts, tier);
     let judged = evaluate_dated(keep, &there, &world.policy.timezone, occupy);
     let mut verdicts = vec![Verdict::default(); facts.points.len()];
     for (index, verdict) in members.into_iter().zip(judged) {
