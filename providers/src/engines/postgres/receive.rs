@@ -38,6 +38,7 @@ pub(super) async fn receive(
     let chosen = binaries::for_base_backup(&installed, server, bin_dir)?;
     end_orphans(&request.folder).await;
     ensure_slot(&mut connection, address, server, &request).await?;
+    empty_what_was_being_laid_out(&mut connection, address, &request.folder).await?;
     drop(connection);
     let mut folder = std::ffi::OsString::from(DIRECTORY);
     folder.push(&request.folder);
@@ -129,6 +130,50 @@ async fn ensure_slot(
                 request.slot
             )));
         }
+    }
+    Ok(())
+}
+
+/// A receiver lays a new file out in its whole size before it writes log into it. One that was killed meanwhile leaves a short file
+/// of zeros, which `pg_receivewal` refuses for ever after; it takes an empty one (`open_walfile` in its `receivelog.c`). Anything
+/// else in a short file is not touched: then the program says so.
+async fn empty_what_was_being_laid_out(
+    connection: &mut PgConnection,
+    address: &Address,
+    folder: &Path,
+) -> Result<()> {
+    let size = "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'";
+    let size = text(connection, size)
+        .await
+        .map_err(|error| address.failed("ask for the size of segments of", error))?;
+    let size: u64 = size.and_then(|size| size.parse().ok()).unwrap_or(0);
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        let path = entry.path();
+        let is_short = entry
+            .metadata()
+            .is_ok_and(|about| about.is_file() && (1..size).contains(&about.len()));
+        if !is_short || path.extension() != Some("partial".as_ref()) {
+            continue;
+        }
+        let emptied = || -> std::io::Result<()> {
+            let zeros = std::fs::read(&path)?.iter().all(|byte| *byte == 0);
+            if zeros {
+                let file = std::fs::File::options().write(true).open(&path)?;
+                file.set_len(0)?;
+                file.sync_all()?;
+            }
+            Ok(())
+        };
+        emptied().map_err(|error| {
+            ProviderError::new(
+                "mainstay::postgres::stream-folder",
+                Disposition::NeedsOperator,
+                format!("cannot empty the unfinished `{}`", path.display()),
+            )
+            .help("the user that runs `mainstay wal run` must be able to write there")
+            .source(error)
+        })?;
     }
     Ok(())
 }
