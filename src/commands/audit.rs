@@ -89,15 +89,12 @@ async fn show(arguments: &AuditShow, global: &Global) -> Result<Exit> {
                 .into_iter()
                 .filter(|entry| is_wanted(arguments, entry))
                 .collect();
-            match arguments.limit {
-                Some(limit) => {
-                    newest.extend(wanted);
-                    newest.drain(..newest.len().saturating_sub(limit));
-                }
-                None => {
-                    shown += wanted.len() as u64;
-                    print(&wanted, &zone, global)?;
-                }
+            if let Some(limit) = arguments.limit {
+                newest.extend(wanted);
+                newest.drain(..newest.len().saturating_sub(limit));
+            } else {
+                shown += wanted.len() as u64;
+                print(&wanted, &zone, global)?;
             }
         }
         catalog.close().await;

@@ -208,7 +208,7 @@ pub(crate) async fn what_is_done_by_hand_to_the_audit_is_found(subject: Subject)
     let catalog = with_acts(&subject, 9).await;
     unguard(&subject).await;
     let mut forged = catalog.audit_page(4, 1).await.unwrap().remove(0);
-    forged.why = "nothing happened".to_owned();
+    "nothing happened".clone_into(&mut forged.why);
     let sql = format!(
         "UPDATE audit SET why = '{}', digest = '{}' WHERE sequence = 5",
         forged.why,

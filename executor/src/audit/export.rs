@@ -29,7 +29,7 @@ const AT_ONCE: u64 = 8192;
 const PAGE: u64 = 1024;
 
 /// A tier that does not answer must not hold up the end of a run.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// What became of the exports.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -9,12 +9,14 @@ mod export;
 mod object;
 mod signing;
 mod tier_check;
+mod tier_flaw;
 mod verify;
 
 pub use error::AuditError;
 pub use export::{ExportReport, Exporter, write_all};
 pub use signing::SigningKey;
-pub use tier_check::{TierCheck, TierFlaw};
+pub use tier_check::TierCheck;
+pub use tier_flaw::TierFlaw;
 pub use verify::{AuditCheck, CatalogCheck, VerifyAudit, verify_audit};
 
 pub(crate) use object::{FOLDER, is_part};

@@ -177,6 +177,8 @@ mod tests {
     use super::*;
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 
+    type Edit = fn(&mut SignedCheckpoint);
+
     fn signed() -> SignedCheckpoint {
         let pair = Ed25519KeyPair::generate().unwrap();
         let checkpoint = Checkpoint {
@@ -200,7 +202,6 @@ mod tests {
         let read: SignedCheckpoint =
             serde_json::from_str(&serde_json::to_string(&good).unwrap()).unwrap();
         assert!(read.is_signed());
-        type Edit = fn(&mut SignedCheckpoint);
         let edits: [Edit; 6] = [
             |one| one.checkpoint.sequence += 1,
             |one| one.checkpoint.first -= 1,
