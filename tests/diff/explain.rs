@@ -64,4 +64,6 @@ fn a_point_that_is_gone_tells_who_deleted_it_and_by_which_rule() {
         told.contains("`last 4` on disk no longer keeps it"),
         "{told}"
     );
+    assert!(told.contains("rule: last 4"), "{told}");
+    assert!(told.contains("justified by shop/often/"), "{told}");
 }

@@ -69,8 +69,11 @@ fn range(text: &str) -> Option<(&str, &str, bool)> {
     if new.starts_with('/') || old.ends_with('/') {
         return None;
     }
-    let or_head = |side| if side == "" { "HEAD" } else { side };
     Some((or_head(old), or_head(new), since_fork))
+}
+
+fn or_head(side: &str) -> &str {
+    if side.is_empty() { "HEAD" } else { side }
 }
 
 /// A folder in the repository that is meant: where the policy lies, else where we are.

@@ -36,7 +36,7 @@ fn rows(diff: &PolicyDiff, weaker: bool) -> Vec<Vec<String>> {
     let verdicts = diff.verdicts.iter().filter(|one| one.worse == weaker);
     let objectives = diff.objectives.iter().filter(|one| one.looser == weaker);
     let recipients = diff.encryption.iter();
-    let recipients = recipients.filter(|one| !one.removed.is_empty() == weaker);
+    let recipients = recipients.filter(|one| one.removed.is_empty() != weaker);
     let locks = diff.locks.iter().filter(|one| one.weaker == weaker);
     let settings = diff.settings.iter().filter(|one| one.weaker == weaker);
     let mut rows: Vec<Vec<String>> = verdicts.map(judged).collect();
