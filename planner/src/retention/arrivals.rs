@@ -193,3 +193,6 @@ fn shortest(period: Period) -> SignedDuration {
             .max(0),
     )
 }
+
+#[cfg(test)]
+mod tests;
