@@ -15,10 +15,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 const TIERS: [&str; 2] = ["nas", "archive"];
 
 /// Rules of each of the tiers, as units and counts.
-pub type Keeps<'k> = [&'k [(Each, u32)]; 2];
+pub(crate) type Keeps<'k> = [&'k [(Each, u32)]; 2];
 
 /// A series that keeps so much on each tier.
-pub fn series(name: &str, cron: &str, keeps: Keeps<'_>) -> Series {
+pub(crate) fn series(name: &str, cron: &str, keeps: Keeps<'_>) -> Series {
     let keep = |rules: &[(Each, u32)]| Keep {
         rules: rules
             .iter()
@@ -54,7 +54,7 @@ pub fn series(name: &str, cron: &str, keeps: Keeps<'_>) -> Series {
 }
 
 /// A policy of so many databases, each with these series.
-pub fn policy(databases: usize, series: &[Series]) -> Policy {
+pub(crate) fn policy(databases: usize, series: &[Series]) -> Policy {
     let tiers = TIERS.map(|name| TierName::new(name).unwrap());
     Policy {
         digest: Digest::sha256_of(b"benchmark"),
@@ -112,12 +112,12 @@ pub fn policy(databases: usize, series: &[Series]) -> Policy {
 }
 
 /// `tenant-00042`.
-pub fn database_name(number: usize) -> DatabaseName {
+pub(crate) fn database_name(number: usize) -> DatabaseName {
     DatabaseName::new(&format!("tenant-{number:05}")).unwrap()
 }
 
 /// Highest resident size of this process so far (`VmHWM`, proc(5)); 0 where there is no `/proc`.
-pub fn peak_memory_mib() -> u64 {
+pub(crate) fn peak_memory_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
         .lines()

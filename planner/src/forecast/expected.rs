@@ -99,10 +99,10 @@ impl Sizes {
         points: &[&RecoveryPoint],
     ) -> Self {
         let newest = |incremental: bool| {
-            let sized = points.iter().filter(|point| {
+            let complete = points.iter().filter(|point| {
                 point.state == PointState::Complete && point.parent.is_some() == incremental
             });
-            let sizes = sized.map(|point| {
+            let sizes = complete.map(|point| {
                 let stored = point
                     .copies
                     .iter()

@@ -4,7 +4,7 @@
 //! something waits for.
 
 use super::{
-    End, Life,
+    End, SeriesLives,
     bookkeeping::Ledger,
     drive::Setting,
     expected::{Failures, Misses, Sizes},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::retention::calendar::Moment;
 use jiff::{SignedDuration, Timestamp};
-use model::{CopyState, Inventory, RecoveryPoint, SeriesName, TierName, plan::Missed};
+use model::{CopyState, Inventory, RecoveryPoint, TierName, plan::Missed};
 use policy_schema::policy::Series;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -159,17 +159,19 @@ impl<'a, 's> Group<'a, 's> {
         let lost = scenario.lost_tiers.iter().filter(|lost| lost.at == now);
         let lost: Vec<&TierName> = lost.map(|lost| &lost.tier).collect();
         if !lost.is_empty() {
-            self.to_planning();
+            self.hand_to_planning();
             self.lose(&lost, now);
             if let Some(log) = &mut self.log {
-                lost.iter().for_each(|tier| log.lose(tier));
+                for tier in &lost {
+                    log.lose(tier);
+                }
             }
         }
         if scenario.is_down(now) {
             return;
         }
         if !self.run_regular(now) {
-            self.to_planning();
+            self.hand_to_planning();
             self.run_planned(now);
         }
         for (index, timing) in self.timings.iter_mut().enumerate() {
@@ -217,7 +219,7 @@ impl<'a, 's> Group<'a, 's> {
         true
     }
 
-    fn to_planning(&mut self) {
+    fn hand_to_planning(&mut self) {
         let taken = std::mem::replace(
             &mut self.state,
             State::Planned(Inventory::empty(self.setting.scenario.from)),
@@ -303,12 +305,7 @@ impl<'a, 's> Group<'a, 's> {
     }
 
     /// Everything that was written down.
-    pub(super) fn finish(
-        self,
-    ) -> (
-        BTreeMap<SeriesName, BTreeMap<TierName, Vec<Life>>>,
-        Vec<Missed>,
-    ) {
+    pub(super) fn finish(self) -> (SeriesLives, Vec<Missed>) {
         let mut lives = BTreeMap::new();
         let mut missed = Vec::new();
         for (member, timing) in self.members.into_iter().zip(self.timings) {

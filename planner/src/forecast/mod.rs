@@ -192,7 +192,8 @@ pub fn forecast_fold<R: Send>(
         .chain(inventory.last_activity)
         .max();
     let databases: Vec<&DatabaseDeclaration> = policy.databases.values().collect();
-    parallel::map_chunks(&databases, |databases| {
+    // Years of one database are worth a thread.
+    parallel::map_chunks_of(1, &databases, |databases| {
         let mut calendar = slots::Calendar::new(&policy.timezone, scenario);
         let mut result = begin();
         for database in databases {

@@ -9,7 +9,9 @@
 mod handover;
 
 use super::{End, Life, planned::Member};
-use crate::retention::{Dated, Occupy, Why, arrivals::Arrivals, calendar::Moment, evaluate_dated};
+use crate::retention::{
+    Dated, Occupy, Verdict, Why, arrivals::Arrivals, calendar::Moment, evaluate_dated,
+};
 use jiff::{Timestamp, tz::TimeZone};
 use model::{ByteCount, Copy, Keep, MethodName, Period, RecoveryPoint, RecoveryPointId, TierName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,8 +108,8 @@ impl<'a> Regular<'a> {
         for _ in 0..MOST_ROUNDS {
             let mut doubtful: BTreeSet<usize> = BTreeSet::new();
             let mut gone = false;
-            for tier in 0..self.tiers.len() {
-                gone |= self.prune(member, tier, now, made[tier], &mut doubtful);
+            for (tier, made) in made.iter().enumerate() {
+                gone |= self.prune(member, tier, now, *made, &mut doubtful);
             }
             if !gone {
                 return Outcome::Done;
@@ -292,7 +294,7 @@ impl<'a> Regular<'a> {
         }
         let verdicts = evaluate_dated(tier.keep, &universe, self.zone, Occupy::Complete);
         let mut verdicts = verdicts.iter();
-        let wants = new.is_some() && verdicts.next().is_some_and(|verdict| verdict.is_kept());
+        let wants = new.is_some() && verdicts.next().is_some_and(Verdict::is_kept);
         let lacking = numbers.iter().zip(verdicts).any(|(number, verdict)| {
             verdict.reasons.iter().any(|why| *why != Why::Held) && !tier.copies.contains_key(number)
         });

@@ -12,12 +12,18 @@ use model::{
 };
 use policy_schema::Policy;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 /// `point@tier` of everything that can be restored.
 pub(crate) type There = BTreeSet<String>;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// How many slots of a series failed in a row, and what became of the newest.
+type Failing = (u32, Option<(Timestamp, bool)>);
 
 /// Plans and applies at every start of a series, and tells what is there at the end of each day.
 pub(crate) struct Reference<'a> {
@@ -27,7 +33,7 @@ pub(crate) struct Reference<'a> {
     pub(crate) inventory: Inventory,
     /// Before each look at the inventory.
     pub(crate) goes_on: fn(&mut Inventory, Timestamp),
-    failures: BTreeMap<(DatabaseName, SeriesName), (u32, Option<(Timestamp, bool)>)>,
+    failures: BTreeMap<(DatabaseName, SeriesName), Failing>,
 }
 
 impl<'a> Reference<'a> {
@@ -286,10 +292,8 @@ fn policies() -> impl Strategy<Value = String> {
                 let tiers: Vec<String> = tiers
                     .map(|(tier, keep)| format!("{tier}{{{keep}}}"))
                     .collect();
-                text.push_str(&format!(
-                    "db{number}/one \"{cron}\" {} {options}\n",
-                    tiers.join(" ")
-                ));
+                let tiers = tiers.join(" ");
+                let _ = writeln!(text, "db{number}/one \"{cron}\" {tiers} {options}");
             }
             text
         },

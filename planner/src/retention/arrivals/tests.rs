@@ -72,6 +72,12 @@ impl Tier {
             .unzip()
     }
 
+    fn begin(&self, keep: &Keep, zone: &TimeZone) -> (Arrivals, BTreeMap<u32, u32>) {
+        let (numbers, points) = self.newest_first();
+        let (arrivals, by) = Arrivals::begin(keep, &numbers, &points, zone);
+        (arrivals, numbers.into_iter().zip(by).collect())
+    }
+
     fn reasons(&self, keep: &Keep, zone: &TimeZone) -> BTreeMap<u32, u32> {
         let (numbers, points) = self.newest_first();
         let verdicts = evaluate_dated(keep, &points, zone, Occupy::Complete);
@@ -114,31 +120,25 @@ fn arrivals_change_what_evaluating_everything_says_that_they_change() {
                     .map(|(_, moment)| *moment)
             };
             let mut released = Vec::new();
-            match arrivals.arrive(
+            let kept_by = arrivals.arrive(
                 number,
                 &new,
                 newest.as_ref(),
                 &zone,
                 following,
                 &mut released,
-            ) {
-                Some(kept_by) => {
-                    followed += 1;
-                    reasons.insert(number, kept_by);
-                    for one in released {
-                        *reasons.get_mut(&one).unwrap() -= 1;
-                    }
-                    assert_eq!(reasons, expected, "{keep} at {at}");
+            );
+            if let Some(kept_by) = kept_by {
+                followed += 1;
+                reasons.insert(number, kept_by);
+                for one in released {
+                    *reasons.get_mut(&one).unwrap() -= 1;
                 }
-                None => {
-                    handed_back += 1;
-                    let (numbers, points) = tier.newest_first();
-                    let (again, by) = Arrivals::begin(&keep, &numbers, &points, &zone);
-                    arrivals = again;
-                    reasons = numbers.into_iter().zip(by).collect();
-                    assert_eq!(reasons, expected, "{keep} at {at}");
-                }
+            } else {
+                handed_back += 1;
+                (arrivals, reasons) = tier.begin(&keep, &zone);
             }
+            assert_eq!(reasons, expected, "{keep} at {at}");
             let unkept: Vec<u32> = reasons
                 .iter()
                 .filter(|(one, by)| **by == 0 && **one != number)
@@ -155,10 +155,7 @@ fn arrivals_change_what_evaluating_everything_says_that_they_change() {
                 let doubt = arrivals.may_be_replaced(&gone, &new, following.as_ref());
                 let after = tier.reasons(&keep, &zone);
                 if doubt {
-                    let (numbers, points) = tier.newest_first();
-                    let (again, by) = Arrivals::begin(&keep, &numbers, &points, &zone);
-                    arrivals = again;
-                    reasons = numbers.into_iter().zip(by).collect();
+                    (arrivals, reasons) = tier.begin(&keep, &zone);
                 }
                 assert_eq!(reasons, after, "{keep}: {one} went at {at}");
             }
