@@ -144,21 +144,19 @@ fn arrivals_change_what_evaluating_everything_says_that_they_change() {
                 .filter(|(one, by)| **by == 0 && **one != number)
                 .map(|(one, _)| *one)
                 .collect();
+            let mut doubt = false;
             for one in unkept {
                 let gone = tier.points.remove(&one).unwrap();
                 reasons.remove(&one);
-                let following = tier
-                    .points
-                    .range(one + 1..)
-                    .next()
-                    .map(|(_, moment)| *moment);
-                let doubt = arrivals.may_be_replaced(&gone, &new, following.as_ref());
-                let after = tier.reasons(&keep, &zone);
-                if doubt {
-                    (arrivals, reasons) = tier.begin(&keep, &zone);
-                }
-                assert_eq!(reasons, after, "{keep}: {one} went at {at}");
+                let mut after = tier.points.range(one + 1..);
+                let following = after.next().map(|(_, moment)| *moment);
+                doubt |= arrivals.may_be_replaced(&gone, &new, following.as_ref());
             }
+            let after = tier.reasons(&keep, &zone);
+            if doubt {
+                (arrivals, reasons) = tier.begin(&keep, &zone);
+            }
+            assert_eq!(reasons, after, "{keep}: something went at {at}");
         }
     }
     // The quick way is the usual one, and both were tried.
