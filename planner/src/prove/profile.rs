@@ -10,7 +10,7 @@ use crate::forecast::Life;
 use jiff::{SignedDuration, Timestamp};
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
 };
 
 /// Two states with none between them.
@@ -61,9 +61,8 @@ pub(crate) struct Profile {
     pub(crate) reach: Option<i64>,
     /// When the oldest state was no older than that, and which it was.
     shortest: Option<(Timestamp, Timestamp)>,
+    /// Neighbours, those that are to be shown first.
     pairs: Vec<Pair>,
-    /// The beginning of the time that is looked at.
-    from: Timestamp,
     /// What was asked before: databases of one shape ask the same.
     asked: RefCell<HashMap<(i64, i64), Option<i64>>>,
 }
@@ -137,14 +136,9 @@ impl Profile {
         let pair = self
             .pairs
             .iter()
-            .filter(|pair| {
+            // They stand as they are to be shown.
+            .find(|pair| {
                 pair.concerns(first, last.max(first + 1)) && pair.loss_from(first) > allowed
-            })
-            // A state that the years ahead bring says more than one that would be there if the policy had always been in force.
-            .min_by_key(|pair| {
-                let past = pair.older < self.from;
-                let recent = if past { -pair.older.as_second() } else { 0 };
-                (past, recent, pair.since, pair.older)
             });
         if let Some(pair) = pair {
             let newer = pair.newer.unwrap_or(pair.until);
@@ -299,16 +293,29 @@ impl Sweep {
             Some((reach, _, _)) if !self.empty => reach,
             _ => 0,
         };
+        let pairs = distinct(self.pairs, self.span.0);
         Profile {
             now,
-            steps: envelope(&self.pairs),
+            steps: envelope(&pairs),
             reach: (!endless || self.empty).then_some(reach),
             shortest: self.reach.map(|(_, at, oldest)| (at, oldest)),
-            pairs: self.pairs,
-            from: self.span.0,
+            pairs,
             asked: RefCell::default(),
         }
     }
+}
+
+/// In steady state the same comes again and again: of pairs with the same gap and ages one is enough. A state that the years ahead bring says more
+/// than one that would be there if the policy had always been in force; of those the newest.
+fn distinct(mut pairs: Vec<Pair>, from: Timestamp) -> Vec<Pair> {
+    pairs.sort_unstable_by_key(|pair| {
+        let past = pair.older < from;
+        let recent = if past { -pair.older.as_second() } else { 0 };
+        (past, recent, pair.since, pair.older)
+    });
+    let mut seen = HashSet::new();
+    pairs.retain(|pair| seen.insert((pair.gap(), pair.ages())));
+    pairs
 }
 
 /// The ages at which the widest gap changes.

@@ -4,15 +4,21 @@
 //! ever failed. What exists today is no part of it: that is judged where it can be judged now (`statement`, `planner::status`). The archived log
 //! and chains only let points live longer, so that leaving them out errs to the strict side. Not here: sizes, times, promises.
 
-use super::{profile::Profile, sources::pairs};
+use super::profile::Profile;
 use crate::forecast::{Life, Scenario, forecast};
 use jiff::{SignedDuration, Timestamp};
-use model::{Inventory, tier_facts::TierCapabilities};
-use policy_schema::{Policy, longest_life, policy::DatabaseDeclaration};
+use model::{Inventory, TierName, tier_facts::TierCapabilities};
+use policy_schema::{
+    Policy, longest_life,
+    policy::{DatabaseDeclaration, Series},
+};
 use std::{cell::RefCell, collections::BTreeMap, fmt::Write as _, rc::Rc};
 
 /// Longer histories are not walked; what lives longer has no end for us.
 const LONGEST_HISTORY: SignedDuration = SignedDuration::from_hours(11 * 366 * 24);
+
+/// Of what is kept for ever so much is walked, unless something older is promised.
+const ENOUGH_OF_FOREVER: SignedDuration = SignedDuration::from_hours(3 * 366 * 24);
 
 /// Rules count whole units, which begin before their first point.
 const SLACK: SignedDuration = SignedDuration::from_hours(62 * 24);
@@ -41,7 +47,17 @@ pub(crate) fn key(database: &DatabaseDeclaration) -> String {
             series.keep
         );
     }
+    let _ = write!(key, "{}", promised_age(database).as_secs());
     key
+}
+
+/// The oldest age that something is promised of, and a year.
+fn promised_age(database: &DatabaseDeclaration) -> SignedDuration {
+    let ages = database.objective.at_age.iter();
+    let oldest = ages.map(|one| one.from.approximate()).max();
+    oldest.map_or(SignedDuration::ZERO, |oldest| {
+        oldest.saturating_add(SignedDuration::from_hours(366 * 24))
+    })
 }
 
 impl Shape {
@@ -51,43 +67,25 @@ impl Shape {
         database: &DatabaseDeclaration,
         span: (Timestamp, Timestamp),
     ) -> Self {
-        let mut endless = Vec::new();
-        let mut history = SignedDuration::ZERO;
-        for (series, tier) in pairs(database) {
-            let keep = series.keep.iter().find(|(kept, _)| kept == tier);
-            let life =
-                keep.and_then(|(_, keep)| longest_life(&series.schedule, keep, &policy.timezone));
-            let life = life.filter(|life| *life < LONGEST_HISTORY);
-            endless.push(life.is_none());
-            history = history.max(life.unwrap_or(LONGEST_HISTORY));
+        let promised = promised_age(database).min(LONGEST_HISTORY);
+        let outside = outside(policy);
+        let (mut lives, mut endless) = (Vec::new(), Vec::new());
+        for series in database.series.values() {
+            let mut history = SignedDuration::ZERO;
+            for (_, keep) in &series.keep {
+                let life = longest_life(&series.schedule, keep, &policy.timezone);
+                let life = life.filter(|life| *life < LONGEST_HISTORY);
+                endless.push(life.is_none());
+                // What is kept for ever looks the same at every age, once every other rule is filled.
+                history = history.max(life.unwrap_or(ENOUGH_OF_FOREVER.max(promised)));
+            }
+            // Each with its own history: a series that runs every few minutes is kept for days, not for the years of another one.
+            let from = span.0.checked_sub(history.saturating_add(SLACK));
+            let scenario = Scenario::undisturbed(from.unwrap_or(Timestamp::MIN), span.1);
+            let mut tiers = alone(&outside, capabilities, database, series, &scenario);
+            let of_tier = |(tier, _): &(TierName, _)| tiers.remove(tier).unwrap_or_default();
+            lives.extend(series.keep.iter().map(of_tier));
         }
-        let from = span
-            .0
-            .checked_sub(history.saturating_add(SLACK))
-            .unwrap_or(Timestamp::MIN);
-        let mut alone = database.clone();
-        alone.wal = None;
-        alone.drills.clear();
-        for series in alone.series.values_mut() {
-            series.incremental = false;
-        }
-        let name = alone.name.clone();
-        let policy = Policy {
-            databases: [(name.clone(), alone)].into(),
-            ..outside(policy)
-        };
-        let scenario = Scenario::undisturbed(from, span.1);
-        let mut forecast = forecast(&policy, &Inventory::empty(from), capabilities, &scenario);
-        let mut all = forecast.databases.remove(&name).unwrap_or_default();
-        let lives = pairs(database)
-            .into_iter()
-            .map(|(series, tier)| {
-                let tiers = all.get_mut(&series.name);
-                tiers
-                    .and_then(|tiers| tiers.remove(tier))
-                    .unwrap_or_default()
-            })
-            .collect();
         Self {
             lives,
             endless,
@@ -143,6 +141,32 @@ impl Shape {
             .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
             .collect()
     }
+}
+
+/// The lives of one series by tier, as if there were no other and no log.
+fn alone(
+    outside: &Policy,
+    capabilities: &TierCapabilities,
+    database: &DatabaseDeclaration,
+    series: &Series,
+    scenario: &Scenario,
+) -> BTreeMap<TierName, Vec<Life>> {
+    let mut series = series.clone();
+    series.incremental = false;
+    let name = series.name.clone();
+    let database = DatabaseDeclaration {
+        wal: None,
+        drills: Vec::new(),
+        series: [(name.clone(), series)].into(),
+        ..database.clone()
+    };
+    let mut policy = outside.clone();
+    let of = database.name.clone();
+    policy.databases.insert(of.clone(), database);
+    let nothing = Inventory::empty(scenario.from);
+    let mut forecast = forecast(&policy, &nothing, capabilities, scenario);
+    let mut all = forecast.databases.remove(&of).unwrap_or_default();
+    all.remove(&name).unwrap_or_default()
 }
 
 /// The policy without its databases.
