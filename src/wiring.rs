@@ -80,6 +80,7 @@ pub(crate) fn wire(policy: &Policy, scratch: PathBuf) -> Result<Wiring> {
         databases.insert(name.clone(), wired);
     }
     Ok(Wiring {
+        policy: Some(policy.canonical_json().into()),
         databases,
         keys: keys(policy)?,
         tiers: tiers(policy)?,

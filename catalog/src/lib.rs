@@ -1,4 +1,4 @@
-//! What is remembered between runs: recovery points, copies, verifications, holds, runs, measurements, restores and drills, the lease, the audit.
+//! What is remembered between runs: recovery points, copies, verifications, holds, runs, measurements, restores and drills, policies, the lease, the audit.
 //!
 //! One [`Catalog`] over SQLite (a local file, the default) or PostgreSQL (teams). The tables are described in
 //! `docs/formats/catalog.md`.
@@ -20,6 +20,7 @@ mod catalog;
 mod connection;
 mod copies;
 mod error;
+mod evidence;
 mod holds;
 mod identity;
 mod inventory;
@@ -27,6 +28,7 @@ mod lease;
 mod location;
 mod measurements;
 mod points;
+mod policies;
 mod policy_change;
 mod rebuild;
 mod recoveries;
@@ -40,9 +42,11 @@ mod verifications;
 pub use audit::{AuditDetails, AuditEntry, AuditExport, AuditHead, AuditKind, ChainedEntry};
 pub use catalog::{CallHook, Catalog};
 pub use error::CatalogError;
+pub use evidence::{HoldRecord, SealedPoint};
 pub use holds::Hold;
 pub use lease::{Lease, LeaseState};
 pub use measurements::Measurement;
+pub use policies::PolicyInForce;
 pub use rebuild::{FoundCopy, Rebuilt};
 pub use retention::Retention;
 pub use runs::{NewRun, Run};

@@ -35,6 +35,11 @@ const SQLITE: &[(i64, &str, &str)] = &[
         "audit chain",
         include_str!("../migrations/sqlite/0004_audit_chain.sql"),
     ),
+    (
+        5,
+        "policies",
+        include_str!("../migrations/sqlite/0005_policies.sql"),
+    ),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (
@@ -56,6 +61,11 @@ const POSTGRES: &[(i64, &str, &str)] = &[
         4,
         "audit chain",
         include_str!("../migrations/postgres/0004_audit_chain.sql"),
+    ),
+    (
+        5,
+        "policies",
+        include_str!("../migrations/postgres/0005_policies.sql"),
     ),
 ];
 

@@ -131,20 +131,21 @@ impl Catalog {
                 &[id.as_str().into()],
             )
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Verification {
-                    recovery_point: row.parsed(0, "a recovery point id")?,
-                    tier: row.parsed(1, "a tier name")?,
-                    level: level(row, row.get(2)?)?,
-                    at: row.time(3)?,
-                    passed: row.get(4)?,
-                    detail: row.get(5)?,
-                    who: row.get(6)?,
-                })
-            })
-            .collect()
+        rows.iter().map(of_row).collect()
     }
+}
+
+/// A row of `point, tier, level, at, passed, detail, who`.
+pub(crate) fn of_row(row: &Row) -> Result<Verification, CatalogError> {
+    Ok(Verification {
+        recovery_point: row.parsed(0, "a recovery point id")?,
+        tier: row.parsed(1, "a tier name")?,
+        level: level(row, row.get(2)?)?,
+        at: row.time(3)?,
+        passed: row.get(4)?,
+        detail: row.get(5)?,
+        who: row.get(6)?,
+    })
 }
 
 /// Levels are stored as numbers, so that the database can compare them.

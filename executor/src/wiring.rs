@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 /// Everything that steps can touch besides the catalog.
 #[derive(Debug, Clone)]
 pub struct Wiring {
+    /// The resolved policy as canonical JSON, for the history of policies; `None`: there is none, as in a rescue without a policy.
+    pub policy: Option<Arc<str>>,
     /// Declared databases.
     pub databases: BTreeMap<DatabaseName, DatabaseWiring>,
     /// Declared keys.

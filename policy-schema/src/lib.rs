@@ -10,6 +10,7 @@ mod changes;
 mod checks;
 mod codes;
 mod database;
+mod demands;
 mod drill;
 mod editor;
 mod explain;
@@ -38,6 +39,7 @@ mod written;
 
 pub use changes::{Change, changes};
 pub use codes::CODES;
+pub use demands::{DatabaseDemands, Demands, DemandsError, SeriesDemands};
 pub use editor::json_schema;
 pub use explain::{Contribution, Explanation, NothingThere, Secrets};
 pub use files::{Disk, Files, Source, gather};

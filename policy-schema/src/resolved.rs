@@ -52,6 +52,13 @@ enum Part<T> {
     Value(Option<Value>),
 }
 
+impl Policy {
+    /// The resolved policy as canonical JSON, whose SHA-256 is [`Policy::digest`]. Secrets are references in it, never values.
+    pub fn canonical_json(&self) -> String {
+        canonical::sorted(&to_json(self)).to_string()
+    }
+}
+
 /// The resolved policy.
 pub(crate) fn to_json(policy: &Policy) -> Value {
     let mut whole = outside_databases(policy);

@@ -214,7 +214,7 @@ fn text_of(
 }
 
 /// An entry as it stands in its row. What cannot be what was written is kept so that its digest tells, instead of ending the reading.
-fn chained(row: &Row) -> Result<ChainedEntry, CatalogError> {
+pub(crate) fn chained(row: &Row) -> Result<ChainedEntry, CatalogError> {
     let details = row.get::<Option<String>>(6)?.map(|text| {
         let read = serde_json::from_str(&text).map(|value| canonical::sorted(&value));
         match read {

@@ -298,3 +298,87 @@ pub(crate) async fn measurements_come_newest_first(subject: Subject) {
         .unwrap();
     assert_eq!(newest, [measured(4), measured(3)]);
 }
+
+pub(crate) async fn a_policy_is_in_force_until_the_next_one(subject: Subject) {
+    let catalog = subject.open().await;
+    let lease = lease(&catalog).await;
+    for (policy, seconds, changes) in [
+        ("{\"mainstay\":1}", 1, true),
+        ("{\"mainstay\":1}", 2, false),
+        ("{\"mainstay\":2}", 3, true),
+        ("{\"mainstay\":1}", 4, true),
+    ] {
+        let changed = catalog
+            .put_policy_in_force(&lease, policy, "ada", at(seconds))
+            .await
+            .unwrap();
+        assert_eq!(changed, changes, "{policy} at {seconds}");
+    }
+    let history = catalog.policy_history().await.unwrap();
+    let spans: Vec<_> = history
+        .iter()
+        .map(|span| (span.policy.as_str(), span.since, span.until))
+        .collect();
+    assert_eq!(
+        spans,
+        [
+            ("{\"mainstay\":1}", at(1), Some(at(3))),
+            ("{\"mainstay\":2}", at(3), Some(at(4))),
+            ("{\"mainstay\":1}", at(4), None),
+        ]
+    );
+    assert_eq!(history[0].digest, Digest::sha256_of(b"{\"mainstay\":1}"));
+    for sql in [
+        "DELETE FROM policies",
+        "UPDATE policies SET policy = '{}'",
+        "DELETE FROM policy_history",
+        "UPDATE policy_history SET since = 0",
+    ] {
+        assert!(subject.by_hand(sql).await.is_err(), "{sql}");
+    }
+}
+
+pub(crate) async fn evidence_of_what_is_gone_stays(subject: Subject) {
+    let catalog = subject.open().await;
+    let lease = lease(&catalog).await;
+    let (gone, kept) = (manifest(1), manifest(2));
+    let nas = tier("nas");
+    for one in [&gone, &kept] {
+        store(&catalog, &lease, one, "nas", 3700).await;
+        let passed = verification(one, "nas", VerifyLevel::Checksum, 3800, true);
+        catalog.record_verification(&passed).await.unwrap();
+    }
+    catalog
+        .add_hold(&gone.id, "ada", "case 7", None, at(3900))
+        .await
+        .unwrap();
+    catalog
+        .release_hold(&gone.id, "bob", "closed", at(4000))
+        .await
+        .unwrap();
+    catalog
+        .forget_copy(
+            &lease,
+            &Deletion::of(gone.id.clone(), nas),
+            "ada",
+            "no rule",
+            at(4100),
+        )
+        .await
+        .unwrap();
+    let holds = catalog.hold_history().await.unwrap();
+    assert_eq!(holds.len(), 1);
+    assert_eq!(
+        holds[0].released,
+        Some((at(4000), "bob".to_owned(), "closed".to_owned()))
+    );
+    let verified = catalog.all_verifications().await.unwrap();
+    let points: Vec<_> = verified.iter().map(|one| &one.recovery_point).collect();
+    assert_eq!(points, [&gone.id, &kept.id]);
+    let deletions = catalog.deletions().await.unwrap();
+    assert_eq!(deletions.len(), 1);
+    assert_eq!(deletions[0].what, format!("{}@nas", gone.id));
+    let sealed = catalog.sealed_points().await.unwrap();
+    assert_eq!(sealed.len(), 1);
+    assert!(!sealed[0].encrypted);
+}

@@ -64,7 +64,9 @@ on_both_databases! {
         the_audit_cannot_be_changed
         a_tier_is_known_by_its_identity
         retention_of_other_series_stays_in_force
-        measurements_come_newest_first;
+        measurements_come_newest_first
+        a_policy_is_in_force_until_the_next_one
+        evidence_of_what_is_gone_stays;
     audit:
         entries_are_chained_without_gaps
         two_that_append_at_once_do_not_fork_the_chain

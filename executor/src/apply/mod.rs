@@ -35,6 +35,7 @@ use crate::{
     wiring::Wiring,
 };
 use catalog::{Catalog, CatalogError, NewRun};
+use jiff::Timestamp;
 use model::{
     Action, DatabaseName, Digest, Plan, VerifyLevel,
     event::{Outcome, Summary, What},
@@ -127,6 +128,7 @@ async fn under_lease(
     let scratch =
         Scratch::create(&wiring.scratch, Owner::Run, &options.run).map_err(RunError::Scratch)?;
     let crashed = leftovers::crashed_runs(catalog).await.map_err(broken)?;
+    let begun = options.clock.now();
     catalog
         .start_run(&NewRun {
             id: options.run.clone(),
@@ -134,9 +136,10 @@ async fn under_lease(
             plan_json: serde_json::to_string(plan).map_err(|_| RunError::PlanEdited)?,
             policy_digest: plan.policy_digest.clone(),
             who: options.who.clone(),
-            at: options.clock.now(),
+            at: begun,
         })
         .await?;
+    put_policy_in_force(plan, wiring, catalog, options, held, begun).await?;
     if approval::is_given(plan, options) {
         catalog
             .audit(&approval::entry(plan, &digest, options))
@@ -183,6 +186,27 @@ async fn under_lease(
     // Also after an error, so that another catalog's run need not wait for the end of a lease that nobody uses.
     context.tier_leases.release_all().await;
     result
+}
+
+/// Records which policy the run was planned from, before anything is done under it.
+async fn put_policy_in_force(
+    plan: &Plan,
+    wiring: &Wiring,
+    catalog: &Catalog,
+    options: &ApplyOptions,
+    held: &Held,
+    begun: Timestamp,
+) -> Result<(), RunError> {
+    let Some(policy) = &wiring.policy else {
+        return Ok(());
+    };
+    // A plan of another policy is refused before it gets here; if it ever is not, its text is unknown and nothing is better than a lie.
+    if model::Digest::sha256_of(policy.as_bytes()) == plan.policy_digest {
+        catalog
+            .put_policy_in_force(&held.lease, policy, &options.who, begun)
+            .await?;
+    }
+    Ok(())
 }
 
 /// What earlier runs have left.

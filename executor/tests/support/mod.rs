@@ -128,6 +128,7 @@ impl World {
             (keys::key(name), made)
         });
         let wiring = Wiring {
+            policy: None,
             keys: keys.into(),
             databases,
             tiers,
