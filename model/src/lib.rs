@@ -9,6 +9,7 @@ pub mod bandwidth;
 pub mod canonical;
 pub mod disposition;
 pub mod event;
+pub mod evidence;
 pub mod finding;
 pub mod inventory;
 pub mod key_ring;

@@ -10,6 +10,7 @@
 
 mod approval;
 pub mod check;
+pub mod controls;
 pub mod diff;
 mod draft;
 mod drills;
