@@ -310,3 +310,31 @@ async fn odd_names_and_passwords_connect() {
     );
     assert!(support::points::engine(&socket).probe().await.is_ok());
 }
+
+#[tokio::test]
+async fn a_server_names_the_databases_that_lie_beside_the_declared_one() {
+    let server = shared();
+    let (own, other) = (
+        server.create_database("declared"),
+        server.create_database("forgotten"),
+    );
+    server.psql("postgres", "CREATE DATABASE mainstay_scratch_20261121_left");
+    let found = engine(&server.url(&own)).neighbours().await.unwrap();
+    server.psql("postgres", "DROP DATABASE mainstay_scratch_20261121_left");
+    let found = found.unwrap();
+    assert_eq!(found.own, own);
+    assert!(found.databases.contains(&own) && found.databases.contains(&other));
+    for left_out in [
+        "postgres",
+        "template0",
+        "template1",
+        "mainstay_scratch_20261121_left",
+    ] {
+        assert!(
+            !found.databases.iter().any(|name| name == left_out),
+            "{left_out}"
+        );
+    }
+    let beside = engine(&server.url(&other)).neighbours().await.unwrap();
+    assert_eq!(beside.unwrap().server, found.server, "one server");
+}

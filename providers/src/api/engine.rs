@@ -38,6 +38,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
         Ok(Vec::new())
     }
 
+    /// The databases of the server that holds this one; `None`: the engine knows no servers. Changes nothing.
+    async fn neighbours(&self) -> Result<Option<Neighbours>> {
+        Ok(None)
+    }
+
     /// Starts to capture one recovery point. Repeats make a new, independent state.
     async fn capture(&self, request: CaptureRequest) -> Result<Box<dyn Capture>>;
 
@@ -79,6 +84,17 @@ pub struct SourceFacts {
     pub facts: BTreeMap<String, String>,
     /// Size of the source, if it can be told cheaply.
     pub bytes: Option<ByteCount>,
+}
+
+/// What one server holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbours {
+    /// Its databases by name, the asked one among them; without what belongs to the server itself.
+    pub databases: Vec<String>,
+    /// The asked one's name there.
+    pub own: String,
+    /// Tells the server from others; never a secret.
+    pub server: String,
 }
 
 /// A backup that is there already, kept by other software, and can become a recovery point.

@@ -11,8 +11,8 @@ pub mod wal;
 
 pub use engine::{
     Capture, CaptureObject, CaptureRequest, CaptureSummary, ChainLink, Check, Engine,
-    ExistingBackup, PARENT_ROLES, ParentPoint, PlainObject, ReadRequest, RestoreRequest,
-    RestoreTarget, Restored, Selection, SourceFacts,
+    ExistingBackup, Neighbours, PARENT_ROLES, ParentPoint, PlainObject, ReadRequest,
+    RestoreRequest, RestoreTarget, Restored, Selection, SourceFacts,
 };
 pub use error::{ProviderError, Result};
 pub use key::{KeyContext, KeyFacts, KeyProvider, KeyState};

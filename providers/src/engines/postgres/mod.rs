@@ -17,6 +17,7 @@ mod expectations;
 mod facts;
 mod leftovers;
 mod names;
+mod neighbours;
 mod physical;
 mod read_through;
 mod receive;
@@ -29,8 +30,8 @@ mod wal_state;
 
 use crate::{
     api::{
-        Capture, CaptureRequest, Check, Engine, ProviderError, ReadRequest, RestoreRequest,
-        Restored, Result, SourceFacts, WalReceive, WalState,
+        Capture, CaptureRequest, Check, Engine, Neighbours, ProviderError, ReadRequest,
+        RestoreRequest, Restored, Result, SourceFacts, WalReceive, WalState,
     },
     registry::EngineEntry,
     secrets,
@@ -132,6 +133,10 @@ impl Engine for Postgres {
             facts: found.facts,
             bytes: Some(found.bytes),
         })
+    }
+
+    async fn neighbours(&self) -> Result<Option<Neighbours>> {
+        neighbours::ask(&self.address().await?).await.map(Some)
     }
 
     async fn capture(&self, request: CaptureRequest) -> Result<Box<dyn Capture>> {
