@@ -18,10 +18,11 @@ pub(crate) use wal::{
 };
 
 mod drill;
+mod report;
 
-pub(crate) use drill::{
-    DrillArguments, DrillCommand, LogFormat, ReportCommand, RunbookArguments, RunbookFormat,
-};
+pub(crate) use drill::{DrillArguments, DrillCommand, LogFormat, RunbookArguments, RunbookFormat};
+
+pub(crate) use report::{PeriodArguments, ReportCommand, ReportFormat, SampleArguments};
 
 mod simulate;
 

@@ -19,12 +19,29 @@ pub enum Format {
     Html,
 }
 
-/// Why a document could not be made. Always a fault of the program: the data are plain.
+/// Why a document could not be made: the data are plain, so the template is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot make the document")]
-pub struct ReportError(#[from] Box<handlebars::RenderError>);
+#[error("cannot make the document{}", at(.place))]
+pub struct ReportError {
+    /// The template's file name, line and column, if it has a name.
+    place: Option<(String, Option<(usize, usize)>)>,
+    /// What is wrong with it.
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+fn at(place: &Option<(String, Option<(usize, usize)>)>) -> String {
+    match place {
+        Some((file, Some((line, column)))) => {
+            format!(" from `{file}`, line {line}, column {column}")
+        }
+        Some((file, None)) => format!(" from `{file}`"),
+        None => String::new(),
+    }
+}
 
 const STYLE: &str = include_str!("templates/style.css");
+/// What the reports of [`crate::Document`] have beside it.
+const REPORT_STYLE: &str = include_str!("templates/report.css");
 
 /// Templates of one document, one for each format.
 pub(crate) struct Templates {
@@ -37,22 +54,65 @@ pub(crate) fn render<T: Serialize>(
     format: Format,
     view: &T,
 ) -> Result<String, ReportError> {
+    let template = match format {
+        Format::Markdown => templates.markdown,
+        Format::Html => templates.html,
+    };
+    render_named(None, template, format, view)
+}
+
+/// The same with a template that has a file name, which may be a user's.
+pub(crate) fn render_with<T: Serialize>(
+    file: &str,
+    template: &str,
+    format: Format,
+    view: &T,
+) -> Result<String, ReportError> {
+    render_named(Some(file), template, format, view)
+}
+
+fn render_named<T: Serialize>(
+    file: Option<&str>,
+    template: &str,
+    format: Format,
+    view: &T,
+) -> Result<String, ReportError> {
+    const NAME: &str = "document";
     let mut registry = Handlebars::new();
     registry.set_strict_mode(true);
-    let text = match format {
+    let page = match format {
         Format::Markdown => {
             registry.register_escape_fn(markdown_text);
             registry.register_helper("code", Box::new(markdown_code));
-            registry.render_template(templates.markdown, view)
+            template.to_owned()
         }
         Format::Html => {
             registry.register_helper("code", Box::new(html_code));
             // Put in before anything is rendered: it has braces of its own, and none of a template.
-            let page = templates.html.replace("/*style*/", STYLE);
-            registry.render_template(&page, view)
+            match file {
+                // On one line, so that the lines of a user's template keep their numbers.
+                Some(_) => {
+                    let style = format!("{STYLE}{REPORT_STYLE}").replace('\n', " ");
+                    template.replace("/*style*/", &style)
+                }
+                None => template.replace("/*style*/", STYLE),
+            }
         }
     };
-    text.map_err(|error| ReportError(Box::new(error)))
+    let named = |place: Option<(usize, usize)>| file.map(|file| (file.to_owned(), place));
+    registry
+        .register_template_string(NAME, page)
+        .map_err(|error| ReportError {
+            place: named(error.pos()),
+            source: Box::new(error),
+        })?;
+    registry.render(NAME, view).map_err(|error| {
+        let place = error.line_no.zip(error.column_no);
+        ReportError {
+            place: named(place),
+            source: Box::new(error),
+        }
+    })
 }
 
 /// Text that Markdown takes for nothing but text and code spans.

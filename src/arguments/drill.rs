@@ -1,4 +1,4 @@
-//! `drill`, `report` and `runbook` as people type them.
+//! `drill` and `runbook` as people type them.
 
 use super::{instant, point};
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
@@ -70,25 +70,6 @@ pub(crate) enum LogFormat {
     Html,
     /// The record itself
     Json,
-}
-
-/// `report`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ReportCommand {
-    /// List restores and drills for an auditor: what was proved, when, and whether promises were kept
-    #[command(
-        after_help = "Examples:\n  mainstay report recoveries --since 2026-01-01 --format html > proofs.html\n  mainstay report recoveries orders --json"
-    )]
-    Recoveries {
-        /// Only of this database
-        database: Option<String>,
-        /// Only those that ended then or later
-        #[arg(long, value_name = "TIME", value_parser = instant)]
-        since: Option<Timestamp>,
-        /// As what
-        #[arg(long, value_enum, default_value_t = LogFormat::Markdown)]
-        format: LogFormat,
-    },
 }
 
 /// `runbook`.

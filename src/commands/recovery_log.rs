@@ -20,7 +20,7 @@ impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         Self::from_error(
             "mainstay::report::template",
-            Some("this is a mistake in Mainstay; the record itself is shown by `--format json`; please report it".to_owned()),
+            Some("mend the template at that place (`mainstay report template DIR` writes the built-in one); without an own template this is a mistake in Mainstay: `--format json` shows the data as they are".to_owned()),
             &error,
         )
     }

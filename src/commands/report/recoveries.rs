@@ -1,14 +1,15 @@
-//! `report`: documents for auditors, from what the catalog remembers.
+//! `report recoveries`: the list of restores and drills.
 
-use super::planning;
 use crate::{
-    arguments::{Global, LogFormat, ReportCommand},
+    arguments::{Global, LogFormat},
+    commands::planning,
     exit::Exit,
     failure::Result,
     policy,
     render::{out, recovery},
     session,
 };
+use jiff::Timestamp;
 use model::DatabaseName;
 use reports::{Format, proofs};
 use serde_json::json;
@@ -16,14 +17,14 @@ use serde_json::json;
 /// More than anyone reads; older ones are asked for with a database.
 const MOST: u64 = 10_000;
 
-pub(crate) async fn run(command: ReportCommand, global: &Global) -> Result<Exit> {
-    let ReportCommand::Recoveries {
-        database,
-        since,
-        format,
-    } = command;
+pub(super) async fn run(
+    database: Option<&str>,
+    since: Option<Timestamp>,
+    format: LogFormat,
+    global: &Global,
+) -> Result<Exit> {
     let (path, policy) = policy::load(global)?;
-    let database = match &database {
+    let database = match database {
         Some(name) => Some(planning::declared(&policy, name)?.name.clone()),
         None => None,
     };
