@@ -17,6 +17,9 @@ pub const FORMAT: &str = "mainstay.evidence.v1";
 /// What is known of a period. Fields in alphabetical order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceFacts {
+    /// The chain of the audit; `None`: nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditFact>,
     /// Copies that exist, and copies that were deleted in the period or needed to judge it; by point and tier.
     pub copies: Vec<CopyFact>,
     /// Databases that were found beside the declared ones; empty: nobody looked.
@@ -63,6 +66,18 @@ pub struct EvidenceFacts {
     /// Verifications, of copies that are gone too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verifications: Vec<VerificationFact>,
+}
+
+/// What a walk over the whole audit found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditFact {
+    /// Digest of its last entry: what a signed checkpoint of that time must name too.
+    pub digest: Digest,
+    /// Entries.
+    pub entries: u64,
+    /// Everything that is wrong with the chain, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<String>,
 }
 
 /// One recovery point on one tier.

@@ -12,8 +12,8 @@ pub use assessment::{
     RecoveryRow, SampledPoint, SubjectResult,
 };
 pub use facts::{
-    CopyFact, CopyFate, Deletion, Discovery, EvidenceFacts, ExceptionFact, FORMAT, FailedStep,
-    HoldFact, KeyFact, Parameters, PolicyFact, RunFact, TierFact, VerificationFact,
+    AuditFact, CopyFact, CopyFate, Deletion, Discovery, EvidenceFacts, ExceptionFact, FORMAT,
+    FailedStep, HoldFact, KeyFact, Parameters, PolicyFact, RunFact, TierFact, VerificationFact,
 };
 pub use retention::{
     DayCount, DeletionVerdict, Demand, JudgedDeletion, MissedSlots, Overdue, RetentionEvidence,

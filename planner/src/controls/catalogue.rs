@@ -327,6 +327,16 @@ const CONTROLS: &[(Control, Judge)] = &[
     ),
     (
         control(
+            "audit.intact",
+            "The audit is whole",
+            "No entry of the audit was edited, removed or moved: each names the digest of the one before.",
+            "chains",
+            &[(NIST, "CP-9"), (SOC, "A1.2"), (DORA, "Art. 12(1)")],
+        ),
+        changes::audit,
+    ),
+    (
+        control(
             "holds.respected",
             "Holds were respected",
             "No copy of a point was deleted while a person held it.",

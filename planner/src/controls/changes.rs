@@ -209,6 +209,32 @@ pub(super) fn approved(
         .collect()
 }
 
+/// `audit.intact`.
+pub(super) fn audit(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<SubjectResult> {
+    let name = "the audit of the catalog";
+    let Some(audit) = &standing.facts.audit else {
+        let why = "nobody has walked it";
+        return vec![subject(name, ControlVerdict::CannotTell, why, &[])];
+    };
+    let why = match audit.flaws.first() {
+        Some(first) => format!("{} places are wrong, the first: {first}", audit.flaws.len()),
+        None => format!(
+            "{} entries without a gap, the last has the digest {}",
+            audit.entries,
+            short(&audit.digest)
+        ),
+    };
+    vec![subject(
+        name,
+        met(audit.flaws.is_empty()),
+        why,
+        &[
+            ("entries", i64::try_from(audit.entries).unwrap_or(i64::MAX)),
+            ("wrong", number(audit.flaws.len())),
+        ],
+    )]
+}
+
 /// `holds.respected`.
 pub(super) fn holds(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<SubjectResult> {
     standing

@@ -96,6 +96,7 @@ fn ten_days() -> EvidenceFacts {
         })
         .collect();
     EvidenceFacts {
+        audit: None,
         verifications: copies
             .iter()
             .map(|copy| VerificationFact {

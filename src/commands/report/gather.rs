@@ -8,11 +8,12 @@ use crate::{arguments::Global, commands::planning, failure::Result, session};
 use catalog::{AuditDetails, Catalog, ChainedEntry, HoldRecord};
 use jiff::Timestamp;
 use model::{
-    CopyState, Inventory, PointState, RecoveryPointId, RecoveryRecord, TierName, Verified, audit,
+    CopyState, Inventory, PointState, RecoveryPointId, RecoveryRecord, TierName, Verified,
+    audit::{self, ChainWalk},
     event::{Outcome, RunEvent, What},
     evidence::{
-        CopyFact, CopyFate, Deletion, EvidenceFacts, FORMAT, FailedStep, HoldFact, PolicyFact,
-        RunFact, VerificationFact,
+        AuditFact, CopyFact, CopyFate, Deletion, EvidenceFacts, FORMAT, FailedStep, HoldFact,
+        PolicyFact, RunFact, VerificationFact,
     },
 };
 use policy_schema::Policy;
@@ -23,6 +24,9 @@ use std::{
 
 /// Runs and records that are read at most.
 const MOST: u64 = 1_000_000;
+
+/// Entries of the audit that are read at a time.
+const PAGE: u64 = 4096;
 
 /// A period: from, to (exclusive).
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +85,7 @@ async fn from_catalog(
         (&a.recovery_point, &a.tier, key(a)).cmp(&(&b.recovery_point, &b.tier, key(b)))
     });
     Ok(EvidenceFacts {
+        audit: Some(walk(catalog).await?),
         copies,
         discovered: Vec::new(),
         drills: inventory.drills.clone(),
@@ -104,6 +109,35 @@ async fn from_catalog(
         unreachable_tiers: inventory.unreachable_tiers.clone(),
         until: span.until,
         verifications,
+    })
+}
+
+/// Reads the whole audit and says what is wrong with its chain.
+async fn walk(catalog: &Catalog) -> Result<AuditFact> {
+    let head = catalog.audit_head().await?;
+    let mut walk = ChainWalk::from_beginning(&catalog.identity().await?);
+    loop {
+        let page = catalog.audit_page(walk.last(), PAGE).await?;
+        let before = walk.last();
+        for entry in page.iter().filter(|entry| entry.sequence <= head.sequence) {
+            walk.take(entry);
+        }
+        if page.is_empty() || walk.last() <= before || walk.last() >= head.sequence {
+            break;
+        }
+    }
+    let mut flaws: Vec<String> = Vec::new();
+    if walk.last() == head.sequence && walk.digest().is_some_and(|last| *last != head.digest) {
+        flaws.push(
+            "the last entry is not the one that the catalog remembers as its last".to_owned(),
+        );
+    }
+    let (found, _) = walk.finish(head.sequence);
+    flaws.extend(found.iter().map(ToString::to_string));
+    Ok(AuditFact {
+        digest: head.digest,
+        entries: head.sequence,
+        flaws,
     })
 }
 
