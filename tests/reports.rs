@@ -201,7 +201,7 @@ fn elsewhere(bundle: &std::path::Path) -> (tempfile::TempDir, Ended) {
 }
 
 fn recompute(folder: &std::path::Path) -> Ended {
-    Running::start(folder, &["report", "recompute", "bundle.tar"], &[]).wait()
+    Running::start(folder, &["audit", "recompute", "bundle.tar"], &[]).wait()
 }
 
 /// Unpacks, changes one file, packs again; with `mend` its digest is mended too.

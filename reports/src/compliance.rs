@@ -53,7 +53,7 @@ fn sections(facts: &EvidenceFacts, assessment: &Assessment, zone: &TimeZone) -> 
     let mut sections = vec![
         Section::new("controls", "Controls", vec![controls(assessment)]),
         population(facts, assessment),
-        objectives(assessment),
+        objectives(facts, assessment),
         evidence_of_recovery(assessment, zone),
     ];
     if assessment.sample_seed.is_some() {

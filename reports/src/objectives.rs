@@ -9,9 +9,9 @@ use crate::{
     words,
 };
 use jiff::tz::TimeZone;
-use model::evidence::Assessment;
+use model::evidence::{Assessment, EvidenceFacts};
 
-pub(crate) fn objectives(assessment: &Assessment) -> Section {
+pub(crate) fn objectives(facts: &EvidenceFacts, assessment: &Assessment) -> Section {
     let rows = assessment.objectives.iter().map(|row| {
         vec![
             Cell::code(&row.database),
@@ -59,7 +59,7 @@ pub(crate) fn objectives(assessment: &Assessment) -> Section {
         rows: rows.collect(),
         nothing: "No database is declared.",
     };
-    Section::new("objectives", "Objectives", vec![table])
+    Section::new("objectives", "Objectives", vec![table, proofs(facts)])
         .lead("Age: of the newest good point at the end of the period, against the largest loss that is promised (RPO). Restore: the slowest of the period that ended well, against the longest that is promised (RTO).")
         .pictures(pictures.into_iter().flatten())
 }
@@ -164,4 +164,39 @@ pub(crate) fn evidence_of_recovery(assessment: &Assessment, zone: &TimeZone) -> 
             },
         ],
     )
+}
+
+/// What was proved of each promise, for every age.
+fn proofs(facts: &EvidenceFacts) -> Table {
+    let rows = facts.proofs.iter().map(|proof| {
+        let class = match proof.verdict.as_str() {
+            "proved" => "good",
+            "violated" => "bad",
+            _ => "warn",
+        };
+        vec![
+            Cell::code(&proof.database),
+            Cell::text(proof.objective.to_uppercase()),
+            Cell::number(length(Some(proof.from_age_seconds))),
+            Cell::number(length(proof.promised_seconds)),
+            Cell::number(length(proof.most_seconds)),
+            Cell::toned(&proof.verdict, class),
+            Cell::text(&proof.why),
+        ]
+    });
+    Table {
+        name: "proofs",
+        title: "Proved for the years ahead".to_owned(),
+        columns: columns(&[
+            "Database",
+            "Promise",
+            "States from an age of#",
+            "Promised#",
+            "Found#",
+            "Verdict",
+            "Why",
+        ]),
+        rows: rows.collect(),
+        nothing: "Nothing was proved: a proof is of now, and this period ended before, or nothing is promised.",
+    }
 }

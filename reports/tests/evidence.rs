@@ -88,12 +88,16 @@ fn nothing_of_a_name_becomes_markup() {
         assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("<b>"));
         let text = render(&document, Format::Markdown);
         // Written with a backslash before it, or in a code span, it is text.
-        for (tag, as_text) in [("<script", "\\<script"), ("<b", "\\<b"), ("<img", "a<img")] {
-            assert_eq!(
-                text.matches(tag).count(),
-                text.matches(as_text).count(),
-                "{tag}"
-            );
+        for (tag, as_text) in [
+            ("<script", &["\\<script"][..]),
+            ("<b", &["\\<b"]),
+            ("<img", &["\\<img", "`a<img"]),
+        ] {
+            let harmless: usize = as_text
+                .iter()
+                .map(|text_of| text.matches(text_of).count())
+                .sum();
+            assert_eq!(text.matches(tag).count(), harmless, "{tag}");
         }
     }
 }

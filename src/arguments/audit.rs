@@ -28,6 +28,13 @@ Exit 1 when anything is wrong. What could not be checked is said, and is no erro
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Compute every verdict of a report's bundle again, without database, network or policy; exit 1 when anything differs
+    #[command(after_help = "Example:\n  mainstay audit recompute q1.tar")]
+    Recompute {
+        /// File that `report … --bundle` wrote
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        bundle: PathBuf,
+    },
 }
 
 /// `audit show`.

@@ -39,13 +39,6 @@ mainstay report compliance --sample 10 --seed 'lot 4711' --format html --out com
         #[arg(long, value_enum, default_value_t = LogFormat::Markdown)]
         format: LogFormat,
     },
-    /// Compute every verdict of a bundle again, without database, network or policy; exit 1 when anything differs
-    #[command(after_help = "Example:\n  mainstay report recompute audit-2026-q1.tar")]
-    Recompute {
-        /// File that `report … --bundle` wrote
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-        bundle: PathBuf,
-    },
     /// Write the built-in templates into a folder, as a start for own ones; existing files stay
     Template {
         /// Folder
@@ -69,7 +62,7 @@ pub(crate) struct PeriodArguments {
     /// Write it to this file (CSV: into this folder); what is there is replaced [default: standard output]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) out: Option<PathBuf>,
-    /// Also write facts, policies, verdicts, report and digests to this tar file, for `report recompute`; it must not exist
+    /// Also write facts, policies, verdicts, report and digests to this tar file, for `audit recompute`; it must not exist
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) bundle: Option<PathBuf>,
     /// With CSV: only this table

@@ -46,6 +46,7 @@ pub(crate) async fn run(command: AuditCommand, global: &Global) -> Result<Exit> 
         AuditCommand::Show(arguments) => show(&arguments, global).await,
         AuditCommand::Verify(arguments) => verify(arguments, global).await,
         AuditCommand::Export { file } => export(&file, global).await,
+        AuditCommand::Recompute { bundle } => super::report::recompute(&bundle, global),
     }
 }
 

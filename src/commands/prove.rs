@@ -56,6 +56,20 @@ pub(crate) async fn run(arguments: ProveArguments, global: &Global) -> Result<Ex
     })
 }
 
+/// What a report says of objectives: the proof of now, without suggestions.
+pub(crate) async fn for_report(
+    policy: &Policy,
+    looked: &planning::Looked,
+    now: jiff::Timestamp,
+) -> Result<Proof> {
+    let facts = facts(policy, looked).await?;
+    let capabilities = wiring::capabilities(policy);
+    let years = planner::prove::DEFAULT_YEARS;
+    let question = Question::of_years(policy, &looked.inventory, &capabilities, &facts, now, years);
+    // Without a promise there is nothing to prove, however long its schedule would take to follow.
+    Ok(prove_some(&question, &promises))
+}
+
 fn with_suggestions(proof: &mut Proof, question: &Question<'_>) {
     for database in &mut proof.databases {
         if database.verdict == Verdict::Violated {
@@ -92,6 +106,11 @@ async fn facts(policy: &Policy, looked: &planning::Looked) -> Result<Facts> {
     Ok(facts)
 }
 
+fn promises(database: &DatabaseDeclaration) -> bool {
+    let objective = &database.objective;
+    objective.rpo.is_some() || objective.rto.is_some() || !objective.at_age.is_empty()
+}
+
 /// What `plan` and `validate` say of objectives; `None`: the policy has none.
 pub(crate) fn briefly(
     policy: &Policy,
@@ -99,10 +118,6 @@ pub(crate) fn briefly(
     capabilities: &TierCapabilities,
     now: jiff::Timestamp,
 ) -> Option<Proof> {
-    let promises = |database: &DatabaseDeclaration| {
-        let objective = &database.objective;
-        objective.rpo.is_some() || objective.rto.is_some() || !objective.at_age.is_empty()
-    };
     if !policy.databases.values().any(promises) {
         return None;
     }

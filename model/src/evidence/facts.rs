@@ -50,6 +50,9 @@ pub struct EvidenceFacts {
     pub parameters: Parameters,
     /// Policies in force in the period, and the one before, the oldest first.
     pub policies: Vec<PolicyFact>,
+    /// What `prove` said of each objective when the facts were gathered; empty: it was not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<ProofFact>,
     /// Restores and drills of the period, and the newest of each database before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recoveries: Vec<RecoveryRecord>,
@@ -295,6 +298,27 @@ pub struct PolicyFact {
     pub until: Option<Timestamp>,
     /// Who put it in force.
     pub who: String,
+}
+
+/// What was proved of one objective, for states from an age on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofFact {
+    /// Database.
+    pub database: DatabaseName,
+    /// Age from which on it was asked, in seconds.
+    pub from_age_seconds: i64,
+    /// The figure that was found; `None`: it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_seconds: Option<i64>,
+    /// `rpo` or `rto`.
+    pub objective: String,
+    /// What was promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promised_seconds: Option<i64>,
+    /// `proved`, `unproven` or `violated`.
+    pub verdict: String,
+    /// In words.
+    pub why: String,
 }
 
 /// A run.

@@ -13,7 +13,8 @@ pub use assessment::{
 };
 pub use facts::{
     AuditFact, CopyFact, CopyFate, Deletion, Discovery, EvidenceFacts, ExceptionFact, FORMAT,
-    FailedStep, HoldFact, KeyFact, Parameters, PolicyFact, RunFact, TierFact, VerificationFact,
+    FailedStep, HoldFact, KeyFact, Parameters, PolicyFact, ProofFact, RunFact, TierFact,
+    VerificationFact,
 };
 pub use retention::{
     DayCount, DeletionVerdict, Demand, JudgedDeletion, MissedSlots, Overdue, RetentionEvidence,

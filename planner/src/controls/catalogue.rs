@@ -122,6 +122,21 @@ const CONTROLS: &[(Control, Judge)] = &[
     ),
     (
         control(
+            "objectives.proved",
+            "Objectives hold in the years ahead",
+            "RPO and RTO are proved for every age that a promise is made of, from the policy and what was measured (`mainstay prove`).",
+            "databases",
+            &[
+                (NIST, "CP-10"),
+                (ISO, "A.8.13"),
+                (SOC, "A1.2"),
+                (DORA, "Art. 12(6)"),
+            ],
+        ),
+        recovery::objectives_proved,
+    ),
+    (
+        control(
             "retention.minimum",
             "Recovery points are kept long enough",
             "The policy keeps something of every database for at least the minimum retention.",

@@ -125,6 +125,42 @@ pub(super) fn proved(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<Subj
         .collect()
 }
 
+/// `objectives.proved`.
+pub(super) fn objectives_proved(
+    standing: &Standing<'_>,
+    _: &RetentionEvidence,
+) -> Vec<SubjectResult> {
+    standing
+        .databases()
+        .map(|(name, declared, _)| {
+            let proofs: Vec<_> = standing
+                .facts
+                .proofs
+                .iter()
+                .filter(|proof| &proof.database == name)
+                .collect();
+            if declared.rpo.is_none() && declared.rto.is_none() && proofs.is_empty() {
+                let why = "nothing is promised";
+                return subject(name, ControlVerdict::NotApplicable, why, &[]);
+            }
+            let of = |verdict: &str| proofs.iter().find(|proof| proof.verdict == verdict);
+            let (verdict, why) = match (of("violated"), of("unproven"), proofs.first()) {
+                (Some(worst), _, _) => (ControlVerdict::NotMet, worst.why.clone()),
+                (None, Some(worst), _) => (ControlVerdict::CannotTell, worst.why.clone()),
+                (None, None, Some(_)) => (
+                    ControlVerdict::Met,
+                    format!("{} promises are proved", proofs.len()),
+                ),
+                (None, None, None) => (
+                    ControlVerdict::CannotTell,
+                    "nothing was proved for the end of this period".to_owned(),
+                ),
+            };
+            subject(name, verdict, why, &[("promises", number(proofs.len()))])
+        })
+        .collect()
+}
+
 /// `recovery.time`.
 pub(super) fn time(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<SubjectResult> {
     standing

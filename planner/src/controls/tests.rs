@@ -120,6 +120,7 @@ fn ten_days() -> EvidenceFacts {
         mainstay_version: "0.1.0".to_owned(),
         parameters: Parameters::default(),
         policies: vec![policy(&json!({"daily": 3}), "2026-06-01T00:00:00Z", None)],
+        proofs: Vec::new(),
         recoveries: Vec::new(),
         runs: Vec::new(),
         tiers: BTreeMap::from([(

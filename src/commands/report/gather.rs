@@ -4,7 +4,12 @@
 //! Of a period that is over, what happened later is left out as far as it is known.
 
 use super::look;
-use crate::{arguments::Global, commands::planning, failure::Result, session};
+use crate::{
+    arguments::Global,
+    commands::{planning, prove},
+    failure::Result,
+    session,
+};
 use catalog::{AuditDetails, Catalog, ChainedEntry, HoldRecord};
 use jiff::Timestamp;
 use model::{
@@ -49,6 +54,10 @@ pub(super) async fn gather(
     let facts = from_catalog(&catalog, &looked.inventory, policy, span).await;
     catalog.close().await;
     let mut facts = facts?;
+    // A proof is of now and the years ahead; of a period that is over it says nothing.
+    if span.until == now {
+        facts.proofs = look::proofs(&prove::for_report(policy, &looked, now).await?);
+    }
     facts.tiers = look::tiers(policy);
     facts.keys = look::keys(policy).await?;
     facts.discovered = look::discover(policy).await?;
@@ -103,6 +112,7 @@ async fn from_catalog(
         mainstay_version: env!("CARGO_PKG_VERSION").to_owned(),
         parameters: look::parameters(policy),
         policies: policies(catalog, policy, span).await?,
+        proofs: Vec::new(),
         recoveries: recoveries(catalog.recoveries(None, MOST).await?, span),
         runs: runs(catalog, span).await?,
         tiers: BTreeMap::new(),

@@ -4,8 +4,9 @@ use crate::{failure::Result, wiring};
 use executor::look_at_keys;
 use model::{
     DatabaseName, TierName,
-    evidence::{Discovery, ExceptionFact, KeyFact, Parameters, TierFact},
+    evidence::{Discovery, ExceptionFact, KeyFact, Parameters, ProofFact, TierFact},
 };
+use planner::prove::{Proof, Verdict};
 use policy_schema::{
     Policy,
     policy::{CheckId, CheckRule},
@@ -87,6 +88,36 @@ pub(super) async fn keys(policy: &Policy) -> Result<Vec<KeyFact>> {
             name: look.name,
         })
         .collect())
+}
+
+/// The verdicts of a proof on everything that is promised.
+pub(super) fn proofs(proof: &Proof) -> Vec<ProofFact> {
+    let mut facts = Vec::new();
+    for database in &proof.databases {
+        for range in &database.ranges {
+            for (objective, figure) in [("rpo", &range.rpo), ("rto", &range.rto)] {
+                let verdict = match figure.verdict {
+                    Verdict::NotAsked => continue,
+                    Verdict::Proved => "proved",
+                    Verdict::Unproven => "unproven",
+                    Verdict::Violated => "violated",
+                };
+                facts.push(ProofFact {
+                    database: database.database.clone(),
+                    from_age_seconds: range.from_seconds,
+                    most_seconds: figure.most_seconds,
+                    objective: objective.to_owned(),
+                    promised_seconds: figure
+                        .promised
+                        .as_ref()
+                        .and_then(|promise| i64::try_from(promise.maximum_seconds).ok()),
+                    verdict: verdict.to_owned(),
+                    why: figure.why.clone(),
+                });
+            }
+        }
+    }
+    facts
 }
 
 /// What each server holds beside the declared databases. A base backup of a whole server covers all of its databases.

@@ -30,7 +30,6 @@ pub(crate) async fn run(command: ReportCommand, global: &Global) -> Result<Exit>
             since,
             format,
         } => recoveries::run(database.as_deref(), since, format, global).await,
-        ReportCommand::Recompute { bundle } => recompute(&bundle, global),
         ReportCommand::Template { folder } => {
             write::templates(&folder)?;
             Ok(Exit::Done)
