@@ -17,5 +17,5 @@ pub use data_key::{DataKey, Sealing};
 pub(crate) use error::{SealError, wrong_key};
 pub use format::{plain_bytes, sealed_bytes};
 pub(crate) use open::{Opener, StoredSegment};
-pub(crate) use seal::{PlainSegment, Sealer};
+pub(crate) use seal::{PlainSegment, Sealer, SegmentSealer};
 pub use segment::open_range;

@@ -34,7 +34,7 @@ pub use copy::copy;
 pub use damage::{provider_error, provider_error_of};
 pub use plain::{plain, plain_timed};
 pub use store::store;
-pub use whole::{compress_whole, seal_whole, unpack_whole};
+pub use whole::{SealedPieces, compress_whole, unpack_whole};
 
 use model::{ByteCount, Digest};
 use std::sync::Arc;

@@ -7,9 +7,9 @@
 use super::Buffer;
 use crate::{
     api::{ProviderError, Result},
-    seal::{Opener, Sealer, Sealing},
+    seal::{Opener, SealError, Sealer, Sealing, SegmentSealer},
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use model::{Disposition, manifest::Compression};
 use std::io::Read;
 use zstd::stream::raw::CParameter;
@@ -19,12 +19,11 @@ pub fn compress_whole(plain: &[u8], level: i32) -> Result<Bytes> {
     let range = super::levels(Compression::Zstd);
     let level = level.clamp(*range.start(), *range.end());
     let mut buffer = Buffer::with_room(zstd::zstd_safe::compress_bound(plain.len()));
-    let mut compress = || -> std::io::Result<Bytes> {
+    let mut compress = || -> std::io::Result<()> {
         let mut compressor = zstd::bulk::Compressor::new(level)?;
         compressor.set_parameter(CParameter::ChecksumFlag(true))?;
         compressor.compress_to_buffer(plain, buffer.filled())?;
-        // Much smaller than its buffer, which the next file needs.
-        Ok(Bytes::copy_from_slice(buffer.as_ref()))
+        Ok(())
     };
     compress().map_err(|error| {
         ProviderError::new(
@@ -33,23 +32,57 @@ pub fn compress_whole(plain: &[u8], level: i32) -> Result<Bytes> {
             "compressing failed",
         )
         .source(error)
+    })?;
+    // Mostly it is much smaller than its buffer, which the next file needs.
+    let packed = buffer.as_ref();
+    Ok(if packed.len() < plain.len() / 2 {
+        Bytes::copy_from_slice(packed)
+    } else {
+        buffer.share()
     })
 }
 
-/// The stored bytes of a sealed object.
-pub fn seal_whole(bytes: &[u8], sealing: &Sealing) -> Result<Vec<Bytes>> {
-    let fail = |error: crate::seal::SealError| error.while_sealing();
-    let mut sealer = Sealer::new(sealing).map_err(fail)?;
-    let segments = sealer.segments();
-    let mut stored = Vec::new();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        if let Some(segment) = sealer.take(&mut rest).map_err(fail)? {
-            stored.push(Bytes::from(segments.seal(segment).map_err(fail)?));
-        }
+/// The stored bytes of a sealed object, piece by piece, so that never all of them are in memory beside the plain ones.
+pub struct SealedPieces {
+    /// `None`: the last piece has been given out.
+    sealer: Option<Sealer>,
+    segments: SegmentSealer,
+    rest: Bytes,
+}
+
+impl SealedPieces {
+    /// Begins to seal `bytes`.
+    pub fn new(bytes: Bytes, sealing: &Sealing) -> Result<Self> {
+        let sealer = Sealer::new(sealing).map_err(SealError::while_sealing)?;
+        Ok(Self {
+            segments: sealer.segments(),
+            sealer: Some(sealer),
+            rest: bytes,
+        })
     }
-    stored.push(Bytes::from(segments.seal(sealer.finish()).map_err(fail)?));
-    Ok(stored)
+
+    /// The next piece; `None` after the last.
+    pub fn next(&mut self) -> Result<Option<Bytes>> {
+        let fail = SealError::while_sealing;
+        let Some(sealer) = &mut self.sealer else {
+            return Ok(None);
+        };
+        while !self.rest.is_empty() {
+            let mut left = &self.rest[..];
+            let segment = sealer.take(&mut left).map_err(fail)?;
+            let taken = self.rest.len() - left.len();
+            self.rest.advance(taken);
+            if let Some(segment) = segment {
+                let piece = self.segments.seal(segment).map_err(fail)?;
+                return Ok(Some(Bytes::from(piece)));
+            }
+        }
+        let Some(sealer) = self.sealer.take() else {
+            return Ok(None);
+        };
+        let last = self.segments.seal(sealer.finish()).map_err(fail)?;
+        Ok(Some(Bytes::from(last)))
+    }
 }
 
 /// The plain bytes of a stored file of at most `limit` plain bytes; all of it is authenticated or checked before any of it is
@@ -147,6 +180,16 @@ mod tests {
         }
     }
 
+    fn seal(packed: &Bytes) -> Vec<Bytes> {
+        let mut pieces = SealedPieces::new(packed.clone(), &sealing()).unwrap();
+        let mut all = Vec::new();
+        while let Some(piece) = pieces.next().unwrap() {
+            all.push(piece);
+        }
+        assert_eq!(pieces.next().unwrap(), None);
+        all
+    }
+
     fn sample(size: usize) -> Vec<u8> {
         let mut state = 1_u64;
         let mut next = || {
@@ -165,7 +208,7 @@ mod tests {
             let packed = compress_whole(&plain, 1).unwrap();
             let back = unpack_whole(std::slice::from_ref(&packed), None, size as u64, "f").unwrap();
             assert!(back == plain, "{size}");
-            let sealed = seal_whole(&packed, &sealing()).unwrap();
+            let sealed = seal(&packed);
             let back = unpack_whole(&sealed, Some(sealing()), size as u64, "f").unwrap();
             assert!(back == plain, "{size} sealed");
         }
@@ -175,7 +218,7 @@ mod tests {
     fn every_flipped_bit_every_cut_and_another_name_are_damage() {
         let plain = sample(10_000);
         let packed = compress_whole(&plain, 1).unwrap();
-        let sealed = seal_whole(&packed, &sealing()).unwrap().concat();
+        let sealed = seal(&packed).concat();
         let code = |bytes: Vec<u8>, sealing| {
             unpack_whole(&[Bytes::from(bytes)], sealing, 20_000, "f").map_err(|error| error.code)
         };

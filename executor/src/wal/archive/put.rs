@@ -16,7 +16,8 @@ use bytes::Bytes;
 use model::{Disposition, TierName};
 use providers::{
     api::{NewObject, ProviderError, Result, Tier},
-    stream,
+    seal::sealed_bytes,
+    stream::{self, SealedPieces},
 };
 use std::sync::{Arc, PoisonError};
 use tokio::{task::JoinSet, time::Instant};
@@ -91,16 +92,19 @@ impl WalStore {
             self.compare(tier, file, !encrypted).await?;
             return Ok(Put::AlreadyThere);
         }
-        let pieces = if encrypted {
+        let mut pieces = if encrypted {
             let folder = self.folder(file.system_identifier, file.name);
             let sealing = self.sealing_for_writing(tier, &folder).await?;
             let sealing = keys::of_file(&sealing, last_part(&key));
-            let packed = packed.clone();
-            blocking(move || stream::seal_whole(&packed, &sealing)).await?
+            Pieces::Sealed(Box::new(SealedPieces::new(packed.clone(), &sealing)?))
         } else {
-            vec![packed.clone()]
+            Pieces::Plain(Some(packed.clone()))
         };
-        let size = pieces.iter().map(Bytes::len).sum();
+        let size = match encrypted {
+            true => sealed_bytes(packed.len() as u64).unwrap_or(u64::MAX),
+            false => packed.len() as u64,
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
         let taken = |error: ProviderError| match error.code {
             EXISTS => Ok(()),
             _ => Err(error),
@@ -113,7 +117,10 @@ impl WalStore {
                 return Ok(Put::AlreadyThere);
             }
         };
-        for piece in pieces {
+        loop {
+            let (rest, piece) = pieces.next().await?;
+            pieces = rest;
+            let Some(piece) = piece else { break };
             writer.write(piece).await?;
             self.crash.hit("wal-mid-write");
         }
@@ -184,6 +191,27 @@ impl WalStore {
             return tier.ensure_durable(&key).await;
         }
         Err(other_content(&key, tier.name()))
+    }
+}
+
+/// What is written, a piece at a time.
+enum Pieces {
+    Plain(Option<Bytes>),
+    Sealed(Box<SealedPieces>),
+}
+
+impl Pieces {
+    async fn next(self) -> Result<(Self, Option<Bytes>)> {
+        match self {
+            Self::Plain(piece) => Ok((Self::Plain(None), piece)),
+            Self::Sealed(mut sealed) => {
+                blocking(move || {
+                    let piece = sealed.next()?;
+                    Ok((Self::Sealed(sealed), piece))
+                })
+                .await
+            }
+        }
     }
 }
 
