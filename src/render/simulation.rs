@@ -151,20 +151,20 @@ fn tier_calendar(
     }
     let _ = writeln!(text, "          J F M A M J J A S O N D");
     for (year, months) in years {
-        let cells: Vec<String> = months.iter().map(|count| cell(*count)).collect();
-        let _ = writeln!(text, "    {year}  {}", cells.join(" "));
+        let row: Vec<String> = months.iter().map(|count| cell(*count)).collect();
+        let _ = writeln!(text, "    {year}  {}", row.join(" "));
     }
-    let mut last = String::new();
+    let mut days_one_by_one = String::new();
     for back in (0..LAST_DAYS).rev() {
         let date = end.checked_sub(jiff::Span::new().days(back)).unwrap_or(end);
-        last.push_str(&cell(days.iter().filter(|day| **day == date).count()));
+        days_one_by_one.push_str(&cell(days.iter().filter(|day| **day == date).count()));
     }
     let first = end
         .checked_sub(jiff::Span::new().days(LAST_DAYS - 1))
         .unwrap_or(end);
     let _ = writeln!(
         text,
-        "    {}  {last}  {}",
+        "    {}  {days_one_by_one}  {}",
         first.strftime("%m-%d"),
         end.strftime("%m-%d")
     );
