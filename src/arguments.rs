@@ -1,5 +1,6 @@
 //! The command line as people type it. Words only; what a command does is in `commands/`.
 
+mod approve;
 mod audit;
 mod diff;
 mod explain;
@@ -26,6 +27,7 @@ pub(crate) use report::{PeriodArguments, ReportCommand, ReportFormat, SampleArgu
 
 mod simulate;
 
+pub(crate) use approve::ApproveArguments;
 pub(crate) use simulate::SimulateArguments;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -137,9 +139,13 @@ mainstay plan --inventory inventory.json --now 2026-11-21T02:00:00Z --json"
     /// Show a saved plan
     #[command(after_help = "Example:\n  mainstay show plan.json")]
     Show(ShowArguments),
+    /// Agree, as a signer, to a saved plan that deletes more than routine
+    #[command(after_help = approve::EXAMPLES)]
+    Approve(ApproveArguments),
     /// Carry out a plan: the saved one, or a new one after showing it
     #[command(
-        after_help = "Examples:\n  mainstay apply\n  mainstay apply --auto-approve\n  mainstay apply plan.json --approve sha256:…"
+        after_help = "Examples:\n  mainstay apply\n  mainstay apply --auto-approve\n  mainstay apply plan.json --approve sha256:…\n  \
+mainstay apply --from-git https://git.example.com/backups.git@main --path policy --auto-approve"
     )]
     Apply(ApplyArguments),
     /// Back up a database now, outside its schedule
@@ -310,7 +316,26 @@ pub(crate) struct ApplyArguments {
     #[command(flatten)]
     pub(crate) source: PlanSource,
     #[command(flatten)]
+    pub(crate) follow: FollowArguments,
+    #[command(flatten)]
     pub(crate) run: RunArguments,
+}
+
+/// Where `apply` gets the policy from, if not from the disk.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FollowArguments {
+    /// Fetch the policy from a branch of a Git repository; one that was rewritten or went back is refused
+    #[arg(long, value_name = "URL@BRANCH", conflicts_with = "plan")]
+    pub(crate) from_git: Option<String>,
+    /// Where in the repository the policy lies
+    #[arg(long, value_name = "DIR", default_value = ".", requires = "from_git")]
+    pub(crate) path: PathBuf,
+    /// The commit must be signed (SSH) by an allowed signer: one of the approval rules in force, or of this file
+    #[arg(long, value_name = "ALLOWED_SIGNERS", num_args = 0..=1, requires = "from_git", value_hint = ValueHint::FilePath)]
+    pub(crate) verify_signature: Option<Option<PathBuf>>,
+    /// Follow the branch to this commit although its history was rewritten or went back
+    #[arg(long, value_name = "COMMIT", requires = "from_git")]
+    pub(crate) accept_history: Option<String>,
 }
 
 /// How a run goes; shared by `apply` and `backup`.

@@ -5,9 +5,11 @@
 //! reads a folder. Fetching is left to the `git` program (`docs/decisions/`).
 
 use crate::failure::{Failure, with_causes};
-use git2::{ErrorCode, ObjectType, Oid, Repository as Inner, Tree, TreeEntry};
+use git2::{Commit, ErrorCode, ObjectType, Oid, Repository as Inner, Tree, TreeEntry};
+use jiff::Timestamp;
 use policy_schema::Files;
 use std::{
+    collections::BTreeSet,
     io,
     path::{Component, Path, PathBuf},
 };
@@ -34,7 +36,54 @@ pub(crate) struct Revision<'r> {
     pub(crate) commit: Option<String>,
 }
 
+/// Who changed something, and when.
+pub(crate) struct Changes {
+    /// When the newest change was committed.
+    pub(crate) at: Timestamp,
+    /// `Name <mail>` of its author.
+    pub(crate) author: String,
+    /// Its commit.
+    pub(crate) commit: String,
+    /// Authors of the other changes since a revision.
+    pub(crate) earlier_authors: BTreeSet<String>,
+}
+
+fn author(commit: &Commit<'_>) -> String {
+    let author = commit.author();
+    format!(
+        "{} <{}>",
+        String::from_utf8_lossy(author.name_bytes()),
+        String::from_utf8_lossy(author.email_bytes())
+    )
+}
+
+/// Whether a commit has other things at the paths than each of its parents.
+fn changed(commit: &Commit<'_>, paths: &[PathBuf]) -> Result<bool, git2::Error> {
+    let ids = |commit: &Commit<'_>| -> Result<Vec<Option<Oid>>, git2::Error> {
+        let tree = commit.tree()?;
+        let at = |path: &PathBuf| tree.get_path(path).ok().map(|entry| entry.id());
+        Ok(paths.iter().map(at).collect())
+    };
+    let own = ids(commit)?;
+    if commit.parent_count() == 0 {
+        return Ok(own.iter().any(Option::is_some));
+    }
+    for parent in commit.parents() {
+        if ids(&parent)? == own {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 impl Repository {
+    /// The repository in a folder.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
+        Inner::open(folder)
+            .map(Self)
+            .map_err(|error| refused(folder, &error))
+    }
+
     /// The repository that a folder lies in; `None`: it lies in none.
     pub(crate) fn around(folder: &Path) -> Result<Option<Self>, Failure> {
         match Inner::discover(folder) {
@@ -91,6 +140,69 @@ impl Repository {
         let mut short = base.to_string();
         short.truncate(SHORT);
         Ok(short)
+    }
+
+    /// Whether one commit is the other or one of its ancestors.
+    pub(crate) fn is_behind(&self, old: &str, new: &str) -> bool {
+        let ids = Oid::from_str(old).and_then(|old| Ok((old, Oid::from_str(new)?)));
+        ids.is_ok_and(|(old, new)| {
+            old == new || self.0.graph_descendant_of(new, old).unwrap_or(false)
+        })
+    }
+
+    /// The armoured signature of a commit, and what is signed.
+    pub(crate) fn signature(&self, commit: &str) -> Option<(String, Vec<u8>)> {
+        let id = Oid::from_str(commit).ok()?;
+        let (signature, signed) = self.0.extract_signature(&id, None).ok()?;
+        Some((
+            String::from_utf8_lossy(&signature).into_owned(),
+            signed.to_vec(),
+        ))
+    }
+
+    /// The newest commit that changed one of some paths, and who else changed them since a revision. A merge that took over one
+    /// side as it is changed nothing.
+    pub(crate) fn changes(
+        &self,
+        commit: &str,
+        paths: &[PathBuf],
+        since: Option<&str>,
+    ) -> Result<Changes, git2::Error> {
+        let tip = Oid::from_str(commit)?;
+        let mut newest = self.0.find_commit(tip)?;
+        for id in self.walk(tip, None)? {
+            let commit = self.0.find_commit(id?)?;
+            if changed(&commit, paths)? {
+                newest = commit;
+                break;
+            }
+        }
+        let mut earlier_authors = BTreeSet::new();
+        let since = since.and_then(|since| Oid::from_str(since).ok());
+        if let Some(since) = since.filter(|since| self.0.find_commit(*since).is_ok()) {
+            for id in self.walk(tip, Some(since))? {
+                let commit = self.0.find_commit(id?)?;
+                if commit.id() != newest.id() && changed(&commit, paths)? {
+                    earlier_authors.insert(author(&commit));
+                }
+            }
+        }
+        Ok(Changes {
+            at: Timestamp::from_second(newest.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
+            author: author(&newest),
+            commit: newest.id().to_string(),
+            earlier_authors,
+        })
+    }
+
+    fn walk(&self, tip: Oid, hidden: Option<Oid>) -> Result<git2::Revwalk<'_>, git2::Error> {
+        let mut walk = self.0.revwalk()?;
+        walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::TIME)?;
+        walk.push(tip)?;
+        if let Some(hidden) = hidden {
+            walk.hide(hidden)?;
+        }
+        Ok(walk)
     }
 
     fn unknown(&self, name: &str, error: &git2::Error) -> Failure {

@@ -8,6 +8,7 @@ mod failure;
 mod git;
 mod input;
 mod policy;
+mod policy_source;
 mod render;
 mod session;
 mod settings;
@@ -92,6 +93,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Explain(arguments) => commands::explain::run(&arguments, global).await,
         Command::Plan(arguments) => commands::plan::run(arguments, global).await,
         Command::Show(arguments) => commands::show::run(&arguments, global),
+        Command::Approve(arguments) => commands::approve::run(arguments, global).await,
         Command::Apply(arguments) => commands::apply::run(arguments, global).await,
         Command::Backup(arguments) => commands::backup::run(arguments, global).await,
         Command::Status => commands::status::run(global).await,

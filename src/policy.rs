@@ -101,18 +101,30 @@ pub(crate) fn load_quietly(global: &Global) -> Result<(PathBuf, Policy)> {
 
 fn load_and(global: &Global, with_warnings: bool) -> Result<(PathBuf, Policy)> {
     let path = settings::policy_path(global)?;
-    let checked = check(&path);
+    let policy = usable(check(&path), &path, global, with_warnings)?;
+    Ok((path, policy))
+}
+
+/// The policy of a Git revision that a command works with.
+pub(crate) fn load_revision(
+    revision: &Revision<'_>,
+    path: &Path,
+    global: &Global,
+) -> Result<Policy> {
+    usable(check_revision(revision, path), path, global, true)
+}
+
+fn usable(checked: Checked, path: &Path, global: &Global, with_warnings: bool) -> Result<Policy> {
     let acceptable = checked.is_acceptable(global.strict);
     if !checked.findings.is_empty() && (with_warnings || !acceptable) {
         out::words(&checked.findings_text());
     }
-    match checked.policy {
-        Some(policy) if acceptable => Ok((path, policy)),
-        _ => Err(Failure::new(
+    checked.policy.filter(|_| acceptable).ok_or_else(|| {
+        Failure::new(
             "mainstay::policy::invalid",
             format!("the policy `{}` cannot be used", path.display()),
         )
         .help("mend the findings above; `mainstay validate` shows them alone")
-        .exit(Exit::PolicyInvalid)),
-    }
+        .exit(Exit::PolicyInvalid)
+    })
 }

@@ -4,8 +4,8 @@
 //! pages in that order and joined here: two statements a page, however many points there are.
 
 use crate::{
-    catalog::Catalog, connection::Transaction, copies, error::CatalogError, holds, recoveries,
-    retention, verifications,
+    approvals, catalog::Catalog, connection::Transaction, copies, error::CatalogError, holds,
+    recoveries, retention, verifications,
 };
 use jiff::Timestamp;
 use model::{
@@ -30,6 +30,7 @@ impl Catalog {
         let mut inventory = Inventory::empty(now);
         // `~` sorts after every character of an id.
         inventory.recovery_points = read(&mut transaction, "", "~", now).await?;
+        inventory.approval_in_force = approvals::rules(&mut transaction).await?;
         inventory.retention_in_force = retention::read(&mut transaction).await?;
         inventory.drills = recoveries::drills(&mut transaction).await?;
         inventory.restores = recoveries::measured(&mut transaction).await?;

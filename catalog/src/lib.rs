@@ -15,6 +15,7 @@
 //! text for both databases, with parameters, never with values written into it.
 //! Not here: looking at tiers (`executor`), deciding anything (`planner`), the clock (times are arguments).
 
+mod approvals;
 mod audit;
 mod catalog;
 mod connection;
@@ -39,6 +40,7 @@ mod tiers;
 mod unfinished;
 mod verifications;
 
+pub use approvals::PlanSignature;
 pub use audit::{AuditDetails, AuditEntry, AuditExport, AuditHead, AuditKind, ChainedEntry};
 pub use catalog::{CallHook, Catalog};
 pub use error::CatalogError;

@@ -8,7 +8,7 @@ use crate::{
     retention::Retention,
     runs::NewRun,
 };
-use model::{Digest, audit::RetentionChange};
+use model::{Digest, PolicySource, audit::RetentionChange};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -18,21 +18,22 @@ use std::{
 #[derive(serde::Deserialize, Default)]
 struct Declared {
     #[serde(default)]
+    policy_source: Option<PolicySource>,
+    #[serde(default)]
     retention: Retention,
 }
 
-fn declared(plan: &str) -> Retention {
+fn declared(plan: &str) -> Declared {
     // A plan that cannot be read is no reason not to run: then the sentence names only the digests.
-    serde_json::from_str::<Declared>(plan)
-        .unwrap_or_default()
-        .retention
+    serde_json::from_str(plan).unwrap_or_default()
 }
 
 /// The act of running under another policy than before, with the plan of the run before.
 pub(crate) fn entry(run: &NewRun, earlier: Option<(Digest, String)>) -> AuditEntry {
+    let now = declared(&run.plan_json);
     let (old, changes) = match earlier {
         Some((old, plan)) => {
-            let changes = differences(&declared(&plan), &declared(&run.plan_json));
+            let changes = differences(&declared(&plan).retention, &now.retention);
             (Some(old), changes)
         }
         None => (None, Vec::new()),
@@ -56,6 +57,13 @@ pub(crate) fn entry(run: &NewRun, earlier: Option<(Digest, String)>) -> AuditEnt
         };
         let _ = write!(why, "; other retention for {}{more}", places.join(", "));
     }
+    if let Some(source) = &now.policy_source {
+        let _ = write!(
+            why,
+            "; changed in {} by {}",
+            source.changed_in, source.author
+        );
+    }
     AuditEntry {
         at: run.at,
         who: run.who.clone(),
@@ -63,6 +71,7 @@ pub(crate) fn entry(run: &NewRun, earlier: Option<(Digest, String)>) -> AuditEnt
         what: new.to_string(),
         why,
         details: Some(AuditDetails::PolicyChange {
+            source: now.policy_source,
             new: new.clone(),
             old,
             retention: changes,

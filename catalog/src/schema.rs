@@ -40,6 +40,11 @@ const SQLITE: &[(i64, &str, &str)] = &[
         "policies",
         include_str!("../migrations/sqlite/0005_policies.sql"),
     ),
+    (
+        6,
+        "approvals",
+        include_str!("../migrations/sqlite/0006_approvals.sql"),
+    ),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (
@@ -66,6 +71,11 @@ const POSTGRES: &[(i64, &str, &str)] = &[
         5,
         "policies",
         include_str!("../migrations/postgres/0005_policies.sql"),
+    ),
+    (
+        6,
+        "approvals",
+        include_str!("../migrations/postgres/0006_approvals.sql"),
     ),
 ];
 

@@ -5,6 +5,7 @@
 //! their last known state, and the tier stands in `unreachable_tiers`.
 
 use crate::{
+    approval::ApprovalRules,
     level::VerifyLevel,
     names::{DatabaseName, MethodName, SeriesName, TierName},
     recovery_point_id::RecoveryPointId,
@@ -23,6 +24,9 @@ pub const FORMAT: &str = "mainstay.inventory.v1";
 /// Everything that is known to exist. Fields in alphabetical order: it is digested (`canonical`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
+    /// Who may approve, as the last apply put in force; changed only with the approval of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_in_force: Option<ApprovalRules>,
     /// The newest run of each drill, and older ones as far as they are remembered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drills: Vec<DrillFact>,
@@ -60,6 +64,7 @@ impl Inventory {
     /// An inventory with nothing in it.
     pub fn empty(observed_at: Timestamp) -> Self {
         Self {
+            approval_in_force: None,
             format: FORMAT.to_owned(),
             last_activity: None,
             observed_at,

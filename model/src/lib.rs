@@ -3,6 +3,7 @@
 //! Every other crate speaks in these types. Words follow `docs/glossary.md`.
 //! Not here: how a policy is read (`policy-schema`), what is decided (`planner`), how anything is done (`providers`, `executor`).
 
+pub mod approval;
 pub mod assertion;
 pub mod audit;
 pub mod bandwidth;
@@ -18,6 +19,7 @@ pub mod manifest;
 pub mod names;
 pub mod period;
 pub mod plan;
+pub mod policy_source;
 pub mod reason;
 pub mod recovery_point_id;
 pub mod recovery_record;
@@ -28,6 +30,7 @@ pub mod tier_facts;
 pub mod units;
 pub mod wal;
 
+pub use approval::ApprovalRules;
 pub use assertion::{Assertion, Expect};
 pub use bandwidth::{Bandwidth, BandwidthWindow};
 pub use disposition::Disposition;
@@ -40,6 +43,7 @@ pub use manifest::{Encryption, Expectations, Manifest, StoredObject};
 pub use names::{DatabaseName, KeyName, MethodName, SeriesName, TierName};
 pub use period::Period;
 pub use plan::Plan;
+pub use policy_source::PolicySource;
 pub use reason::{Reason, ReasonCode};
 pub use recovery_point_id::RecoveryPointId;
 pub use recovery_record::RecoveryRecord;

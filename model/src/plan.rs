@@ -4,8 +4,10 @@
 //! `id` is the SHA-256 of the canonical JSON of the plan without `id` (see `canonical`).
 
 use crate::{
+    approval::ApprovalRules,
     canonical,
     names::{DatabaseName, SeriesName, TierName},
+    policy_source::PolicySource,
     reason::Reason,
     recovery_point_id::RecoveryPointId,
     retention::Keep,
@@ -27,6 +29,9 @@ pub struct Plan {
     /// Why the plan as a whole needs approval; empty when it does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approval: Vec<Reason>,
+    /// Who may approve, as the policy says; in force once it was applied, and then only changed with the approval of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_rules: Option<ApprovalRules>,
     /// `now` of the planner.
     pub evaluated_at: Timestamp,
     /// [`FORMAT`].
@@ -49,6 +54,9 @@ pub struct Plan {
     pub not_planned: Vec<NotPlanned>,
     /// Digest of the policy that it was made from.
     pub policy_digest: Digest,
+    /// Where the policy comes from, if it lies in a Git repository and the plan was made from reality.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_source: Option<PolicySource>,
     /// Retention rules of every declared series and tier, recorded as in force after a complete apply.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retention: BTreeMap<DatabaseName, BTreeMap<SeriesName, BTreeMap<TierName, Keep>>>,

@@ -118,6 +118,8 @@ codes! {
     RetentionShortened = "retention-shortened",
     /// More would be deleted than the safety breaker allows.
     BreakerTripped = "breaker-tripped",
+    /// Others may approve, or fewer are enough, than under the rules in force.
+    ApprovalWeakened = "approval-weakened",
 }
 
 impl ReasonCode {

@@ -6,10 +6,37 @@
 use crate::{
     draft::Draft, facts::SeriesFacts, retention::Occupy, rules::verdicts_of, world::World,
 };
-use model::{Reason, ReasonCode, Step};
+use model::{ApprovalRules, Reason, ReasonCode, Step};
 
 /// Fewer deletions than this never trip the breaker by their share: small series would ask every day.
 const FEWEST_FOR_SHARE: usize = 3;
+
+/// The policy lets others approve, or with fewer signatures, than the rules in force, or has none any more.
+pub(crate) fn rules_weakened(world: &World<'_>) -> Option<Reason> {
+    let in_force = world.inventory.approval_in_force.as_ref()?;
+    let now = world.policy.approval.as_ref();
+    if !ApprovalRules::weaken(now, in_force) {
+        return None;
+    }
+    let what = match now {
+        None => "the policy declares no `[approval]` any more".to_owned(),
+        Some(now) if now.signers != in_force.signers => "other signers may approve".to_owned(),
+        Some(now) if now.quorum < in_force.quorum => {
+            format!(
+                "{} signatures are enough, so far {}",
+                now.quorum, in_force.quorum
+            )
+        }
+        Some(_) => "who wrote the policy may approve it".to_owned(),
+    };
+    Some(Reason::new(
+        ReasonCode::ApprovalWeakened,
+        format!(
+            "{what}: the rules in force stay until {} of their signers agree",
+            in_force.quorum
+        ),
+    ))
+}
 
 /// Marks the prunes of one series on one tier that need approval, and says why; and remembers the old rule for as long
 /// as something that only it keeps is there, so that a plan which could not delete yet does not make it forgotten.

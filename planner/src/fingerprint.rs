@@ -27,6 +27,7 @@ pub(crate) fn of_grouped(inventory: &Inventory, groups: &BySeries<'_>) -> Digest
     });
     let mut root = blake3::Hasher::new();
     let mut bare = Inventory {
+        approval_in_force: inventory.approval_in_force.clone(),
         format: inventory.format.clone(),
         last_activity: inventory.last_activity,
         observed_at: inventory.observed_at,

@@ -46,7 +46,7 @@ use facts::{BySeries, SeriesFacts};
 use jiff::Timestamp;
 use log::Log;
 use model::{
-    DatabaseName, Inventory, Keep, Plan, SeriesName, TierName, plan::FORMAT,
+    DatabaseName, Inventory, Keep, Plan, PolicySource, SeriesName, TierName, plan::FORMAT,
     tier_facts::TierCapabilities,
 };
 use policy_schema::{Policy, policy::DatabaseDeclaration};
@@ -62,6 +62,8 @@ pub struct Options {
     pub requested: Vec<(DatabaseName, Option<SeriesName>)>,
     /// Drills to carry out now, outside the schedule: every one of a database, or the one of this name.
     pub drills: Vec<(DatabaseName, Option<String>)>,
+    /// Where the policy comes from; goes into the plan as it is.
+    pub policy_source: Option<PolicySource>,
 }
 
 impl Options {
@@ -115,20 +117,25 @@ pub fn draft_plan(
     }
     undeclared(&world, &groups, &mut output);
 
+    let weakened = approval::rules_weakened(&world);
+    let rules_weakened = weakened.is_some();
+    output.approval.extend(weakened);
     let steps = order::topological(output.steps);
     Plan {
         applyable: !steps.is_empty(),
         approval: output.approval,
+        approval_rules: policy.approval.clone(),
         evaluated_at: now,
         format: FORMAT.to_owned(),
         id: None,
         inventory_digest: fingerprint::of_grouped(inventory, &groups),
         kept: output.kept,
         missed: output.missed,
-        needs_approval: steps.iter().any(|step| step.needs_approval),
+        needs_approval: rules_weakened || steps.iter().any(|step| step.needs_approval),
         next_slots: output.next_slots,
         not_planned: output.not_planned,
         policy_digest: policy.digest.clone(),
+        policy_source: options.policy_source.clone(),
         retention: retention_of(policy, output.still_in_force),
         steps,
     }

@@ -27,6 +27,10 @@ pub const CODES: &[(&str, &str)] = &[
         "a name has characters that a path or an id cannot have",
     ),
     ("policy::bad-schedule", "a cron schedule cannot be read"),
+    (
+        "policy::bad-signer",
+        "the key of a signer is no public key of SSH",
+    ),
     ("policy::bad-size", "a size cannot be read"),
     (
         "policy::bad-until",
@@ -114,6 +118,10 @@ pub const CODES: &[(&str, &str)] = &[
         "unencrypted data leaves this machine",
     ),
     (
+        "policy::quorum-unreachable",
+        "more signatures are asked for than there are signers",
+    ),
+    (
         "policy::reserved-name",
         "a name is reserved for Mainstay's own use",
     ),
@@ -127,6 +135,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("policy::same-key", "two names are the same key"),
     ("policy::same-place", "two tiers are the same place"),
+    ("policy::same-signer", "two signers have the same key"),
     ("policy::six-fields", "a schedule has a field for seconds"),
     ("policy::syntax", "the file is not TOML"),
     ("policy::two-picks", "a drill asks for two different states"),

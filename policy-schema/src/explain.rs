@@ -141,6 +141,7 @@ impl Loaded {
             "timezone" => single(&sections.timezone),
             "defaults" => single(&sections.defaults),
             "safety" => single(&sections.safety),
+            "approval" => single(&sections.approval),
             "mainstay" => single(&sections.version),
             "tier" => named(&sections.tiers),
             "key" => named(&sections.keys),
@@ -162,7 +163,7 @@ impl Loaded {
             "profile" => of(&sections.profiles),
             "database" => of(&sections.databases),
             _ => [
-                "database", "defaults", "key", "profile", "safety", "tier", "timezone",
+                "approval", "database", "defaults", "key", "profile", "safety", "tier", "timezone",
             ]
             .map(str::to_owned)
             .to_vec(),

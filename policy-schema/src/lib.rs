@@ -4,6 +4,7 @@
 //! inheritance (`inherit`), meaning (`meaning`, `database`, `series`, `keep`, `objective`).
 //! Not here: drawing findings on a screen, resolving secrets, anything that asks the clock.
 
+mod approval;
 mod archives;
 mod bandwidth;
 mod changes;

@@ -4,6 +4,7 @@
 //! an error; the same sources give the same findings in the same order.
 
 use crate::{
+    approval::read_approval,
     archives::check_archives,
     checks,
     database::DatabaseReader,
@@ -203,6 +204,7 @@ pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
     check_version(&mut report, &sections, sources.len());
     let (timezone, timezone_name) = meaning::timezone(&mut report, sections.timezone.as_ref());
     let safety = meaning::safety(&mut report, sections.safety.as_ref(), &language);
+    let approval = read_approval(&mut report, sections.approval.as_ref(), &language);
     let tiers = meaning::tiers(&mut report, &sections.tiers, &language, kinds);
     let keys = meaning::keys(&mut report, &sections.keys, &language, kinds);
     let mut inheritance = Inheritance::new(
@@ -252,6 +254,7 @@ pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
             keys,
             databases,
             safety,
+            approval,
             checks,
             exceptions,
         };
@@ -282,11 +285,11 @@ fn check_top(report: &mut Report<'_>, root: &Node, language: &Language) {
     for entry in root.table().into_iter().flat_map(|table| &table.entries) {
         let section = matches!(
             entry.key.as_str(),
-            "tier" | "key" | "profile" | "database" | "defaults" | "safety"
+            "tier" | "key" | "profile" | "database" | "defaults" | "safety" | "approval"
         );
         if section {
             let table = |node: &Node| node.table().is_some();
-            let nested = !matches!(entry.key.as_str(), "defaults" | "safety");
+            let nested = !matches!(entry.key.as_str(), "defaults" | "safety" | "approval");
             not_a_table(report, &entry.node, at.key(&entry.key));
             for inner in entry
                 .node

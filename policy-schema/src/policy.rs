@@ -10,8 +10,8 @@ use crate::schedule::Schedule;
 use jiff::{SignedDuration, tz::TimeZone};
 pub use model::assertion::{Assertion, Expect};
 use model::{
-    Bandwidth, ByteCount, Capabilities, DatabaseName, Digest, Keep, KeyName, MethodName, Period,
-    SeriesName, TierName, VerifyLevel,
+    ApprovalRules, Bandwidth, ByteCount, Capabilities, DatabaseName, Digest, Keep, KeyName,
+    MethodName, Period, SeriesName, TierName, VerifyLevel,
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -32,6 +32,8 @@ pub struct Policy {
     pub databases: BTreeMap<DatabaseName, DatabaseDeclaration>,
     /// Limits against accidents.
     pub safety: Safety,
+    /// Who may approve plans that delete more than routine; `None`: whoever runs `apply --approve`.
+    pub approval: Option<ApprovalRules>,
     /// Declared checks, in the order of the files; what holds for a database tells [`Policy::check_of`].
     pub checks: Vec<CheckDeclaration>,
     /// Declared exceptions, in the order of the files.

@@ -27,7 +27,7 @@ pub(crate) fn digest(policy: &Policy) -> Digest {
     }
     let mut outside = canonical::sorted(&outside_databases(policy));
     let mut take = |key: &str| outside.get_mut(key).map(Value::take);
-    let rest = [("check", take("check")), ("exception", take("exception"))];
+    let rest = ["approval", "check", "exception"].map(|key| (key, take(key)));
     // In the order of the alphabet, as canonical JSON wants it.
     let mut whole = BTreeMap::from([
         ("database", Part::Databases(Databases(policy))),
@@ -112,6 +112,13 @@ pub(crate) fn outside_databases(policy: &Policy) -> Value {
             "max-prune-percent": policy.safety.max_prune_percent,
         },
     });
+    if let Some(approval) = &policy.approval {
+        outside["approval"] = json!({
+            "exclude-author": approval.exclude_author,
+            "quorum": approval.quorum,
+            "signers": approval.signers,
+        });
+    }
     if !policy.checks.is_empty() {
         outside["check"] = policy.checks.iter().map(check_json).collect();
     }

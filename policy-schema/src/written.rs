@@ -4,8 +4,10 @@
 //! left out here, because it may be inherited; what is needed in the end is asked in `meaning`.
 //! Not here: keys of engines, tiers and keys (`ProviderKinds`).
 
+mod approval;
 mod checks;
 
+pub(crate) use approval::WrittenApproval;
 pub(crate) use checks::{WrittenCheck, WrittenException, WrittenParameters};
 
 use jiff::SignedDuration;
@@ -46,6 +48,8 @@ pub(crate) struct WrittenPolicy {
     database: Option<BTreeMap<String, WrittenDatabase>>,
     /// Limits against accidents.
     safety: Option<WrittenSafety>,
+    /// Who may approve plans that delete more than routine.
+    approval: Option<WrittenApproval>,
     /// Checks that databases must pass, beside their objectives.
     check: Option<Vec<WrittenCheck>>,
     /// Checks that somebody lets a database fail for a while.
@@ -434,6 +438,7 @@ pub(crate) struct Language {
     pub(crate) database: Value,
     pub(crate) series: Value,
     pub(crate) safety: Value,
+    pub(crate) approval: Value,
     pub(crate) check: Value,
     pub(crate) exception: Value,
 }
@@ -447,6 +452,7 @@ impl Language {
             database: schema::<WrittenDatabase>(),
             series: schema::<WrittenSeries>(),
             safety: schema::<WrittenSafety>(),
+            approval: schema::<WrittenApproval>(),
             check: schema::<WrittenCheck>(),
             exception: schema::<WrittenException>(),
         }

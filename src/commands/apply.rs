@@ -1,16 +1,22 @@
 //! `apply`: the saved plan, or a new one that is shown and agreed to first.
 
-use super::{logs, planning, running, show};
+mod follow;
+
+use super::{
+    approve, logs, planning,
+    running::{self, Brought},
+    show,
+};
 use crate::{
     arguments::{ApplyArguments, Global},
     clock,
     exit::Exit,
     failure::{Failure, Result},
-    policy,
+    policy, policy_source,
     render::{out, plan_text},
     wiring,
 };
-use model::Action;
+use model::{Action, PolicySource};
 use policy_schema::Policy;
 use std::{
     io::{BufRead as _, IsTerminal as _},
@@ -37,24 +43,58 @@ pub(crate) async fn run(arguments: ApplyArguments, global: &Global) -> Result<Ex
                 &wiring::off_machine(&policy),
             ))?;
         }
-        return running::carry_out(&plan, Vec::new(), &path, &policy, run, global).await;
+        let brought = Brought {
+            signatures: approve::signatures_beside(file)?,
+            policy_source: policy_source::of(&path, &policy, None),
+            ..Brought::default()
+        };
+        return running::carry_out(&plan, brought, &path, &policy, run, global).await;
     }
     if run.approve.is_some() {
         return Err(Failure::new("mainstay::apply::approve-what", "a plan made now has another id than the one that was approved")
             .help("save the plan with `mainstay plan --out FILE`, read it, then `mainstay apply FILE --approve ID`"));
     }
 
+    if let Some(from) = &arguments.follow.from_git {
+        let followed = follow::follow(from, &arguments.follow, global).await?;
+        let scene = Scene {
+            path: &followed.path,
+            policy: &followed.policy,
+            source: Some(followed.source),
+            global: &followed.global,
+        };
+        return both_rounds(&arguments, scene).await;
+    }
     let (path, policy) = policy::load(global)?;
-    planning::warn_about_keys(&planning::keys_in_trouble(&policy).await?);
-    let exit = round(&arguments, &path, &policy, global, Round::First).await?;
+    let source = policy_source::at(global, &path, &policy).await?;
+    let scene = Scene {
+        path: &path,
+        policy: &policy,
+        source,
+        global,
+    };
+    both_rounds(&arguments, scene).await
+}
+
+/// The policy that is applied, and from where.
+struct Scene<'a> {
+    path: &'a Path,
+    policy: &'a Policy,
+    source: Option<PolicySource>,
+    global: &'a Global,
+}
+
+async fn both_rounds(arguments: &ApplyArguments, scene: Scene<'_>) -> Result<Exit> {
+    planning::warn_about_keys(&planning::keys_in_trouble(scene.policy).await?);
+    let exit = round(arguments, &scene, Round::First).await?;
     if exit != Exit::Done {
         return Ok(exit);
     }
     // What was made may have taken the place of older points: after this round the plan is empty.
-    match round(&arguments, &path, &policy, global, Round::FollowUp).await {
+    match round(arguments, &scene, Round::FollowUp).await {
         // Everything that was asked for is done; a run that came in between deletes what is superfluous, or the next one does.
         Err(failure) if failure.exit == Exit::Locked => {
-            if !global.json {
+            if !scene.global.json {
                 out::words(
                     "Another run has begun meanwhile, so older recovery points that are superfluous now stay for the next apply.\n",
                 );
@@ -75,16 +115,17 @@ enum Round {
 }
 
 /// Looks, plans, shows, asks and carries out once.
-async fn round(
-    arguments: &ApplyArguments,
-    path: &Path,
-    policy: &Policy,
-    global: &Global,
-    round: Round,
-) -> Result<Exit> {
+async fn round(arguments: &ApplyArguments, scene: &Scene<'_>, round: Round) -> Result<Exit> {
+    let Scene {
+        path,
+        policy,
+        global,
+        ..
+    } = *scene;
     let run = &arguments.run;
     let now = clock::now();
-    let options = planning::options(&arguments.source, policy)?;
+    let mut options = planning::options(&arguments.source, policy)?;
+    options.policy_source.clone_from(&scene.source);
     let looked = planning::look(global, path, policy, now, arguments.source.refresh).await?;
     if round == Round::First {
         planning::check_purge(&options, &looked.inventory)?;
@@ -114,7 +155,12 @@ async fn round(
     }
     logs::record(global, path, policy, &looked, now).await?;
     // Also with nothing to do: a crashed run is cleaned up after, and the retention of the policy comes into force.
-    running::carry_out(&plan, looked.drift, path, policy, run, global).await
+    let brought = Brought {
+        drift: looked.drift,
+        policy_source: scene.source.clone(),
+        ..Brought::default()
+    };
+    running::carry_out(&plan, brought, path, policy, run, global).await
 }
 
 /// An id that is not this plan's is a mistake to stop at, not an approval to ignore.

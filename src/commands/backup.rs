@@ -48,7 +48,15 @@ pub(crate) async fn run(arguments: BackupArguments, global: &Global) -> Result<E
             &wiring::off_machine(&policy),
         ))?;
     }
-    running::carry_out(&plan, Vec::new(), &path, &policy, &arguments.run, global).await
+    running::carry_out(
+        &plan,
+        running::Brought::default(),
+        &path,
+        &policy,
+        &arguments.run,
+        global,
+    )
+    .await
 }
 
 /// The named series, else the one that runs most often: its retention expects extra points best.
@@ -105,6 +113,7 @@ pub(crate) fn only_requested(mut plan: Plan) -> Option<Plan> {
     plan.missed.clear();
     plan.approval.clear();
     plan.needs_approval = false;
+    plan.approval_rules = None;
     // A single backup brings no retention into force.
     plan.retention.clear();
     plan.applyable = !plan.steps.is_empty();

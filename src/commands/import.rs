@@ -76,8 +76,14 @@ pub(crate) async fn run(arguments: ImportArguments, global: &Global) -> Result<E
             continue;
         };
         let prepared = describing(&wiring, &database.name, &series, &backup);
-        let exit =
-            running::carry_out_with(&plan, Vec::new(), &path, &prepared, &arguments.run, global);
+        let exit = running::carry_out_with(
+            &plan,
+            running::Brought::default(),
+            &path,
+            &prepared,
+            &arguments.run,
+            global,
+        );
         if exit.await? == Exit::Done {
             account.imported.push((id, backup.name));
         } else {

@@ -1,6 +1,7 @@
 //! One file a command (or two that share their work). Each loads what it needs, calls one library, renders, and gives the exit code.
 
 pub(crate) mod apply;
+pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod catalog;

@@ -9,7 +9,7 @@ use crate::{
     clock,
     exit::Exit,
     failure::{Because, Failure, Result},
-    input, policy,
+    input, policy, policy_source,
     render::{drift, out, plan_dot, plan_markdown, plan_text, prove as render_prove},
     wiring,
 };
@@ -23,12 +23,14 @@ pub(crate) async fn run(arguments: PlanArguments, global: &Global) -> Result<Exi
         let looked = planning::look(global, &path, &policy, now, true).await?;
         return refresh_only(&looked, global);
     }
-    let options = planning::options(&arguments.source, &policy)?;
+    let mut options = planning::options(&arguments.source, &policy)?;
     let inventory = if let Some(file) = &arguments.inventory {
         read_inventory(file)?
     } else {
         let looked = planning::look(global, &path, &policy, now, arguments.source.refresh).await?;
         planning::check_purge(&options, &looked.inventory)?;
+        // Not for a plan from a file: it is made of the policy, the file and the time, and of nothing around them.
+        options.policy_source = policy_source::at(global, &path, &policy).await?;
         looked.inventory
     };
     let plan = planner::plan(

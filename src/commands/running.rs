@@ -11,7 +11,7 @@ use crate::{
 };
 use executor::{ApplyOptions, Clock, Drift, RunEnd, RunError, Wiring, cancellation};
 use jiff::Timestamp;
-use model::{Digest, Plan};
+use model::{Digest, Plan, PolicySource};
 use policy_schema::Policy;
 use std::{
     path::Path,
@@ -47,23 +47,34 @@ impl From<RunError> for Failure {
     }
 }
 
+/// What comes with a plan.
+#[derive(Default)]
+pub(crate) struct Brought {
+    /// What an observation found that the catalog does not know.
+    pub(crate) drift: Vec<Drift>,
+    /// Armoured signatures of the plan.
+    pub(crate) signatures: Vec<String>,
+    /// Where the policy lies now.
+    pub(crate) policy_source: Option<PolicySource>,
+}
+
 /// Carries out a plan that was agreed to.
 pub(crate) async fn carry_out(
     plan: &Plan,
-    drift: Vec<Drift>,
+    brought: Brought,
     path: &Path,
     policy: &Policy,
     run: &RunArguments,
     global: &Global,
 ) -> Result<Exit> {
     let wiring = wiring::wire(policy, settings::scratch(global, path))?;
-    carry_out_with(plan, drift, path, &wiring, run, global).await
+    carry_out_with(plan, brought, path, &wiring, run, global).await
 }
 
 /// The same with engines and tiers that were prepared before.
 pub(crate) async fn carry_out_with(
     plan: &Plan,
-    drift: Vec<Drift>,
+    brought: Brought,
     path: &Path,
     wiring: &Wiring,
     run: &RunArguments,
@@ -76,7 +87,9 @@ pub(crate) async fn carry_out_with(
     options.approved = run.approve.clone().map(Digest::from);
     options.parallelism = usize::from(run.parallel);
     options.lease_wait = Duration::from_secs(run.lease_wait);
-    options.drift = drift;
+    options.drift = brought.drift;
+    options.signatures = brought.signatures;
+    options.policy_source = brought.policy_source;
     options.audit_key = Some(settings::audit_key(global, path));
     options.crash_at = settings::crash_at();
     let shown = Arc::clone(&progress);

@@ -4,7 +4,7 @@
 
 use super::{
     markdown::{Heading, escape, section},
-    plan_text::{local, sign, size, totals},
+    plan_text::{how_to_approve, local, sign, size, totals},
     plan_words::Words,
 };
 use crate::arguments::MARKDOWN_LIMIT;
@@ -38,10 +38,7 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone, off_machine: &BTreeSet<TierName
             let _ = writeln!(head, "> - {} (`{}`)", escape(&reason.text), reason.code);
         }
         if let Some(id) = &plan.id {
-            let _ = writeln!(
-                head,
-                ">\n> Approve it with `mainstay apply PLAN_FILE --approve {id}`"
-            );
+            let _ = writeln!(head, ">\n> Approve it with `{}`", how_to_approve(plan, id));
         }
         let _ = writeln!(head);
     }

@@ -3,7 +3,7 @@
 use super::plan_words::Words;
 use super::{color, table::seen_width};
 use jiff::{Timestamp, tz::TimeZone};
-use model::{Action, ByteCount, Plan, Step, TierName};
+use model::{Action, ByteCount, Digest, Plan, Reason, ReasonCode, Step, TierName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -167,11 +167,17 @@ fn approval(text: &mut String, plan: &Plan) {
         );
     }
     if let Some(id) = &plan.id {
-        let _ = writeln!(
-            text,
-            "  approve it with:  mainstay apply PLAN_FILE --approve {id}"
-        );
+        let _ = writeln!(text, "  approve it with:  {}", how_to_approve(plan, id));
     }
+}
+
+/// The command by which a person approves: with a signature where the policy asks for it, else by the id.
+pub(crate) fn how_to_approve(plan: &Plan, id: &Digest) -> String {
+    let weakened = |reason: &Reason| reason.code == ReasonCode::ApprovalWeakened;
+    if plan.approval_rules.is_some() || plan.approval.iter().any(weakened) {
+        return "mainstay approve PLAN_FILE --key KEY".to_owned();
+    }
+    format!("mainstay apply PLAN_FILE --approve {id}")
 }
 
 fn waiting(text: &mut String, plan: &Plan) {

@@ -34,7 +34,11 @@ fn audit(report: &ExportReport) -> String {
 pub(crate) fn text(report: &RunReport, plan: &Plan) -> String {
     let mut text = String::new();
     let audit = audit(&report.audit);
-    if plan.steps.is_empty() && report.stopped.is_none() && report.gaps.is_empty() {
+    if plan.steps.is_empty()
+        && report.stopped.is_none()
+        && report.gaps.is_empty()
+        && !report.rules_withheld
+    {
         return audit;
     }
     for step in &report.steps {
@@ -70,6 +74,15 @@ pub(crate) fn text(report: &RunReport, plan: &Plan) -> String {
             }
             _ => {}
         }
+    }
+    if let Some(approval) = &report.approval
+        && !approval.is_given()
+    {
+        let _ = writeln!(
+            text,
+            "{} {approval}\n       help: sign with `mainstay approve PLAN --key FILE`, then apply that saved plan",
+            color::paint(color::WARN, "not approved:")
+        );
     }
     if let Some(stopped) = &report.stopped {
         let _ = writeln!(

@@ -140,11 +140,15 @@ async fn under_lease(
         })
         .await?;
     put_policy_in_force(plan, wiring, catalog, options, held, begun).await?;
-    if approval::is_given(plan, options) {
-        catalog
-            .audit(&approval::entry(plan, &digest, options))
-            .await?;
+    let standing = approval::look(plan, &digest, catalog, options).await?;
+    if let Some(by) = &standing.by {
+        let entry = approval::entry(plan, &digest, by, options);
+        catalog.audit(&entry).await?;
     }
+    // Before the first step: rules that protect more need not wait for a backup to succeed.
+    standing
+        .bring_into_force(plan, catalog, &held.lease, options)
+        .await?;
     let journal = Arc::new(Journal::new(
         options.run.clone(),
         Arc::clone(&options.clock),
@@ -155,7 +159,7 @@ async fn under_lease(
         run: options.run.clone(),
         who: options.who.clone(),
         plan: digest.clone(),
-        approved_by: approval::is_given(plan, options).then(|| options.who.clone()),
+        approved_by: standing.by.clone(),
         policy_digest: plan.policy_digest.clone(),
         evaluated_at: plan.evaluated_at,
         wiring: wiring.clone(),
@@ -181,6 +185,7 @@ async fn under_lease(
         cleaned,
         after_crash,
         crashed,
+        standing,
     };
     let result = with_context(&context, plan, digest, options, held, schedule, found).await;
     // Also after an error, so that another catalog's run need not wait for the end of a lease that nobody uses.
@@ -209,12 +214,14 @@ async fn put_policy_in_force(
     Ok(())
 }
 
-/// What earlier runs have left.
+/// What earlier runs have left, and people.
 struct Found {
     /// What is tidied up already.
     cleaned: Vec<String>,
     after_crash: bool,
     crashed: Vec<String>,
+    /// The approval.
+    standing: approval::Standing,
 }
 
 async fn with_context(
@@ -248,7 +255,7 @@ async fn with_context(
         recorded.map_err(broken)?;
     }
 
-    let withheld = plan.needs_approval && !approval::is_given(plan, options);
+    let withheld = plan.needs_approval && !found.standing.is_given();
     let ended = runner::run(context, schedule, options, held, withheld).await;
 
     put_retention_in_force(context, plan, &ended.steps).await;
@@ -268,6 +275,8 @@ async fn with_context(
         steps: ended.steps,
         cleaned,
         stopped: ended.stopped,
+        rules_withheld: found.standing.withholds_rules(plan),
+        approval: found.standing.verdict.filter(|_| plan.needs_approval),
         gaps: journal.gaps(),
         audit: export_audit(context, options).await,
     })

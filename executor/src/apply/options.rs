@@ -3,7 +3,7 @@
 use crate::{
     cancel::Cancel, clock::Clock, drift::Drift, journal::EventSink, tier_lease::TierLeaseTimes,
 };
-use model::Digest;
+use model::{Digest, PolicySource};
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 /// How a plan is to be carried out.
@@ -11,6 +11,10 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 pub struct ApplyOptions {
     /// Plan that a person has approved: its id, from `apply --approve`.
     pub approved: Option<Digest>,
+    /// Armoured signatures of the plan that came with it.
+    pub signatures: Vec<String>,
+    /// Where the policy lies now, to leave out who wrote it.
+    pub policy_source: Option<PolicySource>,
     /// Most steps at the same time.
     pub parallelism: usize,
     /// Names the run; must be unique.
@@ -40,6 +44,8 @@ impl ApplyOptions {
     pub fn new(run: impl Into<String>, who: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
         Self {
             approved: None,
+            signatures: Vec::new(),
+            policy_source: None,
             parallelism: 4,
             run: run.into(),
             who: who.into(),

@@ -5,6 +5,7 @@ use catalog::CatalogError;
 use jiff::Timestamp;
 use model::{
     ByteCount, Digest, Disposition, StepId,
+    approval::ApprovalVerdict,
     event::{Failure, Outcome, Summary},
 };
 use std::io;
@@ -22,6 +23,10 @@ pub struct RunReport {
     pub steps: Vec<StepReport>,
     /// What crashed runs had left behind and is settled now.
     pub cleaned: Vec<String>,
+    /// What the signatures of a plan that needs approval are worth, where signatures count.
+    pub approval: Option<ApprovalVerdict>,
+    /// Whether the policy wants weaker rules of approval than are in force, and nobody who may has agreed.
+    pub rules_withheld: bool,
     /// Why the run stopped before its end, if it did.
     pub stopped: Option<Failure>,
     /// What was done but could not be recorded in the catalog's journal.
@@ -82,7 +87,7 @@ impl RunReport {
             } else {
                 RunEnd::Failed
             }
-        } else if needs_approval > 0 {
+        } else if needs_approval > 0 || self.rules_withheld {
             RunEnd::NeedsApproval
         } else if stale > 0 {
             RunEnd::Stale

@@ -150,6 +150,7 @@ pub fn plan_with(evaluated_at: Timestamp, steps: Vec<Step>, needs_approval: bool
     Plan {
         applyable: true,
         approval: Vec::new(),
+        approval_rules: None,
         evaluated_at,
         format: plan::FORMAT.to_owned(),
         id: None,
@@ -160,6 +161,7 @@ pub fn plan_with(evaluated_at: Timestamp, steps: Vec<Step>, needs_approval: bool
         next_slots: Vec::new(),
         not_planned: Vec::new(),
         policy_digest: Digest::sha256_of(b"policy"),
+        policy_source: None,
         retention: BTreeMap::new(),
         steps,
     }

@@ -4,9 +4,11 @@
 //! entry of an older version may lack any that is optional.
 
 use crate::{
+    approval::ApprovalRules,
     event::Summary,
     level::VerifyLevel,
     names::{DatabaseName, KeyName, SeriesName, TierName},
+    policy_source::PolicySource,
     reason::ReasonCode,
     recovery_point_id::RecoveryPointId,
     retention::Keep,
@@ -33,6 +35,17 @@ pub enum AuditDetails {
         /// The run that carried it out.
         run: String,
     },
+    /// Who may approve plans changed.
+    ApprovalRules {
+        /// From now on; `None`: whoever runs `apply --approve`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new: Option<ApprovalRules>,
+        /// Until now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        old: Option<ApprovalRules>,
+        /// The run that brought it.
+        run: String,
+    },
     /// The catalog was made again from the tiers.
     CatalogRebuild {
         /// Copies that were found.
@@ -44,6 +57,15 @@ pub enum AuditDetails {
     },
     /// A copy was deleted.
     Deletion(Deletion),
+    /// A branch is followed although its history was rewritten or went back.
+    HistoryAccept {
+        /// The commit that was applied last.
+        from: String,
+        /// The repository and its branch.
+        repository: String,
+        /// The commit that is followed now.
+        to: String,
+    },
     /// A person ordered that a point stays.
     Hold {
         /// Number of the hold.
@@ -120,6 +142,9 @@ pub enum AuditDetails {
     LogDeletion(LogDeletion),
     /// Another policy than that of the run before.
     PolicyChange {
+        /// Where the policy comes from, if it lies in a Git repository.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<PolicySource>,
         /// Digest of the policy now.
         new: Digest,
         /// Digest of the policy before; `None`: it is the first.
@@ -177,6 +202,17 @@ pub enum AuditDetails {
         run: String,
         /// What became of its steps.
         summary: Summary,
+    },
+    /// A signer approved a plan with a signature.
+    Signature {
+        /// The key, as `ssh-keygen -l` shows it.
+        fingerprint: String,
+        /// Id of the plan.
+        plan: Digest,
+        /// The armoured signature, so that it can be checked for ever.
+        signature: String,
+        /// Name in the policy.
+        signer: String,
     },
     /// A key signs checkpoints from now on.
     SigningKey {

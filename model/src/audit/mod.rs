@@ -35,12 +35,16 @@ macro_rules! kinds {
 kinds! {
     /// A person approved a plan that needs it.
     Approval = "approval",
+    /// Who may approve plans changed.
+    ApprovalRules = "approval-rules",
     /// The catalog was made again from the tiers: a new chain begins.
     CatalogRebuild = "catalog-rebuild",
     /// A copy, or archived log, was deleted.
     Deletion = "deletion",
     /// A point was restored for a test.
     Drill = "drill",
+    /// A branch is followed although its history was rewritten or went back, at a person's word.
+    HistoryAccept = "history-accept",
     /// A hold was ordered.
     Hold = "hold",
     /// A key file was made.
@@ -61,6 +65,8 @@ kinds! {
     Restore = "restore",
     /// A run began or ended.
     Run = "run",
+    /// A signer approved a plan with a signature.
+    Signature = "signature",
     /// The key that signs checkpoints of the audit is used for the first time.
     SigningKey = "signing-key",
     /// A tier is used for the first time, or shows another identity than before.

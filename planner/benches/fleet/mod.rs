@@ -101,6 +101,7 @@ pub(crate) fn policy(databases: usize, series: &[Series]) -> Policy {
                 (name, database)
             })
             .collect(),
+        approval: None,
         safety: Safety {
             min_verified: 1,
             max_prune_count: 25,

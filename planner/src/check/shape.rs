@@ -3,7 +3,8 @@
 use super::Report;
 use crate::order;
 use model::{
-    Action, Inventory, Plan, PointState, RecoveryPointId, Step, StepId, TierName, plan::FORMAT,
+    Action, Inventory, Plan, PointState, ReasonCode, RecoveryPointId, Step, StepId, TierName,
+    plan::FORMAT,
 };
 use policy_schema::Policy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,9 +49,13 @@ pub(super) fn graph(plan: &Plan, report: &mut Report<'_>) {
             plan.applyable.to_string(),
         );
     }
-    if plan.needs_approval != plan.steps.iter().any(|step| step.needs_approval) {
+    let rules = plan
+        .approval
+        .iter()
+        .any(|reason| reason.code == ReasonCode::ApprovalWeakened);
+    if plan.needs_approval != (rules || plan.steps.iter().any(|step| step.needs_approval)) {
         report(
-            "a plan needs approval if a step does",
+            "a plan needs approval if a step or a change of the rules does",
             plan.needs_approval.to_string(),
         );
     }

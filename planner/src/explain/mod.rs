@@ -171,6 +171,7 @@ fn its_database(
     let newest = all.clone().map(|point| point.captured_at).max();
     let mine = all.filter(|other| other.database == point.database);
     let inventory = Inventory {
+        approval_in_force: inventory.approval_in_force.clone(),
         recovery_points: mine.cloned().collect(),
         last_activity: inventory.last_activity.max(newest),
         drills: inventory.drills.clone(),

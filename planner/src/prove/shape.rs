@@ -179,6 +179,7 @@ pub(crate) fn outside(policy: &Policy) -> Policy {
         keys: BTreeMap::new(),
         databases: BTreeMap::new(),
         safety: policy.safety,
+        approval: None,
         checks: Vec::new(),
         exceptions: Vec::new(),
     }

@@ -24,6 +24,7 @@ pub(crate) fn policy(text: &str) -> Policy {
         tiers: BTreeMap::new(),
         keys: BTreeMap::new(),
         databases: BTreeMap::new(),
+        approval: None,
         safety: Safety {
             min_verified: 1,
             max_prune_count: 25,
