@@ -332,6 +332,10 @@ pub(crate) struct FollowArguments {
     pub(crate) path: PathBuf,
     /// The commit must be signed (SSH) by an allowed signer: one of the approval rules in force, or of this file
     #[arg(long, value_name = "ALLOWED_SIGNERS", num_args = 0..=1, requires = "from_git", value_hint = ValueHint::FilePath)]
+    #[expect(
+        clippy::option_option,
+        reason = "not asked, asked, and asked with a file are three things"
+    )]
     pub(crate) verify_signature: Option<Option<PathBuf>>,
     /// Follow the branch to this commit although its history was rewritten or went back
     #[arg(long, value_name = "COMMIT", requires = "from_git")]

@@ -100,11 +100,11 @@ pub fn judge(
     let mut not_counted = BTreeMap::new();
     let mut approved_by = BTreeSet::new();
     for armored in signatures {
-        let signed = SshSignature::parse(armored).and_then(|signature| {
+        let signed = SshSignature::parse(armored).map(|signature| {
             let fingerprint = signature.key().fingerprint();
             match signer_of(rules, id, &signature) {
-                Ok(name) => Ok(Ok(name)),
-                Err(error) => Ok(Err((fingerprint, error))),
+                Ok(name) => Ok(name),
+                Err(error) => Err((fingerprint, error)),
             }
         });
         match signed {
@@ -123,12 +123,11 @@ pub fn judge(
             }
         }
     }
+    let counts = |name: &str| !(rules.exclude_author && is_author(name));
     let may_sign = rules
         .signers
         .keys()
-        .filter(|name| {
-            !approved_by.contains(*name) && !(rules.exclude_author && is_author(name.as_str()))
-        })
+        .filter(|name| counts(name) && !approved_by.contains(*name))
         .cloned()
         .collect();
     ApprovalVerdict {
