@@ -1,6 +1,10 @@
 //! Reports for auditors through the real program, on a real catalog: what is in them, in every format.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "helpers of tests panic like the tests; what they remove and ask for is the test's own"
+)]
 
 mod support;
 

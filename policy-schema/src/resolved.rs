@@ -305,7 +305,7 @@ fn series_json(series: &Series) -> Value {
     joined(own, &series.table)
 }
 
-/// As it is written: a key for each rule.
+/// As it is written: a key for each rule. `daily = "30d"` means `within-daily = "30d"`, and stands for itself only where both are written.
 fn keep_json(keep: &model::Keep) -> Value {
     use model::retention::{Each, KeepCount};
     let mut map = Map::new();
@@ -318,6 +318,12 @@ fn keep_json(keep: &model::Keep) -> Value {
                 ("within".to_owned(), json!(period))
             }
             KeepCount::Window(period) => (format!("within-{key}"), json!(period)),
+        };
+        let is_taken = map.contains_key(&key);
+        let key = if is_taken {
+            rule.each.count_key().to_owned()
+        } else {
+            key
         };
         map.insert(key, value);
     }

@@ -304,6 +304,27 @@ fn the_digest_ignores_layout_and_files_and_sees_every_rule() {
 }
 
 #[test]
+fn two_windows_of_one_unit_are_both_in_the_digest() {
+    let digest = |keep: &str| {
+        let text = format!(
+            "mainstay = 1\n[tier.nas]\nkind = \"filesystem\"\npath = \"/n\"\n[database.shop]\nengine = \"sqlite\"\npath = \"/s.db\"\n\
+             [[database.shop.series]]\nname = \"daily\"\nschedule = \"0 2 * * *\"\nkeep.nas = {{ {keep} }}\n"
+        );
+        let policy = load_texts(&[("p.toml", &text)]).policy;
+        policy.expect("a policy without findings").digest
+    };
+    let both = digest("daily = \"30d\", within-daily = \"14d\"");
+    for other in [
+        "daily = \"30d\"",
+        "within-daily = \"14d\"",
+        "daily = \"60d\", within-daily = \"14d\"",
+        "daily = \"30d\", within-daily = \"7d\"",
+    ] {
+        assert_ne!(both, digest(other), "{other}");
+    }
+}
+
+#[test]
 fn nesting_without_end_is_a_finding_and_no_crash() {
     let deep = 20_000;
     for text in [

@@ -21,7 +21,7 @@ pub enum Format {
 
 /// Why a document could not be made: the data are plain, so the template is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot make the document{}", at(.place))]
+#[error("cannot make the document{}", at(.place.as_ref()))]
 pub struct ReportError {
     /// The template's file name, line and column, if it has a name.
     place: Option<(String, Option<(usize, usize)>)>,
@@ -29,7 +29,7 @@ pub struct ReportError {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-fn at(place: &Option<(String, Option<(usize, usize)>)>) -> String {
+fn at(place: Option<&(String, Option<(usize, usize)>)>) -> String {
     match place {
         Some((file, Some((line, column)))) => {
             format!(" from `{file}`, line {line}, column {column}")

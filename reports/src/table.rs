@@ -62,6 +62,10 @@ impl Cell {
     }
 
     /// A name as it is typed.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "names, numbers and texts are given as they come"
+    )]
     pub(crate) fn code(text: impl ToString) -> Self {
         let text = text.to_string();
         Self {
@@ -72,6 +76,10 @@ impl Cell {
     }
 
     /// A number.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "names, numbers and texts are given as they come"
+    )]
     pub(crate) fn number(number: impl ToString) -> Self {
         Self {
             number: true,

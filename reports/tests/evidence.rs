@@ -1,6 +1,8 @@
 //! The reports on retention and compliance as they are read: a month at a small bank in which some things went wrong. Facts from a file,
 //! verdicts from the planner, every format.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests")]
+
 use mainstay_reports::{Document, Format, OwnTemplates, compliance, oscal, retention};
 use model::evidence::{Assessment, EvidenceFacts};
 use planner::controls;

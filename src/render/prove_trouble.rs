@@ -14,9 +14,11 @@ use std::fmt::Write as _;
 /// Objectives with ages and figures.
 pub(super) type Grouped<'p> = Vec<(&'static str, Vec<(String, &'p Figure)>)>;
 
+type FigureOf = fn(&AgeRange) -> &Figure;
+
 /// Figures that are not as they should be, with neighbouring ages of which the same is said in one.
 pub(super) fn grouped(proof: &DatabaseProof) -> Grouped<'_> {
-    let figure_of: [(&str, fn(&AgeRange) -> &Figure); 2] =
+    let figure_of: [(&str, FigureOf); 2] =
         [("RPO", |range| &range.rpo), ("RTO", |range| &range.rto)];
     figure_of
         .into_iter()

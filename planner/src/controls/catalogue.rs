@@ -471,6 +471,10 @@ fn except(control: &Control, subject: &mut SubjectResult, standing: &Standing<'_
 }
 
 /// A verdict on one thing.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "names, numbers and texts are given as they come"
+)]
 pub(super) fn subject(
     name: impl ToString,
     verdict: ControlVerdict,

@@ -63,21 +63,15 @@ fn demands(standing: &Standing<'_>) -> Vec<Demand> {
                         until: None,
                         verify: asked.verify.to_string(),
                     };
-                    let same = open.remove(&place).map(|before| {
-                        if words(&before) == words(&demand) {
-                            Ok(before)
-                        } else {
-                            Err(before)
-                        }
-                    });
-                    match same {
-                        Some(Ok(before)) => next.insert(place, before),
-                        Some(Err(before)) => {
+                    let stays = match open.remove(&place) {
+                        Some(before) if words(&before) == words(&demand) => before,
+                        Some(before) => {
                             done.push(ended(before, policy));
-                            next.insert(place, demand)
+                            demand
                         }
-                        None => next.insert(place, demand),
+                        None => demand,
                     };
+                    next.insert(place, stays);
                 }
             }
         }

@@ -213,11 +213,11 @@ pub(super) fn objectives(standing: &Standing<'_>) -> Vec<ObjectiveRow> {
             let slowest = slowest(standing, name);
             let rpo = match (declared.rpo, age) {
                 (None, _) => ControlVerdict::NotApplicable,
-                (Some(_), None) => ControlVerdict::NotMet,
                 (Some(rpo), Some(age)) if age <= rpo => ControlVerdict::Met,
                 // How far the log reaches is not among the facts.
                 (Some(_), Some(_)) if !declared.log.is_empty() => ControlVerdict::CannotTell,
-                _ => ControlVerdict::NotMet,
+                // Also when there is no point at all.
+                (Some(_), _) => ControlVerdict::NotMet,
             };
             let rto = match (declared.rto, slowest) {
                 (None, _) => ControlVerdict::NotApplicable,

@@ -62,7 +62,7 @@ impl SealedPieces {
     }
 
     /// The next piece; `None` after the last.
-    pub fn next(&mut self) -> Result<Option<Bytes>> {
+    pub fn take(&mut self) -> Result<Option<Bytes>> {
         let fail = SealError::while_sealing;
         let Some(sealer) = &mut self.sealer else {
             return Ok(None);
@@ -183,10 +183,10 @@ mod tests {
     fn seal(packed: &Bytes) -> Vec<Bytes> {
         let mut pieces = SealedPieces::new(packed.clone(), &sealing()).unwrap();
         let mut all = Vec::new();
-        while let Some(piece) = pieces.next().unwrap() {
+        while let Some(piece) = pieces.take().unwrap() {
             all.push(piece);
         }
-        assert_eq!(pieces.next().unwrap(), None);
+        assert_eq!(pieces.take().unwrap(), None);
         all
     }
 

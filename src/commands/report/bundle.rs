@@ -155,16 +155,16 @@ pub(crate) fn recompute(path: &Path) -> Result<Recomputed> {
     let text = |name: &str| {
         files
             .get(name)
-            .ok_or_else(|| unfit(path, format!("it has no `{name}`")))
+            .ok_or_else(|| unfit(path, &format!("it has no `{name}`")))
     };
     let index: Value = parsed(path, DIGESTS, text(DIGESTS)?)?;
     if index["format"] != FORMAT {
-        return Err(unfit(path, format!("its format is not `{FORMAT}`")));
+        return Err(unfit(path, &format!("its format is not `{FORMAT}`")));
     }
     let kind = match index["report"].as_str() {
         Some("retention") => Kind::Retention,
         Some("compliance") => Kind::Compliance,
-        _ => return Err(unfit(path, "it does not say which report it is".to_owned())),
+        _ => return Err(unfit(path, "it does not say which report it is")),
     };
     let mut differences = Vec::new();
     compare_digests(&files, &index["sha256"], &mut differences);
@@ -232,10 +232,10 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(path: &Path, name: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| unfit(path, format!("`{name}`: {error}")))
+    serde_json::from_str(text).map_err(|error| unfit(path, &format!("`{name}`: {error}")))
 }
 
-fn unfit(path: &Path, why: String) -> Failure {
+fn unfit(path: &Path, why: &str) -> Failure {
     Failure::new(
         "mainstay::report::bundle",
         format!("`{}` cannot be computed again: {why}", path.display()),

@@ -100,9 +100,10 @@ impl WalStore {
         } else {
             Pieces::Plain(Some(packed.clone()))
         };
-        let size = match encrypted {
-            true => sealed_bytes(packed.len() as u64).unwrap_or(u64::MAX),
-            false => packed.len() as u64,
+        let size = if encrypted {
+            sealed_bytes(packed.len() as u64).unwrap_or(u64::MAX)
+        } else {
+            packed.len() as u64
         };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let taken = |error: ProviderError| match error.code {
@@ -206,7 +207,7 @@ impl Pieces {
             Self::Plain(piece) => Ok((Self::Plain(None), piece)),
             Self::Sealed(mut sealed) => {
                 blocking(move || {
-                    let piece = sealed.next()?;
+                    let piece = sealed.take()?;
                     Ok((Self::Sealed(sealed), piece))
                 })
                 .await
