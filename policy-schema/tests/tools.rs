@@ -356,8 +356,13 @@ fn every_code_is_listed_once_and_has_its_page() {
     assert!(listed.is_sorted() && listed.windows(2).all(|pair| pair[0] != pair[1]));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut used = BTreeSet::new();
-    for file in std::fs::read_dir(root.join("src")).unwrap() {
-        let path = file.unwrap().path();
+    let mut waiting = vec![root.join("src")];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).unwrap();
+            waiting.extend(entries.map(|entry| entry.unwrap().path()));
+            continue;
+        }
         if path.extension().is_none_or(|extension| extension != "rs") || path.ends_with("codes.rs")
         {
             continue;
