@@ -176,7 +176,7 @@ fn times_for_people_are_in_the_zone_of_the_policy_and_say_so() {
         ["list"].as_slice(),
         &["info", "shop"],
         &["catalog", "runs"],
-        &["catalog", "audit"],
+        &["audit", "show"],
     ];
     for command in commands {
         site.expect(0, command).says(" JST").never_says(" UTC");
