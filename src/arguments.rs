@@ -2,33 +2,34 @@
 
 mod approve;
 mod audit;
+mod catalog;
 mod diff;
+mod drill;
 mod explain;
+mod hold;
+mod key;
 mod prove;
+mod report;
 mod restore;
+mod simulate;
 mod wal;
 
+pub(crate) use approve::ApproveArguments;
 pub(crate) use audit::{AuditCommand, AuditShow, AuditVerify};
+pub(crate) use catalog::{CatalogCommand, ImportArguments};
 pub(crate) use diff::DiffArguments;
+pub(crate) use drill::{DrillArguments, DrillCommand, LogFormat, RunbookArguments, RunbookFormat};
 pub(crate) use explain::ExplainArguments;
+pub(crate) use hold::HoldCommand;
+pub(crate) use key::{KeyCommand, KeyGenerate, KeyRotate};
 pub(crate) use prove::ProveArguments;
+pub(crate) use report::{PeriodArguments, ReportCommand, ReportFormat, SampleArguments};
 pub(crate) use restore::{Moment, RestoreArguments, ThawChoice};
+pub(crate) use simulate::SimulateArguments;
 pub(crate) use wal::{
     WalAcceptArguments, WalArchiveArguments, WalCommand, WalFetchArguments, WalPushArguments,
     WalRunArguments, WalStatusArguments,
 };
-
-mod drill;
-mod report;
-
-pub(crate) use drill::{DrillArguments, DrillCommand, LogFormat, RunbookArguments, RunbookFormat};
-
-pub(crate) use report::{PeriodArguments, ReportCommand, ReportFormat, SampleArguments};
-
-mod simulate;
-
-pub(crate) use approve::ApproveArguments;
-pub(crate) use simulate::SimulateArguments;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::Timestamp;
@@ -401,107 +402,6 @@ pub(crate) struct VerifyArguments {
     pub(crate) all: bool,
 }
 
-/// `hold`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum HoldCommand {
-    /// Forbid the deletion of a recovery point, on every tier
-    #[command(
-        after_help = "Example:\n  mainstay hold add orders/daily/20261121T020000Z --why 'audit 2026' --until 2027-06-30"
-    )]
-    Add {
-        /// Recovery point
-        #[arg(value_parser = point)]
-        point: RecoveryPointId,
-        /// Why
-        #[arg(long)]
-        why: String,
-        /// Until when [default: until released]
-        #[arg(long, value_parser = instant)]
-        until: Option<Timestamp>,
-        /// Who orders it [default: the user]
-        #[arg(long)]
-        who: Option<String>,
-    },
-    /// Allow the deletion again
-    Release {
-        /// Recovery point
-        #[arg(value_parser = point)]
-        point: RecoveryPointId,
-        /// Why
-        #[arg(long)]
-        why: String,
-        /// Who orders it [default: the user]
-        #[arg(long)]
-        who: Option<String>,
-    },
-    /// List holds
-    List,
-}
-
-/// `key`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// List the keys, whether they can be used, and which recovery points are lost without them; exit 1 if a key that opens something cannot be used
-    #[command(
-        after_help = "Examples:\n  mainstay key list\n  mainstay key list --json | jq '.keys[] | select(.usable | not)'"
-    )]
-    List,
-    /// Make a key file, readable by its owner only; nothing is ever overwritten
-    #[command(
-        after_help = "Examples:\n  mainstay key generate prod\n  mainstay key generate --out keys/prod.key --passphrase-file /run/secrets/passphrase\n  \
-mainstay key generate prod --keep-as keys/prod-2026.key   # a new key in the place of the old one"
-    )]
-    Generate(KeyGenerate),
-    /// Wrap the data keys of what is stored for the keys of `encrypt-with`, and for no other; the data is not touched
-    #[command(
-        after_help = "Examples:\n  mainstay key rotate\n  mainstay key rotate orders --tier offsite --why 'prod key of 2026 retired'"
-    )]
-    Rotate(KeyRotate),
-}
-
-/// `key generate`.
-#[derive(Debug, Args)]
-pub(crate) struct KeyGenerate {
-    /// Key of the policy, of kind `local`, whose file is made
-    pub(crate) key: Option<String>,
-    /// Make this file instead; needs no policy
-    #[arg(long, value_name = "FILE", conflicts_with = "key", value_hint = ValueHint::FilePath)]
-    pub(crate) out: Option<PathBuf>,
-    /// Put the new key in the place of the file that is there, and give that one this name
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) keep_as: Option<PathBuf>,
-    /// With --out: protect the file with the passphrase in this environment variable
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "out",
-        conflicts_with = "passphrase_file"
-    )]
-    pub(crate) passphrase_env: Option<String>,
-    /// With --out: protect the file with the passphrase in this file
-    #[arg(long, value_name = "FILE", requires = "out", value_hint = ValueHint::FilePath)]
-    pub(crate) passphrase_file: Option<String>,
-}
-
-/// `key rotate`.
-#[derive(Debug, Args)]
-pub(crate) struct KeyRotate {
-    /// Only these databases
-    pub(crate) database: Vec<String>,
-    /// Only on this tier (repeatable)
-    #[arg(long)]
-    pub(crate) tier: Vec<String>,
-    /// Keep recipients that `encrypt-with` does not name any more
-    #[arg(long)]
-    pub(crate) keep_old: bool,
-    /// Why, for the audit
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) why: Option<String>,
-    /// Wait so long for another run to end
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = seconds)]
-    pub(crate) lease_wait: u64,
-}
-
 /// `tier`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TierCommand {
@@ -512,45 +412,6 @@ pub(crate) enum TierCommand {
     Probe {
         /// Only these tiers
         tier: Vec<String>,
-    },
-}
-
-/// `catalog import`.
-#[derive(Debug, Args)]
-pub(crate) struct ImportArguments {
-    /// Database
-    pub(crate) database: String,
-    /// Series that gets them [default: the one that runs most often]
-    #[arg(long)]
-    pub(crate) series: Option<String>,
-    /// How to run
-    #[command(flatten)]
-    pub(crate) run: RunArguments,
-}
-
-/// `catalog`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CatalogCommand {
-    /// Build the catalog again from the manifests on the tiers alone
-    #[command(after_help = "Example:\n  mainstay catalog rebuild")]
-    Rebuild {
-        /// Only from these tiers (repeatable)
-        #[arg(long)]
-        tier: Vec<String>,
-    },
-    /// Make recovery points of the backups that a database's own software keeps (Barman), and that are not known yet
-    #[command(after_help = "Example:\n  mainstay catalog import core")]
-    Import(ImportArguments),
-    /// List the runs
-    Runs {
-        /// How many
-        #[arg(long, default_value_t = 20)]
-        limit: u32,
-    },
-    /// Print the events of one run
-    Events {
-        /// Run
-        run: String,
     },
 }
 

@@ -8,7 +8,7 @@ use crate::{
     catalog::Catalog,
     connection::Transaction,
     error::CatalogError,
-    holds::Hold,
+    holds::{self, Hold},
     verifications::{self, Verification},
 };
 use jiff::Timestamp;
@@ -59,14 +59,7 @@ impl Catalog {
                     )),
                     None => None,
                 };
-                let hold = Hold {
-                    id: row.natural(0)?,
-                    recovery_point: row.parsed(1, "a recovery point id")?,
-                    who: row.get(2)?,
-                    why: row.get(3)?,
-                    until: row.maybe_time(4)?,
-                    at: row.time(5)?,
-                };
+                let hold = holds::hold(row)?;
                 Ok(HoldRecord { hold, released })
             })
             .collect()

@@ -3,7 +3,7 @@
 use crate::{
     audit::{self, AuditDetails, AuditEntry, AuditKind},
     catalog::Catalog,
-    connection::Transaction,
+    connection::{Row, Transaction},
     error::CatalogError,
     points,
 };
@@ -139,18 +139,19 @@ async fn open_holds(transaction: &mut Transaction) -> Result<Vec<Hold>, CatalogE
             &[],
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Hold {
-                id: row.natural(0)?,
-                recovery_point: row.parsed(1, "a recovery point id")?,
-                who: row.get(2)?,
-                why: row.get(3)?,
-                until: row.maybe_time(4)?,
-                at: row.time(5)?,
-            })
-        })
-        .collect()
+    rows.iter().map(hold).collect()
+}
+
+/// A row that begins with `id, point, who, why, until, at`.
+pub(crate) fn hold(row: &Row) -> Result<Hold, CatalogError> {
+    Ok(Hold {
+        id: row.natural(0)?,
+        recovery_point: row.parsed(1, "a recovery point id")?,
+        who: row.get(2)?,
+        why: row.get(3)?,
+        until: row.maybe_time(4)?,
+        at: row.time(5)?,
+    })
 }
 
 /// The points that are held at `now`.

@@ -60,6 +60,19 @@ pub enum Each {
     Year,
 }
 
+impl Each {
+    /// All, finest first.
+    pub const ALL: [Self; 7] = [
+        Self::Point,
+        Self::Hour,
+        Self::Day,
+        Self::Week,
+        Self::Month,
+        Self::Quarter,
+        Self::Year,
+    ];
+}
+
 /// How many units a rule reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -178,15 +178,6 @@ fn schedule(text: &str) -> Option<Schedule> {
 
 /// A `keep` as `resolved` writes it: a key for each rule.
 fn keep(at: &At<'_>) -> Result<Keep, DemandsError> {
-    const UNITS: [Each; 7] = [
-        Each::Point,
-        Each::Hour,
-        Each::Day,
-        Each::Week,
-        Each::Month,
-        Each::Quarter,
-        Each::Year,
-    ];
     let mut keep = Keep::default();
     for (key, at) in at.entries()? {
         match key {
@@ -208,7 +199,7 @@ fn keep(at: &At<'_>) -> Result<Keep, DemandsError> {
                     Some(unit) => (unit, true),
                     None => (key, false),
                 };
-                let each = UNITS.into_iter().find(|each| each.count_key() == unit);
+                let each = Each::ALL.into_iter().find(|each| each.count_key() == unit);
                 let each = each.ok_or_else(|| at.bad())?;
                 let count = if window {
                     KeepCount::Window(at.period()?)

@@ -125,8 +125,9 @@ impl<'a> Regular<'a> {
     ) {
         let mut points = self.shelf;
         let database = &setting.database.name;
-        for (number, point) in self.points {
+        for (number, mut point) in self.points {
             let slot = point.moment.at;
+            let orphans = std::mem::take(&mut point.orphans);
             let here = self.tiers.iter().filter_map(|tier| {
                 let there = tier.copies.get(&number)?;
                 Some(Copy {
@@ -143,41 +144,41 @@ impl<'a> Regular<'a> {
                     }),
                 })
             });
-            let copies: Vec<Copy> = here.chain(point.orphans).collect();
+            let copies: Vec<Copy> = here.chain(orphans).collect();
             let made = || RecoveryPointId::new(database, &member.series.name, slot);
-            points.push(RecoveryPoint {
-                bytes: point.bytes,
-                captured_at: point.captured_at,
-                copies,
-                database: database.clone(),
-                id: point.id.unwrap_or_else(made),
-                method: point.method.unwrap_or_else(|| member.series.method.clone()),
-                parent: None,
-                series: member.series.name.clone(),
-                slot,
-                state: PointState::Complete,
-                wal: None,
-            });
+            let id = point.id.take().unwrap_or_else(made);
+            points.push(complete(member, point, id, copies));
         }
         inventory.recovery_points = points;
     }
 
-    pub(super) fn shelve(&mut self, member: &Member<'a>, point: Point) {
-        let (Some(id), slot) = (point.id, point.moment.at) else {
+    pub(super) fn shelve(&mut self, member: &Member<'a>, mut point: Point) {
+        let Some(id) = point.id.take() else {
             return;
         };
-        self.shelf.push(RecoveryPoint {
-            bytes: point.bytes,
-            captured_at: point.captured_at,
-            copies: point.orphans,
-            database: member.ledger.database.clone(),
-            id,
-            method: point.method.unwrap_or_else(|| member.series.method.clone()),
-            parent: None,
-            series: member.series.name.clone(),
-            slot,
-            state: PointState::Complete,
-            wal: None,
-        });
+        let copies = std::mem::take(&mut point.orphans);
+        self.shelf.push(complete(member, point, id, copies));
+    }
+}
+
+/// The point as an inventory has it.
+fn complete(
+    member: &Member<'_>,
+    point: Point,
+    id: RecoveryPointId,
+    copies: Vec<Copy>,
+) -> RecoveryPoint {
+    RecoveryPoint {
+        bytes: point.bytes,
+        captured_at: point.captured_at,
+        copies,
+        database: member.ledger.database.clone(),
+        id,
+        method: point.method.unwrap_or_else(|| member.series.method.clone()),
+        parent: None,
+        series: member.series.name.clone(),
+        slot: point.moment.at,
+        state: PointState::Complete,
+        wal: None,
     }
 }

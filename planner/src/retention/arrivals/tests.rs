@@ -21,23 +21,13 @@ impl Chance {
     }
 }
 
-const UNITS: [Each; 7] = [
-    Each::Point,
-    Each::Hour,
-    Each::Day,
-    Each::Week,
-    Each::Month,
-    Each::Quarter,
-    Each::Year,
-];
-
 fn some_keep(chance: &mut Chance) -> Keep {
     let mut keep = Keep::default();
     if chance.below(6) == 0 {
         keep.pick = Pick::Last;
     }
     for _ in 0..=chance.below(3) {
-        let each = UNITS[usize::try_from(chance.below(7)).unwrap()];
+        let each = Each::ALL[usize::try_from(chance.below(7)).unwrap()];
         let length = u32::try_from(1 + chance.below(12)).unwrap();
         let window = match chance.below(3) {
             0 => format!("{}h", length * 13),

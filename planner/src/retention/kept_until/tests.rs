@@ -11,15 +11,7 @@ use policy_schema::Schedule;
 use proptest::prelude::*;
 
 fn keeps() -> impl Strategy<Value = Keep> {
-    let each = prop::sample::select(vec![
-        Each::Point,
-        Each::Hour,
-        Each::Day,
-        Each::Week,
-        Each::Month,
-        Each::Quarter,
-        Each::Year,
-    ]);
+    let each = prop::sample::select(Each::ALL.to_vec());
     let window = prop::sample::select(vec!["1d", "9d", "1mo", "2mo3d", "1y", "30h"]);
     let count = prop_oneof![
         4 => (1_u32..9).prop_map(KeepCount::Count),
