@@ -1,7 +1,8 @@
 //! The archived log of one database: which base each window begins with, and whether the log still follows the newest base.
 //!
 //! A window "any moment of the last 14 days on nas" begins with a base: the newest one on that tier that is at least as old as the
-//! window; and behind each hole in it with another one. It is measured back from the newest log that is there, not from now: an archive that stopped must not eat its
+//! window; and behind each hole in it with another one. The oldest base after it stays too, whatever its series says: it is the one that
+//! the window begins with when it has moved on, and where bases go sooner than log does, none would ever grow old enough. It is measured back from the newest log that is there, not from now: an archive that stopped must not eat its
 //! history. A window that was shortened begins as before until a person has agreed to what that deletes (`expire.rs`).
 //!
 //! Not here: which pieces of log go (`expire.rs`); which moments can be reached (`model::wal`, the restorer's question).
@@ -108,14 +109,22 @@ impl<'a> Log<'a> {
             ];
             let different = usize::from(window.in_force.is_some()) + 1;
             for (length, begins) in both.into_iter().take(different) {
-                let words = format!("needed by the window of {length} on {}", window.tier);
-                let words: Arc<str> = Arc::from(words);
-                for base in self.first_bases(window, begins) {
-                    let index = facts
+                let place = |base: &RecoveryPoint| {
+                    facts
                         .points
                         .iter()
-                        .position(|point| point.point.id == base.id);
+                        .position(|point| point.point.id == base.id)
+                };
+                let window_words = format!("the window of {length} on {}", window.tier);
+                let words: Arc<str> = Arc::from(format!("needed by {window_words}"));
+                for base in self.first_bases(window, begins) {
+                    let index = place(base);
                     windows.extend(index.map(|index| (tier, index, Arc::clone(&words))));
+                }
+                let next = begins.and_then(|begins| self.next_first_base(window, begins));
+                if let Some(index) = next.and_then(place) {
+                    let words = format!("the next that {window_words} begins with");
+                    windows.push((tier, index, Arc::from(words)));
                 }
             }
         }
@@ -165,6 +174,21 @@ impl<'a> Log<'a> {
         first.sort_by(|a, b| (a.captured_at, &a.id).cmp(&(b.captured_at, &b.id)));
         first.dedup_by_key(|base| &base.id);
         first
+    }
+
+    /// The base on its tier that a window begins with when the present first one is no longer the newest that is old enough.
+    fn next_first_base(
+        &self,
+        window: &LogWindow<'a>,
+        begins: Timestamp,
+    ) -> Option<&'a RecoveryPoint> {
+        let good = || {
+            let on_tier =
+                |base: &&RecoveryPoint| base.copy_on(window.tier).is_some_and(Copy::is_good);
+            self.complete().filter(on_tier)
+        };
+        let first = first_base(good(), Some(begins))?;
+        good().take_while(|base| base.id != first.id).last()
     }
 
     /// Bases that can be used at all, newest first.

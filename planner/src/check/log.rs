@@ -171,7 +171,7 @@ fn windows(
     }
 }
 
-/// The base that a window begins with stays on its tier, and its chain.
+/// The base that a window begins with, and the one that it begins with next, stay on their tier, and their chains.
 pub(super) fn first_bases(
     plan: &Plan,
     policy: &Policy,
@@ -194,36 +194,62 @@ pub(super) fn first_bases(
         .collect();
     for database in policy.databases.values() {
         for (tier, window) in database.wal.iter().flat_map(|wal| &wal.keep) {
-            let begins = window.before(plan.evaluated_at, &policy.timezone);
-            let first = inventory
+            let log = inventory.wal.get(&database.name);
+            let newest_log = log.and_then(|log| log.tiers.get(tier)).and_then(|there| {
+                let partials = there.partials.iter().map(|part| part.stored_at);
+                let runs = there.runs.iter().map(|run| run.last_stored_at);
+                runs.chain(partials).max()
+            });
+            let bases = inventory
                 .recovery_points
                 .iter()
-                .filter(|point| {
-                    point.database == database.name
-                        && point.wal.is_some()
-                        && point.state == PointState::Complete
-                        && point.captured_at <= begins
-                        && point.copy_on(tier).is_some_and(Copy::is_good)
-                        && database.series.get(&point.series).is_some_and(|series| {
-                            series.keep.iter().any(|(named, _)| named == tier)
-                        })
-                })
-                .max_by_key(|point| (point.captured_at, &point.id));
-            let mut link = first;
-            // Where log ended before the present, an older base may be the first; a newer one is not pruned either.
-            while let Some(point) = link {
-                if pruned.contains(&(&point.id, tier)) {
-                    report(
-                        "the base that a window begins with stays",
-                        point.id.to_string(),
-                    );
-                }
-                link = point
-                    .parent
-                    .as_ref()
-                    .and_then(|parent| known.get(parent).copied());
+                .filter(|point| point.database == database.name && point.wal.is_some());
+            let mut bases: Vec<&RecoveryPoint> = bases.collect();
+            let newest_base = bases.iter().map(|base| base.captured_at).max();
+            // A window ends with the log that there is.
+            let Some(ends) = newest_log.or(newest_base) else {
+                continue;
+            };
+            bases.retain(|base| {
+                base.state == PointState::Complete && base.copy_on(tier).is_some_and(Copy::is_good)
+            });
+            bases.sort_by_key(|base| (base.captured_at, &base.id));
+            let begins = window.before(ends.min(plan.evaluated_at), &policy.timezone);
+            let first = bases
+                .iter()
+                .rposition(|base| base.captured_at <= begins)
+                .unwrap_or(0);
+            let kept_there = |base: &&&RecoveryPoint| {
+                database
+                    .series
+                    .get(&base.series)
+                    .is_some_and(|series| series.keep.iter().any(|(named, _)| named == tier))
+            };
+            for base in bases.iter().skip(first).take(2).filter(kept_there) {
+                stays(base, tier, &pruned, &known, report);
             }
         }
+    }
+}
+
+/// Neither the base nor anything that it is incremental to is pruned.
+fn stays(
+    base: &RecoveryPoint,
+    tier: &TierName,
+    pruned: &BTreeSet<(&RecoveryPointId, &TierName)>,
+    known: &BTreeMap<&RecoveryPointId, &RecoveryPoint>,
+    report: &mut Report<'_>,
+) {
+    let mut link = Some(base);
+    while let Some(point) = link {
+        if pruned.contains(&(&point.id, tier)) {
+            report(
+                "the base that a window begins with stays",
+                point.id.to_string(),
+            );
+        }
+        let parent = point.parent.as_ref();
+        link = parent.and_then(|parent| known.get(parent).copied());
     }
 }
 

@@ -46,13 +46,14 @@ fn planned(policy_text: &str, inventory_text: &str) -> Plan {
 }
 
 #[test]
-fn the_base_that_a_window_begins_with_stays_although_its_series_lets_it_go() {
+fn the_base_that_a_window_begins_with_and_the_next_one_stay_although_their_series_lets_them_go() {
     let points = month(|_| "nas:v");
     let plan = planned(POLICY, &format!("{points}{ALL_LOG}"));
     let kept = show_kept(&plan);
     assert_eq!(
         kept,
         "orders/base/20261114T020000Z@nas: needed by the window of 7d on nas\n\
+         orders/base/20261115T020000Z@nas: the next that the window of 7d on nas begins with\n\
          orders/base/20261119T020000Z@nas: last 3 of 3\n\
          orders/base/20261120T020000Z@nas: last 2 of 3\n\
          orders/base/20261121T020000Z@nas: last 1 of 3\n"
@@ -192,7 +193,7 @@ fn a_chain_that_a_window_begins_with_stays_whole() {
     let mut points = String::new();
     for day in 10..=21 {
         let parent = match day {
-            10 | 16 => String::new(),
+            10 | 17 => String::new(),
             _ => format!(" parent=orders/base/202611{:02}T020000Z", day - 1),
         };
         let at = day * 10;
@@ -202,10 +203,10 @@ fn a_chain_that_a_window_begins_with_stays_whole() {
         );
     }
     let plan = planned(policy, &format!("{points}{ALL_LOG}"));
-    // 14 begins the window and needs 13, 12, 11 and 10; of the first chain only 15 can go.
+    // 14 begins the window and needs 13, 12, 11 and 10; 15 begins it tomorrow; of the first chain only 16 can go.
     assert_eq!(
         ids(&plan, Action::Prune),
-        ["orders/base/20261115T020000Z@nas"]
+        ["orders/base/20261116T020000Z@nas"]
     );
     assert_eq!(
         expired(&plan),

@@ -201,6 +201,73 @@ fn reachable(inventory: &Inventory, truth: &Truth, tier: &'static str) -> BTreeS
     moments
 }
 
+/// What was deleted is gone from the tiers.
+fn delete(truth: &mut Truth, done: &Plan, expired: &mut Expired) {
+    let steps = done.steps.iter();
+    for step in steps.filter(|step| step.action == Action::ExpireWal) {
+        for range in &step.wal {
+            truth.retain(|key, _| {
+                let (tier, cluster, timeline, number) = key;
+                let inside = *tier == step.tier.as_str()
+                    && *cluster == range.system_identifier
+                    && *timeline == range.timeline
+                    && (range.start.0..range.end.0).contains(&(number * SEGMENT));
+                if inside {
+                    expired.insert(*key);
+                }
+                !inside
+            });
+        }
+    }
+}
+
+#[test]
+fn a_window_that_is_longer_than_bases_are_kept_still_moves_on() {
+    let policy = policy(
+        r#"
+        orders/base "0 2 * * *" nas{last=3} offsite{weekly=1} full-every=1d
+        wal orders nas=9d offsite=20d
+        max-prune-percent 100
+        "#,
+    );
+    let mut now = at("2026-01-05T02:10:00Z");
+    let mut inventory = inventory(&now.to_string(), "");
+    let (mut truth, mut expired) = (Truth::new(), Expired::new());
+    let mut server = Server {
+        cluster: 7,
+        timeline: 1,
+        position: 3,
+        ancestors: Vec::new(),
+    };
+    for day in 0..90 {
+        server.position += 1;
+        for tier in ["nas", "offsite"] {
+            truth.insert((tier, 7, 1, server.position), now);
+        }
+        observe(&mut inventory, &server, &truth, now);
+        let plan = plan(&policy, &inventory, &now.to_string());
+        apply_to(&mut inventory, &plan);
+        delete(&mut truth, &plan, &mut expired);
+        for (tier, window, bases) in [("nas", 9, 6), ("offsite", 20, 5)] {
+            let name = model::TierName::new(tier).unwrap();
+            let there = inventory.recovery_points.iter();
+            let there: Vec<_> = there.filter(|p| p.copy_on(&name).is_some()).collect();
+            assert!(there.len() <= bases, "day {day} {tier}: {there:#?}");
+            let hours = |days: i64| SignedDuration::from_hours(24 * days);
+            let oldest = there.iter().map(|point| point.captured_at).min().unwrap();
+            assert!(
+                now.duration_since(oldest) >= hours(window.min(day)),
+                "day {day} {tier}: the window begins only at {oldest}"
+            );
+            // A window, the bases that grow old enough for the next, and what bases elsewhere need for themselves.
+            let log = truth.keys().filter(|(on, ..)| *on == tier).count();
+            let most = usize::try_from(2 * window + 5).unwrap();
+            assert!(log <= most, "day {day} {tier}: {log}\n{}", show(&plan));
+        }
+        now += SignedDuration::from_hours(24);
+    }
+}
+
 #[test]
 fn four_hundred_days_of_failures_never_cost_a_moment_inside_a_window() {
     for seed in 0..2 {
@@ -228,25 +295,7 @@ fn four_hundred_days_of_failures_never_cost_a_moment_inside_a_window() {
                     .into();
                 let plan = plan(&policy, &inventory, &now.to_string());
                 let done = apply_badly(&mut inventory, &plan, &mut chance, 6);
-                for step in done
-                    .steps
-                    .iter()
-                    .filter(|step| step.action == Action::ExpireWal)
-                {
-                    for range in &step.wal {
-                        truth.retain(|key, _| {
-                            let (tier, cluster, timeline, number) = key;
-                            let inside = *tier == step.tier.as_str()
-                                && *cluster == range.system_identifier
-                                && *timeline == range.timeline
-                                && (range.start.0..range.end.0).contains(&(number * SEGMENT));
-                            if inside {
-                                expired.insert(*key);
-                            }
-                            !inside
-                        });
-                    }
-                }
+                delete(&mut truth, &done, &mut expired);
                 out_of_turn += usize::from(
                     plan.steps
                         .iter()
