@@ -341,6 +341,9 @@ pub(crate) struct FollowArguments {
     /// Follow the branch to this commit although its history was rewritten or went back
     #[arg(long, value_name = "COMMIT", requires = "from_git")]
     pub(crate) accept_history: Option<String>,
+    /// Give the repository up when it does not answer for so long
+    #[arg(long, value_name = "DURATION", default_value = "10m", requires = "from_git", value_parser = seconds)]
+    pub(crate) fetch_timeout: u64,
 }
 
 /// How a run goes; shared by `apply` and `backup`.

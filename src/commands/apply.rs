@@ -1,5 +1,6 @@
 //! `apply`: the saved plan, or a new one that is shown and agreed to first.
 
+mod fetch;
 mod follow;
 
 use super::{
@@ -14,9 +15,10 @@ use crate::{
     failure::{Failure, Result},
     policy, policy_source,
     render::{out, plan_text},
-    wiring,
+    session, wiring,
 };
-use model::{Action, PolicySource};
+use executor::Routine;
+use model::{Action, Plan, PolicySource};
 use policy_schema::Policy;
 use std::{
     io::{BufRead as _, IsTerminal as _},
@@ -45,7 +47,8 @@ pub(crate) async fn run(arguments: ApplyArguments, global: &Global) -> Result<Ex
         }
         let brought = Brought {
             signatures: approve::signatures_beside(file)?,
-            policy_source: policy_source::of(&path, &policy, None),
+            policy_source: policy_source::at(global, &path, &policy).await?,
+            routine: routine(&plan, &path, &policy, global).await?,
             ..Brought::default()
         };
         return running::carry_out(&plan, brought, &path, &policy, run, global).await;
@@ -158,13 +161,45 @@ async fn round(arguments: &ApplyArguments, scene: &Scene<'_>, round: Round) -> R
     let brought = Brought {
         drift: looked.drift,
         policy_source: scene.source.clone(),
+        routine: Some(Routine::of(&plan)),
         ..Brought::default()
     };
     running::carry_out(&plan, brought, path, policy, run, global).await
 }
 
+/// What a plan of now calls routine, where somebody's signatures are asked for: there a saved plan is not believed when it says so of
+/// itself.
+async fn routine(
+    plan: &Plan,
+    path: &Path,
+    policy: &Policy,
+    global: &Global,
+) -> Result<Option<Routine>> {
+    let in_force = match session::catalog_if_any(global, path).await? {
+        Some(catalog) => {
+            let rules = catalog.approval_rules().await;
+            catalog.close().await;
+            rules?
+        }
+        None => None,
+    };
+    if in_force.or_else(|| plan.approval_rules.clone()).is_none() {
+        return Ok(None);
+    }
+    let now = clock::now();
+    let looked = planning::look(global, path, policy, now, false).await?;
+    let fresh = planner::plan(
+        policy,
+        &looked.inventory,
+        &wiring::capabilities(policy),
+        now,
+        &planner::Options::default(),
+    );
+    Ok(Some(Routine::of(&fresh)))
+}
+
 /// An id that is not this plan's is a mistake to stop at, not an approval to ignore.
-fn approval_fits(approve: Option<&str>, plan: &model::Plan) -> Result<()> {
+fn approval_fits(approve: Option<&str>, plan: &Plan) -> Result<()> {
     match (approve, &plan.id) {
         (Some(approve), Some(id)) if approve != id.as_str() => Err(Failure::new(
             "mainstay::apply::approve-other",

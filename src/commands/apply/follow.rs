@@ -1,26 +1,28 @@
 //! `apply --from-git`: the policy of a branch, for a host that follows a repository.
 //!
-//! The `git` program fetches, so that a user's credentials, keys and proxies work; what was fetched is read from the object store and
-//! never checked out. Relative paths of the policy start where they would if the repository were checked out in the current folder.
+//! What was fetched (`fetch`) is read from the object store and never checked out. Relative paths of the policy start where they would if the repository were checked out in the current folder.
 //! Invariants: a branch is followed only forward, from the commit that was applied last; where a signature is asked for, the commit is
 //! judged by signers that do not come from that commit. Decision: `docs/decisions/0040-who-may-change-what.md`.
 
+use super::fetch::{INCOMING, fetch};
 use crate::{
     arguments::{FollowArguments, Global},
     clock,
     exit::Exit,
     failure::{Failure, Result},
-    git::Repository,
+    git::{Repository, Revision},
     input, policy, policy_source, session, settings,
 };
 use catalog::{AuditDetails, AuditEntry, AuditKind, Catalog};
 use model::{ApprovalRules, PolicySource, approval::PublicKey};
-use policy_schema::Policy;
-use providers::process::Program;
-use std::path::{Path, PathBuf};
+use policy_schema::{Files as _, Policy};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-/// Name of what was fetched, in the cache.
-const INCOMING: &str = "refs/mainstay/incoming";
+/// Names that a message lists.
+const MOST_NAMES: usize = 10;
 
 /// The policy of a branch.
 pub(crate) struct Followed {
@@ -38,15 +40,28 @@ pub(crate) async fn follow(
     global: &Global,
 ) -> Result<Followed> {
     let (url, branch) = split(from)?;
+    if let Some(other) = &global.policy {
+        return Err(Failure::new(
+            "mainstay::git::two-policies",
+            format!(
+                "the policy of the branch and the one at `{}` cannot both be applied",
+                other.display()
+            ),
+        )
+        .help("leave out `--policy` and MAINSTAY_POLICY; `--path DIR` says where in the repository the policy lies"));
+    }
     let path = arguments.path.clone();
     let global = with_state(global);
-    let repository = fetch(url, branch, &global).await?;
+    let limit = Duration::from_secs(arguments.fetch_timeout);
+    let fetched = fetch(url, branch, &cache(&global), limit).await?;
+    let repository = &fetched.repository;
     let revision = repository.revision(INCOMING)?;
     let commit = revision.commit.clone().unwrap_or_default();
+    check_path(&revision, &path)?;
     let catalog = session::catalog(&global, &path).await?;
     let last = catalog.followed(from).await?;
     check_history(
-        &repository,
+        repository,
         last.as_deref(),
         &commit,
         arguments.accept_history.as_deref(),
@@ -55,13 +70,15 @@ pub(crate) async fn follow(
     let signer = match &arguments.verify_signature {
         Some(file) => {
             let rules = allowed(file.as_deref(), &catalog).await?;
-            Some(check_signature(&repository, &commit, &rules)?)
+            Some(check_signature(repository, &commit, &rules)?)
         }
         None => None,
     };
     let policy = policy::load_revision(&revision, &path, &global)?;
+    let applied = catalog.applied_source().await?;
+    let since = applied.map(|applied| applied.revision).or(last.clone());
     let source =
-        policy_source::of_revision(&repository, &revision, &path, &policy, last.as_deref());
+        policy_source::of_revision(repository, &revision, &path, &policy, since.as_deref());
     let mut source = source.ok_or_else(|| {
         Failure::new(
             "mainstay::git::unreadable",
@@ -70,7 +87,7 @@ pub(crate) async fn follow(
         .help("check the cache with `git fsck`, or remove it; it is fetched again")
     })?;
     source.signed_by = signer.or(source.signed_by);
-    remember(&catalog, &repository, from, last.as_deref(), &commit).await?;
+    remember(&catalog, repository, from, last.as_deref(), &commit).await?;
     catalog.close().await;
     Ok(Followed {
         path,
@@ -86,6 +103,8 @@ fn split(from: &str) -> Result<(&str, &str)> {
         Failure::new("mainstay::git::address", format!("`{from}` {message}"))
             .help("write URL@BRANCH, as in `git@git.example.com:ops/backups.git@main`")
     };
+    // First, because every other message names the address.
+    refuse_secrets(from)?;
     let Some((url, branch)) = from.rsplit_once('@') else {
         return Err(wrong("names no branch"));
     };
@@ -97,16 +116,59 @@ fn split(from: &str) -> Result<(&str, &str)> {
     if url.starts_with('-') || branch.starts_with('-') {
         return Err(wrong("begins like an option"));
     }
-    let user = place.split_once('@').map_or("", |(user, _)| user);
-    if place != url && user.contains(':') {
-        // Not with the address: there is a password in it.
+    Ok((url, branch))
+}
+
+/// An address with a password or a token in it is not even repeated.
+fn refuse_secrets(from: &str) -> Result<()> {
+    let Some((scheme, place)) = from.split_once("://") else {
+        return Ok(());
+    };
+    let host = place.split('/').next().unwrap_or_default();
+    let Some((user, _)) = host.rsplit_once('@') else {
+        return Ok(());
+    };
+    // Over HTTP a token often stands in the place of the user.
+    if user.contains(':') || scheme.to_ascii_lowercase().starts_with("http") {
         return Err(Failure::new(
             "mainstay::git::password",
-            "there is a password in the address of the repository, which every user of this machine could read",
+            "there is a password, a token or a user in the address of the repository, which every user of this machine could read",
         )
         .help("let git know it: `git config --global credential.helper store`, or use a deploy key"));
     }
-    Ok((url, branch))
+    Ok(())
+}
+
+/// Where what was fetched is kept.
+fn cache(global: &Global) -> PathBuf {
+    let state = global.state.clone().unwrap_or_default();
+    let beside = if state.contains("://") {
+        PathBuf::from(".mainstay")
+    } else {
+        settings::home(Path::new(&state))
+    };
+    beside.join("git")
+}
+
+fn check_path(revision: &Revision<'_>, path: &Path) -> Result<()> {
+    if revision.has(path) {
+        return Ok(());
+    }
+    let commit = revision.commit.as_deref().unwrap_or(&revision.name);
+    let there = revision.list(Path::new("")).unwrap_or_default();
+    let there: Vec<String> = there
+        .iter()
+        .take(MOST_NAMES)
+        .map(|path| path.display().to_string())
+        .collect();
+    Err(Failure::new(
+        "mainstay::git::no-path",
+        format!("commit {commit} has nothing at `{}`", path.display()),
+    )
+    .help(format!(
+        "`--path` is a folder or a file of the repository, which has: {}",
+        there.join(", ")
+    )))
 }
 
 /// State lies in the current folder, unless it is said where.
@@ -118,62 +180,6 @@ fn with_state(global: &Global) -> Global {
         .get_or_insert_with(|| beside.join("state.db").display().to_string());
     global.scratch.get_or_insert_with(|| beside.join("scratch"));
     global
-}
-
-/// Fetches the branch into a bare repository that holds nothing else.
-async fn fetch(url: &str, branch: &str, global: &Global) -> Result<Repository> {
-    let state = global.state.clone().unwrap_or_default();
-    let beside = if state.contains("://") {
-        PathBuf::from(".mainstay")
-    } else {
-        settings::home(Path::new(&state))
-    };
-    let digest = model::Digest::sha256_of(url.as_bytes());
-    let name = digest.hex().get(..16).unwrap_or_default().to_owned();
-    let cache = beside.join("git").join(name);
-    let failed = |error: &providers::api::ProviderError| {
-        Failure::from_error(
-            "mainstay::git::fetch",
-            Some(format!(
-                "try it by hand, as the same user: `git ls-remote URL {branch}`; credentials and proxies are those of git"
-            )),
-            error,
-        )
-    };
-    let git = || {
-        Program::new("git")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            // Set by hooks and by whoever runs in one; they would lead git elsewhere.
-            .without_env("GIT_DIR")
-            .without_env("GIT_WORK_TREE")
-            .without_env("GIT_INDEX_FILE")
-    };
-    if !cache.join("HEAD").exists() {
-        let program = git().args(["init", "--quiet", "--bare"]).arg(&cache);
-        program.output().await.map_err(|error| failed(&error))?;
-    }
-    let program = git()
-        .arg("-C")
-        .arg(&cache)
-        .args([
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--force",
-            "--no-auto-maintenance",
-            "--",
-        ])
-        .arg(absolute(url))
-        .arg(format!("refs/heads/{branch}:{INCOMING}"));
-    program.output().await.map_err(|error| failed(&error))?;
-    Repository::open(&cache)
-}
-
-/// A path is one of the current folder, not of the cache.
-fn absolute(url: &str) -> PathBuf {
-    let local = !url.contains("://") && Path::new(url).exists();
-    let made = local.then(|| std::path::absolute(url).ok()).flatten();
-    made.unwrap_or_else(|| PathBuf::from(url))
 }
 
 fn check_history(
@@ -241,6 +247,7 @@ async fn allowed(file: Option<&Path>, catalog: &Catalog) -> Result<ApprovalRules
     }
     Ok(ApprovalRules {
         exclude_author: false,
+        limits: None,
         quorum: 1,
         signers,
     })
@@ -342,9 +349,18 @@ mod tests {
                 "{from}"
             );
         }
-        let secret = split("https://me:hunter2@git.example.com/a.git@main").unwrap_err();
-        assert_eq!(secret.code, "mainstay::git::password");
-        assert!(!secret.message.contains("hunter2"));
+        for secret in [
+            "https://me:hunter2@git.example.com/a.git@main",
+            "https://me:hunter2@git.example.com/a.git",
+            "https://hunter2@git.example.com/a.git@main",
+            "HTTPS://hunter2@git.example.com/a.git@main",
+            "ssh://me:hunter2@git.example.com/a.git@main",
+            "https://me:hunter2@x.git.example.com",
+        ] {
+            let refused = split(secret).unwrap_err();
+            assert_eq!(refused.code, "mainstay::git::password", "{secret}");
+            assert!(!refused.message.contains("hunter2"));
+        }
     }
 
     #[test]

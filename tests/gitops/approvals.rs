@@ -1,0 +1,249 @@
+//! Signatures: how many, whose, of what, and where the rules live.
+
+use crate::{site::Site, support::shop};
+use serde_json::Value;
+use std::fs;
+
+#[test]
+fn a_purge_waits_until_enough_different_signers_agreed_to_exactly_this_plan() {
+    let site = Site::new();
+    let approval = site.approval(2, &["alice", "bob"]);
+    let id = site.plan_purge(
+        &site.policy(&["shop", "kiosk"], &approval),
+        &site.policy(&["kiosk"], &approval),
+    );
+    let missing = site.expect(3, &["apply", "plan.json", "-y", "--approve", &id]);
+    assert!(
+        missing
+            .stderr
+            .contains("0 of 2 signatures; missing: 2 of alice@example.com, bob@example.com"),
+        "{missing}"
+    );
+    // The same signer twice is one.
+    for _ in 0..2 {
+        let signed = site.expect(0, &["approve", "plan.json", "--key", &site.key("alice")]);
+        assert!(
+            signed.stderr.contains("missing: 1 of bob@example.com"),
+            "{signed}"
+        );
+    }
+    let missing = site.expect(3, &["apply", "plan.json", "-y"]);
+    assert!(
+        missing
+            .stderr
+            .contains("1 of 2 signatures (alice@example.com); missing: 1 of bob@example.com"),
+        "{missing}"
+    );
+    // A stranger is refused at once, and leaves nothing.
+    let refused = site.expect(3, &["approve", "plan.json", "--key", &site.key("mallory")]);
+    assert!(
+        refused.stderr.contains("mainstay::approve::refused"),
+        "{refused}"
+    );
+    // Somebody's signature of another plan, and one for another purpose, slipped in beside this one.
+    let sign = |namespace: &str, message: &str| {
+        let file = site.path().join("message");
+        fs::write(&file, message).unwrap();
+        let _ = fs::remove_file(site.path().join("message.sig"));
+        let arguments = [
+            "-q",
+            "-Y",
+            "sign",
+            "-n",
+            namespace,
+            "-f",
+            &site.key("bob"),
+            "message",
+        ];
+        site.run("ssh-keygen", &arguments, site.path());
+        fs::read_to_string(site.path().join("message.sig")).unwrap()
+    };
+    let beside = site.path().join("work/policy/plan.json.sig");
+    let good = fs::read_to_string(&beside).unwrap();
+    let other = format!("sha256:{}", "0".repeat(64));
+    for (forged, why) in [
+        (sign("mainstay-plan", &other), "something else was signed"),
+        (sign("file", &id), "it was made for `file`"),
+        (good.replacen("AAAA", "AAAB", 1), "damaged"),
+    ] {
+        fs::write(&beside, format!("{good}{forged}")).unwrap();
+        let missing = site.expect(3, &["apply", "plan.json", "-y"]);
+        assert!(missing.stderr.contains(why), "{why}: {missing}");
+        assert!(site.has_shop());
+    }
+    // By hand, as somebody does whose key lies elsewhere.
+    let by_hand = site.path().join("by-hand.sig");
+    fs::write(&by_hand, sign("mainstay-plan", &id)).unwrap();
+    site.expect(
+        0,
+        &["approve", &id, "--signature", by_hand.to_str().unwrap()],
+    );
+    assert!(site.has_shop());
+    site.expect(0, &["apply", "plan.json", "-y"]);
+    assert!(!site.has_shop());
+    let approved = site.catalog(
+        "work/policy",
+        "SELECT details FROM audit WHERE kind = 'approval'",
+    );
+    assert!(
+        approved[0].contains("alice@example.com, bob@example.com"),
+        "{approved:?}"
+    );
+    let signed = site.catalog(
+        "work/policy",
+        "SELECT why FROM audit WHERE kind = 'signature' ORDER BY why",
+    );
+    assert_eq!(signed.len(), 2, "{signed:?}");
+}
+
+#[test]
+fn taking_the_rules_out_of_the_policy_takes_no_protection_away() {
+    let site = Site::new();
+    let approval = site.approval(1, &["alice"]);
+    let own_key = site.approval(1, &["alice", "mallory"]);
+    let before = site.policy(&["shop", "kiosk"], &approval);
+    for weaker in ["", own_key.as_str()] {
+        let id = site.plan_purge(&before, &site.policy(&["kiosk"], weaker));
+        let refused = site.expect(3, &["apply", "plan.json", "-y", "--approve", &id]);
+        assert!(
+            refused.stderr.contains("missing: 1 of alice@example.com"),
+            "{refused}"
+        );
+        let refused = site.expect(3, &["approve", "plan.json", "--key", &site.key("mallory")]);
+        assert!(
+            refused.stderr.contains("belongs to no allowed signer"),
+            "{refused}"
+        );
+        assert!(site.has_shop());
+    }
+    // What protects goes on meanwhile, and the run says that something is open.
+    shop::create(&site.path().join("stall.db"), 10);
+    site.write(&site.policy(&["shop", "kiosk", "stall"], ""));
+    let said = site.expect(3, &["apply", "-y"]);
+    assert!(said.stdout.contains("approval-weakened"), "{said}");
+    assert!(site.path().join("nas/stall/daily").exists());
+    assert_eq!(
+        site.catalog("work/policy", "SELECT rules FROM approval_rules")
+            .len(),
+        1
+    );
+    // Who may sign may also let it go.
+    site.write(&site.policy(&["kiosk", "stall"], ""));
+    site.plan_again();
+    site.expect(0, &["approve", "plan.json", "--key", &site.key("alice")]);
+    site.expect(0, &["apply", "plan.json", "-y"]);
+    assert!(!site.has_shop());
+    let none: Vec<String> = Vec::new();
+    assert_eq!(
+        site.catalog("work/policy", "SELECT rules FROM approval_rules"),
+        none
+    );
+    site.expect(0, &["apply", "-y"]);
+}
+
+#[test]
+fn without_rules_the_id_of_the_plan_is_enough_as_before() {
+    let site = Site::new();
+    let id = site.plan_purge(
+        &site.policy(&["shop", "kiosk"], ""),
+        &site.policy(&["kiosk"], ""),
+    );
+    let refused = site.expect(1, &["approve", "plan.json", "--key", &site.key("alice")]);
+    assert!(
+        refused.stderr.contains("mainstay::approve::not-asked"),
+        "{refused}"
+    );
+    site.expect(3, &["apply", "plan.json", "-y"]);
+    site.expect(0, &["apply", "plan.json", "-y", "--approve", &id]);
+    assert!(!site.has_shop());
+}
+
+#[test]
+fn mistakes_in_the_rules_are_shown_at_their_place() {
+    let site = Site::new();
+    let twice = site.approval(3, &["alice"]) + &format!("eve = \"{}\"\n", site.public_key("alice"));
+    site.write(&site.policy(&["kiosk"], &(twice + "bob = \"ssh-ed25519 nonsense\"\n")));
+    let said = site.expect(4, &["validate", "--json"]);
+    let said: Value = serde_json::from_str(&said.stdout).unwrap();
+    let codes: Vec<_> = said["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["code"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(codes, ["policy::same-signer", "policy::bad-signer"]);
+    site.write(&site.policy(&["kiosk"], &site.approval(2, &["alice"])));
+    let said = site.expect(4, &["validate"]);
+    assert!(
+        said.stdout.contains("policy::quorum-unreachable")
+            || said.stderr.contains("policy::quorum-unreachable"),
+        "{said}"
+    );
+}
+
+#[test]
+fn who_wrote_the_policy_cannot_approve_it_where_the_rules_say_so() {
+    let site = Site::new();
+    site.init();
+    let approval = site
+        .approval(1, &["alice", "bob"])
+        .replace("quorum = 1", "quorum = 1\nexclude-author = true");
+    site.write(&site.policy(&["shop", "kiosk"], &approval));
+    site.commit("Carol", &[]);
+    site.expect(0, &["apply", "-y"]);
+    site.write(&site.policy(&["kiosk"], &approval));
+    site.plan_again();
+    site.expect(0, &["approve", "plan.json", "--key", &site.key("bob")]);
+    let unknown = site.expect(3, &["apply", "plan.json", "-y"]);
+    assert!(unknown.stderr.contains("cannot be told"), "{unknown}");
+    // Alice changes the policy, and somebody else commits over it.
+    site.commit("Alice", &[]);
+    site.write(&(site.policy(&["kiosk"], &approval) + "# another word\n"));
+    site.commit("Carol", &[]);
+    site.plan_again();
+    site.expect(0, &["approve", "plan.json", "--key", &site.key("alice")]);
+    let author = site.expect(3, &["apply", "plan.json", "-y"]);
+    assert!(
+        author
+            .stderr
+            .contains("alice@example.com, who wrote the policy"),
+        "{author}"
+    );
+    assert!(site.has_shop());
+    site.expect(0, &["approve", "plan.json", "--key", &site.key("bob")]);
+    site.expect(0, &["apply", "plan.json", "-y"]);
+    assert!(!site.has_shop());
+}
+
+#[test]
+fn a_key_that_can_never_sign_is_refused_where_it_is_written() {
+    let site = Site::new();
+    let keygen = |arguments: &[&str]| site.run("ssh-keygen", arguments, site.path());
+    keygen(&["-q", "-t", "rsa", "-b", "1024", "-N", "", "-f", "keys/weak"]);
+    keygen(&[
+        "-q",
+        "-s",
+        "keys/bob",
+        "-I",
+        "x",
+        "-n",
+        "x",
+        "keys/alice.pub",
+    ]);
+    for (name, expected) in [
+        ("weak", "fewer than 2048 bits"),
+        ("alice-cert", "its algorithm is not accepted"),
+    ] {
+        site.write(&site.policy(&["kiosk"], &site.approval(1, &[name])));
+        let said = site.expect(4, &["validate"]).to_string();
+        assert!(said.contains(expected), "{name}: {said}");
+    }
+    let one_person = format!(
+        "[approval]\nquorum = 2\n[approval.signers]\n\"al@example.com\" = \"{}\"\n\"Al@example.com\" = \"{}\"\n",
+        site.public_key("alice"),
+        site.public_key("bob")
+    );
+    site.write(&site.policy(&["kiosk"], &one_person));
+    let said = site.expect(4, &["validate"]).to_string();
+    assert!(said.contains("policy::same-signer"), "{said}");
+}
