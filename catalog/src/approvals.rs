@@ -12,6 +12,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{ApprovalRules, Digest, PolicySource};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// A signature of a plan that was found right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,22 +150,41 @@ impl Catalog {
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Where the policy of the newest run came from that lay in Git.
+    /// Where the policy came from that was carried out last with everything that it wanted: a run that was told to wait for approval has
+    /// not used up who wrote its policy.
     pub async fn applied_source(&self) -> Result<Option<PolicySource>, CatalogError> {
-        #[derive(serde::Deserialize)]
-        struct Source {
-            policy_source: Option<PolicySource>,
-        }
         let mut transaction = self.read("applied_source").await?;
+        fact(&mut transaction, APPLIED_SOURCE).await
+    }
+
+    /// Remembers it.
+    pub async fn set_applied_source(
+        &self,
+        lease: &Lease,
+        source: &PolicySource,
+    ) -> Result<(), CatalogError> {
+        let mut transaction = self.write("set_applied_source").await?;
+        lease::fence(&mut transaction, lease).await?;
+        set_fact(&mut transaction, APPLIED_SOURCE, source).await?;
+        transaction.commit().await
+    }
+
+    /// The newest run since a time that was planned from another policy: when it began, and that policy's digest.
+    pub async fn other_policy_since(
+        &self,
+        since: Timestamp,
+        policy: &Digest,
+    ) -> Result<Option<(Timestamp, Digest)>, CatalogError> {
+        let mut transaction = self.read("other_policy_since").await?;
         let row = transaction
             .row(
-                "SELECT plan FROM runs ORDER BY started_at DESC, id DESC LIMIT 1",
-                &[],
+                "SELECT started_at, policy_digest FROM runs WHERE started_at > $1 AND policy_digest <> $2 \
+                 ORDER BY started_at DESC LIMIT 1",
+                &[since.into(), policy.as_str().into()],
             )
             .await?;
-        let plan = row.map(|row| row.get::<String>(0)).transpose()?;
-        let read = plan.and_then(|plan| serde_json::from_str::<Source>(&plan).ok());
-        Ok(read.and_then(|read| read.policy_source))
+        row.map(|row| Ok((row.time(0)?, row.get::<String>(1)?.into())))
+            .transpose()
     }
 
     /// The commit of a followed repository that was applied last.
@@ -196,6 +216,40 @@ impl Catalog {
             .await?;
         transaction.commit().await
     }
+}
+
+/// Name of the fact of [`Catalog::applied_source`].
+const APPLIED_SOURCE: &str = "applied-source";
+
+async fn fact<T: DeserializeOwned>(
+    transaction: &mut Transaction,
+    name: &str,
+) -> Result<Option<T>, CatalogError> {
+    let row = transaction
+        .row(
+            "SELECT fact FROM approval_facts WHERE name = $1",
+            &[name.into()],
+        )
+        .await?;
+    row.map(|row| row.json(0, "a fact of approvals"))
+        .transpose()
+}
+
+async fn set_fact<T: Serialize>(
+    transaction: &mut Transaction,
+    name: &str,
+    fact: &T,
+) -> Result<(), CatalogError> {
+    let text = serde_json::to_string(fact)
+        .map_err(|_| transaction.corrupt("a fact of approvals cannot be written"))?;
+    transaction
+        .execute(
+            "INSERT INTO approval_facts (name, fact) VALUES ($1, $2) \
+             ON CONFLICT (name) DO UPDATE SET fact = excluded.fact",
+            &[name.into(), text.as_str().into()],
+        )
+        .await?;
+    Ok(())
 }
 
 pub(crate) async fn rules(

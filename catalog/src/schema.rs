@@ -45,6 +45,11 @@ const SQLITE: &[(i64, &str, &str)] = &[
         "approvals",
         include_str!("../migrations/sqlite/0006_approvals.sql"),
     ),
+    (
+        7,
+        "approval facts",
+        include_str!("../migrations/sqlite/0007_approval_facts.sql"),
+    ),
 ];
 const POSTGRES: &[(i64, &str, &str)] = &[
     (
@@ -76,6 +81,11 @@ const POSTGRES: &[(i64, &str, &str)] = &[
         6,
         "approvals",
         include_str!("../migrations/postgres/0006_approvals.sql"),
+    ),
+    (
+        7,
+        "approval facts",
+        include_str!("../migrations/postgres/0007_approval_facts.sql"),
     ),
 ];
 

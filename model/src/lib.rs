@@ -30,7 +30,7 @@ pub mod tier_facts;
 pub mod units;
 pub mod wal;
 
-pub use approval::ApprovalRules;
+pub use approval::{ApprovalRules, DeletionLimits};
 pub use assertion::{Assertion, Expect};
 pub use bandwidth::{Bandwidth, BandwidthWindow};
 pub use disposition::Disposition;

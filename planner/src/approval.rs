@@ -27,7 +27,10 @@ pub(crate) fn rules_weakened(world: &World<'_>) -> Option<Reason> {
                 now.quorum, in_force.quorum
             )
         }
-        Some(_) => "who wrote the policy may approve it".to_owned(),
+        Some(now) if in_force.exclude_author && !now.exclude_author => {
+            "who wrote the policy may approve it".to_owned()
+        }
+        Some(_) => "`[safety]` lets more be deleted without a signature than so far".to_owned(),
     };
     Some(Reason::new(
         ReasonCode::ApprovalWeakened,
@@ -119,7 +122,7 @@ fn breaker(
     let present = (0..facts.points.len())
         .filter(|index| here.present(*index))
         .count();
-    let safety = &world.policy.safety;
+    let safety = &world.limits;
     let share = pruned.len() * 100 / present.max(1);
     let by_count = pruned.len() > safety.max_prune_count as usize;
     let by_share = pruned.len() >= FEWEST_FOR_SHARE

@@ -140,7 +140,7 @@ fn breaker(
     output: &mut Output,
 ) {
     let present: u64 = there.runs.iter().map(WalRun::segments).sum();
-    let percent = u64::from(world.policy.safety.max_prune_percent);
+    let percent = u64::from(world.limits.max_prune_percent);
     if going.segments < FEWEST_FOR_SHARE || going.segments * 100 <= present * percent {
         return;
     }

@@ -7,7 +7,7 @@
 use crate::Options;
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    DatabaseName, Inventory, Reason, ReasonCode, RecoveryPoint, TierName,
+    DatabaseName, DeletionLimits, Inventory, Reason, ReasonCode, RecoveryPoint, TierName,
     tier_facts::TierCapabilities,
 };
 use policy_schema::Policy;
@@ -30,6 +30,8 @@ pub(crate) struct World<'a> {
     pub(crate) bases: HashMap<&'a DatabaseName, Vec<&'a RecoveryPoint>>,
     /// The newest slot of each drill that was carried out and is not from the future.
     pub(crate) drills: HashMap<(&'a DatabaseName, &'a str), Timestamp>,
+    /// `[safety]` of the policy, or what is stricter in force: looser limits wait for those who may approve them.
+    pub(crate) limits: DeletionLimits,
     pub(crate) unreachable: BTreeSet<&'a TierName>,
     /// Why nothing may be deleted now; `None` while the clock can be believed.
     pub(crate) clock: Option<Reason>,
@@ -57,8 +59,14 @@ impl<'a> World<'a> {
                 .or_insert(fact.slot);
             *newest = fact.slot.max(*newest);
         }
+        let wanted = policy.safety.limits();
+        let in_force = inventory.approval_in_force.as_ref();
+        let limits = in_force
+            .and_then(|rules| rules.limits)
+            .map_or(wanted, |limits| wanted.stricter(limits));
         Self {
             bases,
+            limits,
             drills,
             policy,
             inventory,

@@ -42,6 +42,7 @@ pub(crate) fn read_approval(
     }
     (report.len() == before).then_some(ApprovalRules {
         exclude_author: written.exclude_author.unwrap_or(false),
+        limits: None,
         quorum,
         signers,
     })
@@ -50,6 +51,7 @@ pub(crate) fn read_approval(
 fn signers(report: &mut Report<'_>, item: &Item) -> BTreeMap<String, String> {
     let mut signers = BTreeMap::new();
     let mut owners: BTreeMap<String, (String, Place)> = BTreeMap::new();
+    let mut names: BTreeMap<String, (String, Place)> = BTreeMap::new();
     let written = item.node.get("signers").and_then(|node| node.table());
     for entry in written.into_iter().flat_map(|table| &table.entries) {
         let Some(text) = entry.node.text() else {
@@ -77,6 +79,23 @@ fn signers(report: &mut Report<'_>, item: &Item) -> BTreeMap<String, String> {
             .at(entry.node.place, "the same key again")
             .at(*place, format!("signer `{other}`"))
             .help("one key is one signer: two names would reach a quorum of two alone");
+            report.add(draft);
+            continue;
+        }
+        if let Some((other, place)) = names.insert(
+            entry.key.to_ascii_lowercase(),
+            (entry.key.clone(), entry.node.place),
+        ) {
+            let draft = Draft::error(
+                "policy::same-signer",
+                format!(
+                    "signers `{other}` and `{}` have the same name but for its case",
+                    entry.key
+                ),
+            )
+            .at(entry.node.place, "the same name again")
+            .at(place, format!("signer `{other}`"))
+            .help("one person is one signer: two names would reach a quorum of two alone");
             report.add(draft);
             continue;
         }

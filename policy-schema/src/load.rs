@@ -204,7 +204,8 @@ pub fn load(sources: Vec<Source>, kinds: &ProviderKinds) -> Loaded {
     check_version(&mut report, &sections, sources.len());
     let (timezone, timezone_name) = meaning::timezone(&mut report, sections.timezone.as_ref());
     let safety = meaning::safety(&mut report, sections.safety.as_ref(), &language);
-    let approval = read_approval(&mut report, sections.approval.as_ref(), &language);
+    let approval = read_approval(&mut report, sections.approval.as_ref(), &language)
+        .map(|rules| rules.with_limits(safety.limits()));
     let tiers = meaning::tiers(&mut report, &sections.tiers, &language, kinds);
     let keys = meaning::keys(&mut report, &sections.keys, &language, kinds);
     let mut inheritance = Inheritance::new(

@@ -10,8 +10,8 @@ use crate::schedule::Schedule;
 use jiff::{SignedDuration, tz::TimeZone};
 pub use model::assertion::{Assertion, Expect};
 use model::{
-    ApprovalRules, Bandwidth, ByteCount, Capabilities, DatabaseName, Digest, Keep, KeyName,
-    MethodName, Period, SeriesName, TierName, VerifyLevel,
+    ApprovalRules, Bandwidth, ByteCount, Capabilities, DatabaseName, DeletionLimits, Digest, Keep,
+    KeyName, MethodName, Period, SeriesName, TierName, VerifyLevel,
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -49,6 +49,17 @@ pub struct Safety {
     pub max_prune_count: u32,
     /// A larger share of a series' points on a tier (percent) than this needs approval. Default 50.
     pub max_prune_percent: u32,
+}
+
+impl Safety {
+    /// The same as part of the rules of approval.
+    pub fn limits(&self) -> DeletionLimits {
+        DeletionLimits {
+            max_prune_count: self.max_prune_count,
+            max_prune_percent: self.max_prune_percent,
+            min_verified: self.min_verified,
+        }
+    }
 }
 
 /// `[tier.<name>]`.

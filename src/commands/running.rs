@@ -9,7 +9,7 @@ use crate::{
     render::{out, progress::Progress, report},
     session, settings, wiring,
 };
-use executor::{ApplyOptions, Clock, Drift, RunEnd, RunError, Wiring, cancellation};
+use executor::{ApplyOptions, Clock, Drift, Routine, RunEnd, RunError, Wiring, cancellation};
 use jiff::Timestamp;
 use model::{Digest, Plan, PolicySource};
 use policy_schema::Policy;
@@ -54,6 +54,8 @@ pub(crate) struct Brought {
     pub(crate) drift: Vec<Drift>,
     /// Armoured signatures of the plan.
     pub(crate) signatures: Vec<String>,
+    /// What needs nobody's approval now.
+    pub(crate) routine: Option<Routine>,
     /// Where the policy lies now.
     pub(crate) policy_source: Option<PolicySource>,
 }
@@ -90,6 +92,7 @@ pub(crate) async fn carry_out_with(
     options.drift = brought.drift;
     options.signatures = brought.signatures;
     options.policy_source = brought.policy_source;
+    options.routine = brought.routine;
     options.audit_key = Some(settings::audit_key(global, path));
     options.crash_at = settings::crash_at();
     let shown = Arc::clone(&progress);

@@ -75,6 +75,15 @@ pub(crate) fn text(report: &RunReport, plan: &Plan) -> String {
             _ => {}
         }
     }
+    if !report.not_routine.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} {} deletion(s) of this plan are not what would be planned now, so they are not routine, whatever the plan says\n       \
+             help: make a new plan with `mainstay plan --out FILE`",
+            color::paint(color::WARN, "not routine:"),
+            report.not_routine.len()
+        );
+    }
     if let Some(approval) = &report.approval
         && !approval.is_given()
     {

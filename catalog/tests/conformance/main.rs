@@ -8,6 +8,7 @@
     reason = "all of this is test code; clippy recognises only functions with `#[test]`"
 )]
 
+mod approvals;
 mod audit;
 mod damage;
 mod fixture;
@@ -67,6 +68,14 @@ on_both_databases! {
         measurements_come_newest_first
         a_policy_is_in_force_until_the_next_one
         evidence_of_what_is_gone_stays;
+    approvals:
+        rules_of_approval_stay_until_they_are_replaced
+        rules_of_approval_are_not_changed_under_a_lost_lease
+        a_key_signs_a_plan_once
+        each_followed_repository_has_its_commit
+        the_source_that_was_carried_out_last_is_remembered
+        a_run_under_another_policy_is_found
+        runs_and_steps_are_evidence;
     audit:
         entries_are_chained_without_gaps
         two_that_append_at_once_do_not_fork_the_chain

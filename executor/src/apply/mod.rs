@@ -12,10 +12,12 @@
 mod approval;
 mod options;
 mod report;
+mod routine;
 mod runner;
 
 pub use options::ApplyOptions;
 pub use report::{RunEnd, RunError, RunReport, StepReport};
+pub use routine::Routine;
 pub(crate) use runner::STOP_CODES;
 
 use crate::{
@@ -34,10 +36,10 @@ use crate::{
     unknown_rules,
     wiring::Wiring,
 };
-use catalog::{Catalog, CatalogError, NewRun};
+use catalog::{Catalog, CatalogError, NewRun, Retention};
 use jiff::Timestamp;
 use model::{
-    Action, DatabaseName, Digest, Plan, VerifyLevel,
+    Action, DatabaseName, Digest, Plan, Step, VerifyLevel,
     event::{Outcome, Summary, What},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -255,10 +257,18 @@ async fn with_context(
         recorded.map_err(broken)?;
     }
 
-    let withheld = plan.needs_approval && !found.standing.is_given();
-    let ended = runner::run(context, schedule, options, held, withheld).await;
+    let standing = &found.standing;
+    let withheld = |step: &Step| standing.withholds(plan, step);
+    let ended = runner::run(context, schedule, options, held, &withheld).await;
 
-    put_retention_in_force(context, plan, &ended.steps).await;
+    let retention = standing.retention_of(plan, options.routine.as_ref());
+    put_retention_in_force(context, plan, retention, &ended.steps).await;
+    if standing.is_settled(plan)
+        && let Some(source) = &plan.policy_source
+        && let Err(error) = catalog.set_applied_source(&context.lease, source).await
+    {
+        journal.gap(catalog_failure(&error));
+    }
     let summary = summarize(&ended.steps);
     context.crash.hit("before-run-end");
     journal.tell(What::RunFinished { summary }).await;
@@ -276,7 +286,16 @@ async fn with_context(
         cleaned,
         stopped: ended.stopped,
         rules_withheld: found.standing.withholds_rules(plan),
-        approval: found.standing.verdict.filter(|_| plan.needs_approval),
+        not_routine: if found.standing.is_given() {
+            BTreeSet::new()
+        } else {
+            found.standing.not_routine.clone()
+        },
+        approval: if found.standing.is_needed(plan) {
+            found.standing.verdict
+        } else {
+            None
+        },
         gaps: journal.gaps(),
         audit: export_audit(context, options).await,
     })
@@ -417,8 +436,12 @@ async fn clean_engines(context: &RunContext, databases: BTreeSet<DatabaseName>) 
 const ENGINE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Records the retention of every series and tier where nothing was left undone.
-async fn put_retention_in_force(context: &RunContext, plan: &Plan, steps: &[StepReport]) {
-    let mut retention = plan.retention.clone();
+async fn put_retention_in_force(
+    context: &RunContext,
+    plan: &Plan,
+    mut retention: Retention,
+    steps: &[StepReport],
+) {
     let adopted: Vec<_> = plan
         .steps
         .iter()

@@ -1,5 +1,6 @@
 //! What a run is told besides its plan.
 
+use super::Routine;
 use crate::{
     cancel::Cancel, clock::Clock, drift::Drift, journal::EventSink, tier_lease::TierLeaseTimes,
 };
@@ -15,6 +16,9 @@ pub struct ApplyOptions {
     pub signatures: Vec<String>,
     /// Where the policy lies now, to leave out who wrote it.
     pub policy_source: Option<PolicySource>,
+    /// What needs nobody's approval now. Where signatures are asked for, a plan is not believed when it says so of itself; `None`: nothing
+    /// that deletes.
+    pub routine: Option<Routine>,
     /// Most steps at the same time.
     pub parallelism: usize,
     /// Names the run; must be unique.
@@ -46,6 +50,7 @@ impl ApplyOptions {
             approved: None,
             signatures: Vec::new(),
             policy_source: None,
+            routine: None,
             parallelism: 4,
             run: run.into(),
             who: who.into(),

@@ -8,7 +8,7 @@ use model::{
     approval::ApprovalVerdict,
     event::{Failure, Outcome, Summary},
 };
-use std::io;
+use std::{collections::BTreeSet, io};
 
 /// A run that has ended, well or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct RunReport {
     pub steps: Vec<StepReport>,
     /// What crashed runs had left behind and is settled now.
     pub cleaned: Vec<String>,
+    /// Deletions that only the plan itself calls routine, and that nobody who may has approved.
+    pub not_routine: BTreeSet<StepId>,
     /// What the signatures of a plan that needs approval are worth, where signatures count.
     pub approval: Option<ApprovalVerdict>,
     /// Whether the policy wants weaker rules of approval than are in force, and nobody who may has agreed.

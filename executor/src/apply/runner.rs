@@ -49,7 +49,7 @@ pub(super) async fn run(
     mut schedule: Schedule,
     options: &ApplyOptions,
     held: &Held,
-    withheld: bool,
+    withheld: &(dyn Fn(&Step) -> bool + Sync),
 ) -> RunEnded {
     let mut reports: BTreeMap<usize, StepReport> = BTreeMap::new();
     let mut tasks: JoinSet<Finished> = JoinSet::new();
@@ -62,7 +62,7 @@ pub(super) async fn run(
         }
         while let Some(at) = schedule.start_next() {
             let step = schedule.step(at).clone();
-            if withheld && (step.destructive || step.needs_approval) {
+            if withheld(&step) {
                 let report = StepReport {
                     step: step.id,
                     outcome: Outcome::NeedsApproval,

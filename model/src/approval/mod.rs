@@ -26,13 +26,48 @@ pub const GIT_NAMESPACE: &str = "git";
 pub struct ApprovalRules {
     /// Whether those who wrote the policy do not count.
     pub exclude_author: bool,
+    /// What may be deleted without any signature; `None`: recorded by a version that did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<DeletionLimits>,
     /// Signers that it takes.
     pub quorum: u32,
     /// Name and public key (as in `authorized_keys`, without a comment) of everyone who may.
     pub signers: BTreeMap<String, String>,
 }
 
+/// `[safety]` of the policy: how much goes as routine. Fields in alphabetical order: part of plans, which are digested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionLimits {
+    /// More points than this of one series and tier are not routine.
+    pub max_prune_count: u32,
+    /// Nor is a larger share of them.
+    pub max_prune_percent: u32,
+    /// Verified points that must stay.
+    pub min_verified: u32,
+}
+
+impl DeletionLimits {
+    /// What both allow.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        Self {
+            max_prune_count: self.max_prune_count.min(other.max_prune_count),
+            max_prune_percent: self.max_prune_percent.min(other.max_prune_percent),
+            min_verified: self.min_verified.max(other.min_verified),
+        }
+    }
+}
+
 impl ApprovalRules {
+    /// The same with what may go without a signature.
+    #[must_use]
+    pub fn with_limits(self, limits: DeletionLimits) -> Self {
+        Self {
+            limits: Some(limits),
+            ..self
+        }
+    }
+
     /// Whether these protect less than those in force, or might: other signers may always be somebody's own key. Who may sign now
     /// must agree to it.
     pub fn weaken(now: Option<&Self>, in_force: &Self) -> bool {
@@ -40,7 +75,16 @@ impl ApprovalRules {
             now.signers != in_force.signers
                 || now.quorum < in_force.quorum
                 || (in_force.exclude_author && !now.exclude_author)
+                || now.loosen_limits(in_force)
         })
+    }
+
+    /// Whether more may be deleted without a signature than under those in force.
+    pub fn loosen_limits(&self, in_force: &Self) -> bool {
+        match (self.limits, in_force.limits) {
+            (Some(now), Some(in_force)) => now.stricter(in_force) != now,
+            (now, in_force) => now.is_none() && in_force.is_some(),
+        }
     }
 
     /// Whose key it is.

@@ -18,6 +18,11 @@ use base64ct::{Base64, Base64Unpadded, Encoding as _};
 /// Flag of a hardware key: somebody touched it.
 const TOUCHED: u8 = 1;
 
+const ED25519_BYTES: usize = 32;
+
+/// 2048 bits, as the check of signatures asks for.
+const LEAST_RSA_BYTES: usize = 256;
+
 /// A public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
@@ -45,7 +50,9 @@ impl PublicKey {
 
     /// The key that stands in a signature.
     pub(super) fn from_blob(blob: Vec<u8>) -> Result<Self, ApprovalError> {
-        let algorithm = Material::of(&blob)?.algorithm().to_owned();
+        let material = Material::of(&blob)?;
+        material.check_size()?;
+        let algorithm = material.algorithm().to_owned();
         Ok(Self { algorithm, blob })
     }
 
@@ -147,8 +154,11 @@ impl<'a> Material<'a> {
                 e: reader.number()?,
                 n: reader.number()?,
             },
+            other if !other.starts_with("ecdsa-sha2-") && other != SK_ECDSA => {
+                return Err(ApprovalError::Algorithm);
+            }
             _ => {
-                let curve = reader.text()?;
+                let curve = reader.text().map_err(|_| ApprovalError::Algorithm)?;
                 let curve = CURVES.iter().find(|known| {
                     known.name == curve
                         && (algorithm.strip_prefix("ecdsa-sha2-") == Some(curve)
@@ -164,6 +174,26 @@ impl<'a> Material<'a> {
         };
         reader.end()?;
         Ok(material)
+    }
+
+    /// A key that no signature could be checked with is refused where it is written, not when somebody signs.
+    fn check_size(&self) -> Result<(), ApprovalError> {
+        match self {
+            Self::Ed25519 { key, .. } if key.len() != ED25519_BYTES => {
+                Err(ApprovalError::Malformed)
+            }
+            Self::Ecdsa { curve, point, .. } if point.len() != 1 + 2 * curve.bytes => {
+                Err(ApprovalError::Malformed)
+            }
+            Self::Rsa { n, .. } if n.len() < LEAST_RSA_BYTES => Err(ApprovalError::Key(
+                "its RSA key has fewer than 2048 bits; make one with `ssh-keygen -t ed25519`",
+            )),
+            // Anybody can sign for such a key.
+            Self::Rsa { e, .. } if matches!(e, [] | [1]) => {
+                Err(ApprovalError::Key("its RSA exponent is none"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn algorithm(&self) -> &str {

@@ -38,6 +38,7 @@ fn plan() -> Plan {
 
 fn rules(quorum: u32, signers: &[(&str, &str)]) -> ApprovalRules {
     ApprovalRules {
+        limits: None,
         exclude_author: false,
         quorum,
         signers: signers

@@ -20,18 +20,25 @@ pub struct ApprovalVerdict {
     pub not_counted: Vec<String>,
     /// The rules leave out who wrote the policy, and who that was cannot be told.
     pub author_unknown: bool,
+    /// Why no signature of this plan counts any more, whoever made it.
+    pub void: Option<String>,
 }
 
 impl ApprovalVerdict {
     /// Whether it is enough.
     pub fn is_given(&self) -> bool {
-        !self.author_unknown && self.approved_by.len() >= self.quorum.max(1) as usize
+        self.void.is_none()
+            && !self.author_unknown
+            && self.approved_by.len() >= self.quorum.max(1) as usize
     }
 }
 
 impl fmt::Display for ApprovalVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+        if let Some(why) = &self.void {
+            return write!(f, "signatures of this plan count no longer: {why}");
+        }
         if self.author_unknown {
             return f.write_str(
                 "whoever wrote the policy does not count, and that cannot be told: it has changes that are not committed, or is not under Git",
@@ -136,5 +143,6 @@ pub fn judge(
         may_sign,
         not_counted: not_counted.into_values().collect(),
         author_unknown: rules.exclude_author && own.is_none_or(|source| source.dirty),
+        void: None,
     }
 }

@@ -84,7 +84,7 @@ fn prune_on(
     unkept: &[usize],
 ) -> Vec<(usize, Step)> {
     let here = &facts.tiers[tier];
-    let min_verified = world.policy.safety.min_verified.max(1);
+    let min_verified = world.limits.min_verified.max(1);
     let good = (0..facts.points.len()).filter(|index| here.good(*index));
     let mut remaining = u32::try_from(good.count()).unwrap_or(u32::MAX);
     let new_proofs = new_proofs(facts, draft, tier);
