@@ -33,7 +33,8 @@ impl Catalog {
         transaction.commit().await
     }
 
-    /// Records what was seen of a copy. `Damaged` takes its verification away; it must be verified anew after a repair.
+    /// Records what was seen of a copy. `Damaged` takes its verification away; it must be verified anew after a repair. That a copy which
+    /// was there is gone or damaged stands in the audit for ever: the state goes with the copy, and retention may want it no more.
     ///
     /// Errors: [`CatalogError::UnknownCopy`].
     pub async fn set_copy_state(
@@ -42,9 +43,21 @@ impl Catalog {
         id: &RecoveryPointId,
         tier: &TierName,
         state: CopyState,
+        at: Timestamp,
     ) -> Result<(), CatalogError> {
         let mut transaction = self.write("set_copy_state").await?;
         lease::fence(&mut transaction, lease).await?;
+        let was_there = transaction
+            .row(
+                "SELECT 1 FROM copies WHERE point = $1 AND tier = $2 AND state = $3",
+                &[
+                    id.as_str().into(),
+                    tier.as_str().into(),
+                    word(CopyState::Present).into(),
+                ],
+            )
+            .await?
+            .is_some();
         let changed = transaction
             .execute(
                 "UPDATE copies SET state = $3, \
@@ -59,6 +72,24 @@ impl Catalog {
                 recovery_point: id.clone(),
                 tier: tier.clone(),
             });
+        }
+        if was_there && matches!(state, CopyState::Missing | CopyState::Damaged) {
+            let loss = AuditEntry {
+                at,
+                who: finder(lease),
+                kind: AuditKind::CopyLoss,
+                what: format!("{id}@{tier}"),
+                why: match state {
+                    CopyState::Missing => "it is gone from the tier".to_owned(),
+                    _ => "it is damaged".to_owned(),
+                },
+                details: Some(AuditDetails::CopyLoss {
+                    point: id.clone(),
+                    state,
+                    tier: tier.clone(),
+                }),
+            };
+            audit::append(&mut transaction, &loss).await?;
         }
         transaction.commit().await
     }
@@ -105,7 +136,7 @@ impl Catalog {
         lease::fence(&mut transaction, lease).await?;
         let known = transaction
             .row(
-                "SELECT points.captured_at, copies.stored_at, copies.bytes FROM copies JOIN points ON points.id = copies.point \
+                "SELECT points.captured_at, copies.stored_at, copies.bytes, points.parent FROM copies JOIN points ON points.id = copies.point \
                  WHERE copies.point = $1 AND copies.tier = $2",
                 &[id.as_str().into(), tier.as_str().into()],
             )
@@ -116,6 +147,9 @@ impl Catalog {
         let details = Deletion {
             bytes: deletion.bytes.or(Some(ByteCount(known.natural(2)?))),
             captured_at: Some(known.time(0)?),
+            parent: known
+                .get::<Option<String>>(3)?
+                .and_then(|parent| RecoveryPointId::parse(&parent).ok()),
             stored_at: Some(known.time(1)?),
             ..deletion.clone()
         };
@@ -143,6 +177,14 @@ impl Catalog {
         audit::append(&mut transaction, &entry).await?;
         transaction.commit().await?;
         Ok(true)
+    }
+}
+
+/// Who found something under a lease: its run.
+fn finder(lease: &Lease) -> String {
+    match lease.holder.rsplit_once("run=") {
+        Some((_, run)) => format!("run {run}"),
+        None => lease.holder.clone(),
     }
 }
 

@@ -79,14 +79,35 @@ impl Catalog {
 
     /// Every deletion of a copy that was ever recorded.
     pub async fn deletions(&self) -> Result<Vec<ChainedEntry>, CatalogError> {
-        let mut transaction = self.read("deletions").await?;
+        self.entries_of(AuditKind::Deletion).await
+    }
+
+    /// Every entry of the audit that tells of a copy which was found gone or damaged.
+    pub async fn losses(&self) -> Result<Vec<ChainedEntry>, CatalogError> {
+        self.entries_of(AuditKind::CopyLoss).await
+    }
+
+    async fn entries_of(&self, kind: AuditKind) -> Result<Vec<ChainedEntry>, CatalogError> {
+        let mut transaction = self.read("entries_of").await?;
         let rows = transaction
             .rows(
                 "SELECT sequence, at, who, kind, what, why, details, previous, digest FROM audit WHERE kind = $1 ORDER BY sequence",
-                &[AuditKind::Deletion.as_str().into()],
+                &[kind.as_str().into()],
             )
             .await?;
         rows.iter().map(audit::chained).collect()
+    }
+
+    /// Every deletion of a copy that a run has begun, ended or not: what is gone after one that did not end, that run may have deleted.
+    pub async fn begun_deletions(&self) -> Result<Vec<RunEvent>, CatalogError> {
+        let mut transaction = self.read("begun_deletions").await?;
+        let rows = transaction
+            .rows(
+                "SELECT event FROM events WHERE event LIKE '%\"step-started\"%' AND event LIKE '%\"prune:%' ORDER BY id",
+                &[],
+            )
+            .await?;
+        rows.iter().map(|row| row.json(0, "an event")).collect()
     }
 
     /// Every step that has ended, of all runs, in the order of the runs' journals.

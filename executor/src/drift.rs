@@ -123,7 +123,7 @@ pub(crate) async fn record(context: &RunContext, drift: &Drift) -> Result<(), St
         Ok(Some(state)) if state != known.state => {
             context
                 .catalog
-                .set_copy_state(&context.lease, recovery_point, tier, state)
+                .set_copy_state(&context.lease, recovery_point, tier, state, context.now())
                 .await?;
             Ok(())
         }

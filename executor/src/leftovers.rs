@@ -126,7 +126,7 @@ pub(crate) async fn settle(
             catalog.finish_copy(lease, &manifest, name, now).await?;
             if trouble.is_some() {
                 catalog
-                    .set_copy_state(lease, point, name, CopyState::Damaged)
+                    .set_copy_state(lease, point, name, CopyState::Damaged, now)
                     .await?;
             }
             Settled::Recorded

@@ -193,7 +193,7 @@ async fn record(
     });
     let result = if still_known {
         catalog
-            .set_copy_state(&held.lease, &order.point, &order.tier, state)
+            .set_copy_state(&held.lease, &order.point, &order.tier, state, clock.now())
             .await
     } else {
         Ok(())

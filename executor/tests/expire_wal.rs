@@ -133,7 +133,7 @@ async fn what_a_base_needs_itself_stays_even_if_its_copy_is_spoilt() {
         .unwrap();
     world
         .catalog
-        .set_copy_state(&lease, &point(10), &tier("nas"), CopyState::Damaged)
+        .set_copy_state(&lease, &point(10), &tier("nas"), CopyState::Damaged, now)
         .await
         .unwrap();
     world.catalog.release(lease).await.unwrap();

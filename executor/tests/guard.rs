@@ -268,7 +268,7 @@ async fn a_lost_copy_that_nothing_keeps_is_forgotten() {
         .unwrap();
     world
         .catalog
-        .set_copy_state(&lease, &point(18), &tier("nas"), CopyState::Missing)
+        .set_copy_state(&lease, &point(18), &tier("nas"), CopyState::Missing, now)
         .await
         .unwrap();
     world.catalog.release(lease).await.unwrap();

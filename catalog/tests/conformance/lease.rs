@@ -109,7 +109,7 @@ pub(crate) async fn nothing_is_written_under_a_lost_lease(subject: Subject) {
         catalog.finish_copy(&stale, &new, &nas, at(3)).await,
         catalog.clear_unfinished(&stale, &known.id, &nas).await,
         catalog
-            .set_copy_state(&stale, &known.id, &nas, CopyState::Missing)
+            .set_copy_state(&stale, &known.id, &nas, CopyState::Missing, at(1))
             .await,
         catalog
             .forget_copy(

@@ -228,7 +228,7 @@ pub(crate) async fn a_damaged_copy_must_be_verified_anew(subject: Subject) {
         (CopyState::Damaged, false),
         (CopyState::Present, false),
     ] {
-        let set = catalog.set_copy_state(&lease, &point.id, &nas, state);
+        let set = catalog.set_copy_state(&lease, &point.id, &nas, state, at(150));
         set.await.unwrap();
         let known = catalog.point(&point.id, at(200)).await.unwrap().unwrap();
         let copy = &known.copies[0];
@@ -336,7 +336,7 @@ pub(crate) async fn unknown_points_and_copies_are_named(subject: Subject) {
     let codes = [
         copied.await.unwrap_err(),
         catalog
-            .set_copy_state(&lease, &id, &nas, CopyState::Missing)
+            .set_copy_state(&lease, &id, &nas, CopyState::Missing, at(1))
             .await
             .unwrap_err(),
         catalog

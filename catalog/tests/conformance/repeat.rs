@@ -67,7 +67,7 @@ async fn work(catalog: &Catalog, times: usize) -> Result<(), CatalogError> {
         catalog.clear_unfinished(&lease, &new.id, &disk);
         catalog.record_copy(&lease, &disk, &new.id, ByteCount(7), at(6));
         catalog.record_verification(&verification(&new, "nas", VerifyLevel::Checksum, 7, true));
-        catalog.set_copy_state(&lease, &new.id, &disk, CopyState::Missing);
+        catalog.set_copy_state(&lease, &new.id, &disk, CopyState::Missing, at(7));
         catalog.record_recovery(&crate::recoveries::record("drill-1", Some("monthly"), 7, true));
         catalog.set_lock(&lease, &new.id, &nas, Some(at(500)));
         catalog.identity();

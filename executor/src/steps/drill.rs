@@ -105,7 +105,9 @@ async fn remember_bad_copy(
     let known = context.known_copy(point, tier).await?;
     if known.is_some_and(|copy| copy.is_present()) {
         let (catalog, lease) = (&context.catalog, &context.lease);
-        catalog.set_copy_state(lease, point, tier, state).await?;
+        catalog
+            .set_copy_state(lease, point, tier, state, context.now())
+            .await?;
     }
     Ok(())
 }

@@ -164,7 +164,13 @@ async fn remember_bad_source(
     {
         context
             .catalog
-            .set_copy_state(&context.lease, &step.recovery_point, tier, state)
+            .set_copy_state(
+                &context.lease,
+                &step.recovery_point,
+                tier,
+                state,
+                context.now(),
+            )
             .await?;
     }
     result

@@ -131,7 +131,7 @@ async fn remember(
     let context = at.context;
     context
         .catalog
-        .set_copy_state(&context.lease, point, tier, state)
+        .set_copy_state(&context.lease, point, tier, state, context.now())
         .await?;
     Ok(())
 }

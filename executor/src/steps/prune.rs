@@ -15,7 +15,7 @@ use crate::{
     prune_guard::{self, Verdict},
     stored,
 };
-use model::{ByteCount, Reason, ReasonCode, audit::Deletion};
+use model::{ByteCount, CopyState, Reason, ReasonCode, audit::Deletion};
 use providers::api::{ObjectKey, Tier};
 
 /// The storage refuses to delete an object.
@@ -26,9 +26,9 @@ pub(crate) async fn ensure_pruned(at: &Try<'_>) -> Result<Ended, StepError> {
     let (context, step) = (at.context, at.step);
     let _alone = context.pruning.lock().await;
     let known = context.known_copy(&step.recovery_point, &step.tier).await?;
-    if known.is_none() {
+    let Some(known) = known else {
         return Ok(Ended::AlreadyDone);
-    }
+    };
     let tier = &**context.admitted(&step.tier).await?;
     match prune_guard::judge(context, step, tier).await? {
         Verdict::Allowed => {}
@@ -37,6 +37,14 @@ pub(crate) async fn ensure_pruned(at: &Try<'_>) -> Result<Ended, StepError> {
     context.crash.hit("before-delete");
     let objects = stored::list_folder(tier, &step.recovery_point).await?;
     let manifest = stored::manifest_key(&step.recovery_point)?;
+    if known.is_present() && !objects.iter().any(|info| info.key == manifest) {
+        // What is gone already, this step must not make look like its own deletion.
+        let (lease, point, now) = (&context.lease, &step.recovery_point, context.now());
+        context
+            .catalog
+            .set_copy_state(lease, point, &step.tier, CopyState::Missing, now)
+            .await?;
+    }
     if let Some(blocked) = delete(at, tier, &manifest).await? {
         return Ok(blocked);
     }

@@ -122,7 +122,7 @@ async fn mark_damaged(at: &Try<'_>) -> Result<(), StepError> {
     let (point, damaged) = (&step.recovery_point, CopyState::Damaged);
     context
         .catalog
-        .set_copy_state(&context.lease, point, &step.tier, damaged)
+        .set_copy_state(&context.lease, point, &step.tier, damaged, context.now())
         .await?;
     Ok(())
 }

@@ -71,7 +71,13 @@ pub(crate) async fn ensure_verified(at: &Try<'_>) -> Result<Ended, StepError> {
                 if let Some(state) = state {
                     context
                         .catalog
-                        .set_copy_state(&context.lease, &step.recovery_point, &step.tier, state)
+                        .set_copy_state(
+                            &context.lease,
+                            &step.recovery_point,
+                            &step.tier,
+                            state,
+                            context.now(),
+                        )
                         .await?;
                 }
             }

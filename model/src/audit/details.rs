@@ -6,6 +6,7 @@
 use crate::{
     approval::ApprovalRules,
     event::Summary,
+    inventory::CopyState,
     level::VerifyLevel,
     names::{DatabaseName, KeyName, SeriesName, TierName},
     policy_source::PolicySource,
@@ -54,6 +55,15 @@ pub enum AuditDetails {
         earlier: Vec<EarlierChain>,
         /// Points that were found.
         points: u64,
+    },
+    /// A copy was found gone or damaged.
+    CopyLoss {
+        /// Point.
+        point: RecoveryPointId,
+        /// What was seen of it.
+        state: CopyState,
+        /// Tier.
+        tier: TierName,
     },
     /// A copy was deleted.
     Deletion(Deletion),
@@ -270,6 +280,9 @@ pub struct Deletion {
     /// The retention rule that gave the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
+    /// The point that it was incremental to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RecoveryPointId>,
     /// The plan that ordered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Digest>,
@@ -300,6 +313,7 @@ impl Deletion {
             captured_at: None,
             justified_by: Vec::new(),
             keep: None,
+            parent: None,
             plan: None,
             point,
             policy: None,

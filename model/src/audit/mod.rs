@@ -39,6 +39,8 @@ kinds! {
     ApprovalRules = "approval-rules",
     /// The catalog was made again from the tiers: a new chain begins.
     CatalogRebuild = "catalog-rebuild",
+    /// A copy was found gone or damaged: nothing of Mainstay did that.
+    CopyLoss = "copy-loss",
     /// A copy, or archived log, was deleted.
     Deletion = "deletion",
     /// A point was restored for a test.
