@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod exit;
 mod failure;
+mod files;
 mod git;
 mod input;
 mod policy;

@@ -7,7 +7,7 @@ use crate::{
     arguments::{AuditCommand, AuditShow, AuditVerify, Global},
     exit::Exit,
     failure::{Failure, Result},
-    policy,
+    files, policy,
     render::{audit as render, out},
     session, settings, wiring,
 };
@@ -46,7 +46,9 @@ pub(crate) async fn run(command: AuditCommand, global: &Global) -> Result<Exit> 
         AuditCommand::Show(arguments) => show(&arguments, global).await,
         AuditCommand::Verify(arguments) => verify(arguments, global).await,
         AuditCommand::Export { file } => export(&file, global).await,
-        AuditCommand::Recompute { bundle } => super::report::recompute(&bundle, global),
+        AuditCommand::Recompute { bundle, key } => {
+            super::report::recompute(&bundle, key.as_ref(), global)
+        }
     }
 }
 
@@ -198,16 +200,21 @@ async fn export(file: &Path, global: &Global) -> Result<Exit> {
     };
     let count = if file.as_os_str() == "-" {
         let stdout = std::io::stdout();
-        write_all(&exporter, |bytes| stdout.lock().write_all(bytes), failed).await?
+        let written = write_all(&exporter, |bytes| stdout.lock().write_all(bytes), failed).await;
+        match written {
+            // `| head` has what it wanted.
+            Err(AuditError::Output { source, .. })
+                if source.kind() == std::io::ErrorKind::BrokenPipe =>
+            {
+                catalog.close().await;
+                return Ok(Exit::Done);
+            }
+            other => other?,
+        }
     } else {
-        let mut options = std::fs::OpenOptions::new();
-        let mut out = options
-            .write(true)
-            .create_new(true)
-            .open(file)
-            .map_err(failed)?;
+        let mut out = files::New::create(file).map_err(failed)?;
         let count = write_all(&exporter, |bytes| out.write_all(bytes), failed).await?;
-        out.sync_all().map_err(failed)?;
+        out.keep().map_err(failed)?;
         count
     };
     catalog.close().await;

@@ -93,7 +93,7 @@ async fn generate(arguments: &KeyGenerate, global: &Global) -> Result<Exit> {
         Some(keep_as) => local::replace(&new.path, keep_as, secret.as_ref(), clock::now())?,
         None => local::generate(&new.path, secret.as_ref(), clock::now())?,
     };
-    if let Some(path) = installation(arguments, global) {
+    if let Some(path) = installation(arguments, global).await {
         let entry = made_entry(arguments, &new.path, &facts);
         super::audit::record(&entry, global, &path).await;
     }
@@ -108,10 +108,12 @@ async fn generate(arguments: &KeyGenerate, global: &Global) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The policy to whose audit the act belongs: a key that it declares; a file that is only named belongs to nobody yet.
-fn installation(arguments: &KeyGenerate, global: &Global) -> Option<PathBuf> {
-    arguments.key.as_ref()?;
-    settings::policy_path(global).ok()
+/// The policy to whose audit the act belongs. A file that is only named belongs to nobody yet: it is told where there is an audit.
+async fn installation(arguments: &KeyGenerate, global: &Global) -> Option<PathBuf> {
+    let path = settings::policy_path(global).ok()?;
+    let url = settings::state_url(global, &path);
+    let told = arguments.key.is_some() || catalog::Catalog::exists(&url).await.unwrap_or(false);
+    told.then_some(path)
 }
 
 /// What the audit says of it.

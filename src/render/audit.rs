@@ -16,10 +16,29 @@ pub(crate) fn entry(entry: &ChainedEntry, zone: &TimeZone) -> String {
     format!(
         "{:>6}  {at}  {:<15} {}  {}\n",
         entry.sequence,
-        entry.kind,
-        entry.what,
-        color::paint(color::DIM, format!("{}: {}", entry.who, entry.why)),
+        visible(&entry.kind),
+        visible(&entry.what),
+        color::paint(
+            color::DIM,
+            visible(&format!("{}: {}", entry.who, entry.why))
+        ),
     )
+}
+
+/// Text that somebody else wrote, on one line and without what moves a terminal's cursor or turns the direction of writing: who can
+/// write to a catalog or a tier must not be able to draw over what is said of it.
+fn visible(text: &str) -> String {
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut shown, c| {
+            match c {
+                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    shown.extend(c.escape_unicode());
+                }
+                c if c.is_control() => shown.extend(c.escape_default()),
+                c => shown.push(c),
+            }
+            shown
+        })
 }
 
 /// What a check found, for people.
@@ -96,7 +115,7 @@ fn tier_words(tier: &TierCheck) -> String {
 }
 
 /// Every flaw that was kept, and how many more there are.
-fn wrong(check: &AuditCheck) -> Vec<String> {
+pub(crate) fn wrong(check: &AuditCheck) -> Vec<String> {
     let mut lines = Vec::new();
     let more = |lines: &mut Vec<String>, place: &str, all: u64, kept: usize| {
         let more = all.saturating_sub(kept as u64);
@@ -118,7 +137,7 @@ fn wrong(check: &AuditCheck) -> Vec<String> {
         lines.extend(tier.flaws.iter().map(|flaw| format!("{name}: {flaw}")));
         more(&mut lines, name.as_str(), tier.flawed, tier.flaws.len());
     }
-    lines
+    lines.iter().map(|line| visible(line)).collect()
 }
 
 /// What nobody looked at, or what no look can tell.
@@ -189,4 +208,16 @@ fn tier_json(tier: &TierCheck) -> Value {
         "objects": tier.objects, "entries": tier.entries, "last": tier.last, "waiting": tier.waiting, "flaws": tier.flaws,
         "flawed": tier.flawed, "others": tier.others, "unread": tier.unread,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_wrote_cannot_draw_over_what_is_said_of_it() {
+        assert_eq!(visible("ada: žluťoučký 😀"), "ada: žluťoučký 😀");
+        let drawn = visible("x\u{1b}[2J\nCatalog: sound\u{202e}\u{7}");
+        assert_eq!(drawn, "x\\u{1b}[2J\\nCatalog: sound\\u{202e}\\u{7}");
+    }
 }

@@ -1,6 +1,9 @@
 //! Names of exports on a tier, and reading one line by line.
 
-use model::audit::{ChainedEntry, SignedCheckpoint};
+use model::{
+    audit::{ChainedEntry, SignedCheckpoint},
+    canonical,
+};
 use providers::api::{ObjectKey, ObjectReader, Result, Tier};
 
 /// Folder of all exports on a tier, with its slash.
@@ -67,6 +70,8 @@ pub(super) struct Lines {
     /// Where the next line begins in `rest`.
     at: usize,
     ended: bool,
+    /// Whether the last line is written as an export writes it.
+    exact: bool,
 }
 
 impl Lines {
@@ -76,6 +81,7 @@ impl Lines {
             rest: Vec::new(),
             at: 0,
             ended: false,
+            exact: true,
         })
     }
 
@@ -85,6 +91,7 @@ impl Lines {
             let ahead = self.rest.get(self.at..).unwrap_or_default();
             if let Some(length) = ahead.iter().position(|byte| *byte == b'\n') {
                 let line = read(&ahead[..length]);
+                self.exact = line.is_written_as(&ahead[..length]);
                 self.at += length + 1;
                 return Ok(Some(line));
             }
@@ -101,6 +108,25 @@ impl Lines {
                 None => self.ended = true,
             }
         }
+    }
+}
+
+impl Lines {
+    /// Whether the line that came last is written byte for byte as an export writes it. What was put beside what is digested or
+    /// signed, a reader would take for part of it.
+    pub(super) fn is_exact(&self) -> bool {
+        self.exact
+    }
+}
+
+impl Line {
+    fn is_written_as(&self, bytes: &[u8]) -> bool {
+        let again = match self {
+            Self::Entry(entry) => canonical::to_vec(entry),
+            Self::Checkpoint(checkpoint) => canonical::to_vec(checkpoint),
+            Self::Other => return false,
+        };
+        again.is_ok_and(|again| again == bytes)
     }
 }
 

@@ -9,9 +9,13 @@ use aws_lc_rs::{
     encoding::AsBigEndian as _,
     signature::{Ed25519KeyPair, KeyPair as _},
 };
-use model::audit::{
-    Checkpoint, SignedCheckpoint, SigningKeyName,
-    checkpoint::{hex, unhex},
+use model::{
+    Digest,
+    audit::{
+        Checkpoint, SignedCheckpoint, SigningKeyName,
+        checkpoint::{hex, signature_text, unhex},
+    },
+    evidence::{Seal, Sealed, seal},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -103,6 +107,20 @@ impl SigningKey {
     ) -> Result<SignedCheckpoint, serde_json::Error> {
         let signature = self.pair.sign(&checkpoint.bytes()?);
         Ok(SignedCheckpoint::new(checkpoint, signature.as_ref()))
+    }
+
+    /// Signs the list of digests of a report's bundle.
+    pub fn seal(&self, digests: &[u8]) -> Result<Seal, serde_json::Error> {
+        let sealed = Sealed {
+            digests: Digest::sha256_of(digests),
+            format: seal::FORMAT.to_owned(),
+            public_key: self.name(),
+        };
+        let signature = self.pair.sign(&sealed.bytes()?);
+        Ok(Seal {
+            sealed,
+            signature: signature_text(signature.as_ref()),
+        })
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Against<'a> {
     pub(super) keys: &'a BTreeSet<SigningKeyName>,
     /// What the catalog remembers of its exports to this tier.
     pub(super) stored: Option<&'a AuditExport>,
-    /// Checkpoints of earlier chains that the catalog names, of this tier.
+    /// Checkpoints of earlier chains that the catalog names, of all tiers.
     pub(super) earlier: &'a [EarlierChain],
 }
 
@@ -98,7 +98,9 @@ impl TierCheck {
             names.sort();
             self.chain(tier, against, &identity, &names).await?;
         }
-        for earlier in against.earlier {
+        self.replaced(against);
+        let here = against.earlier.iter();
+        for earlier in here.filter(|earlier| earlier.tier == *tier.name()) {
             let there = self
                 .others
                 .iter()
@@ -133,6 +135,31 @@ impl TierCheck {
             self.waiting = head.sequence.saturating_sub(end);
         }
         Ok(())
+    }
+
+    /// Chains of other catalogs that the keys of this one have signed: the key lies beside the catalog, so this one took the other's
+    /// place. That is told in the audit when it was done by `catalog rebuild`.
+    fn replaced(&mut self, against: &Against<'_>) {
+        if against.catalog.is_none() {
+            return;
+        }
+        let ours: BTreeSet<&str> = against.keys.iter().map(SigningKeyName::as_str).collect();
+        let replaced: Vec<TierFlaw> = self
+            .others
+            .iter()
+            .filter(|other| ours.contains(&*other.public_key))
+            .filter(|other| {
+                let mut named = against.earlier.iter();
+                !named.any(|earlier| earlier.catalog == other.catalog)
+            })
+            .map(|other| TierFlaw::Replaced {
+                catalog: other.catalog.clone(),
+                sequence: other.sequence,
+            })
+            .collect();
+        for flaw in replaced {
+            self.note(flaw);
+        }
     }
 
     /// All exports of one chain, in order.
@@ -201,6 +228,14 @@ impl TierCheck {
         let mut number = 0_u64;
         while let Some(line) = lines.next().await? {
             number += 1;
+            if !lines.is_exact() && !matches!(line, Line::Other) {
+                self.note(TierFlaw::NoExport {
+                    object: object.key.to_string(),
+                    why: format!(
+                        "line {number} is not written as an export writes it, so something was added to what is signed"
+                    ),
+                });
+            }
             match line {
                 Line::Entry(entry) if closed.is_none() => {
                     self.entries += 1;

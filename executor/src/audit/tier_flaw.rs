@@ -70,6 +70,13 @@ pub enum TierFlaw {
         /// Number of the last entry that the checkpoint had.
         sequence: u64,
     },
+    /// The audit of another catalog, signed with a key of this one, that nothing in this one names.
+    Replaced {
+        /// Identity of the other catalog.
+        catalog: String,
+        /// Number of its last entry there.
+        sequence: u64,
+    },
     /// A checkpoint is signed by a key that nobody has announced.
     UnknownKey {
         /// Key.
@@ -128,6 +135,10 @@ impl fmt::Display for TierFlaw {
             Self::Earlier { catalog, sequence } => write!(
                 f,
                 "the checkpoint of entry {sequence} of the earlier catalog {catalog}, which this chain names, is not there as it was"
+            ),
+            Self::Replaced { catalog, sequence } => write!(
+                f,
+                "the audit of catalog {catalog}, up to entry {sequence}, is signed with a key of this audit, which does not name it: that catalog was taken away and a new one made in its place"
             ),
             Self::UnknownKey { key, object } => write!(
                 f,

@@ -107,16 +107,7 @@ pub async fn verify_audit(order: VerifyAudit<'_>) -> Result<AuditCheck, CatalogE
         let identity = chain.map(|chain| chain.identity.clone());
         let keys = check.keys.clone();
         let stored = stored.get(name).cloned();
-        let earlier: Vec<_> = chain
-            .map(|chain| {
-                chain
-                    .earlier
-                    .iter()
-                    .filter(|one| one.tier == *name)
-                    .cloned()
-                    .collect()
-            })
-            .unwrap_or_default();
+        let earlier = chain.map_or_else(Vec::new, |chain| chain.earlier.clone());
         work.spawn(async move {
             let against = Against {
                 catalog: catalog.as_ref().zip(head.as_ref()),

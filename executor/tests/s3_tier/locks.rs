@@ -10,9 +10,16 @@ use crate::{
     },
     world::{add, backed_up, lock, locked_tier, locked_until, locks, order, run, tomorrow},
 };
-use executor::{apply, spread_hold};
+use executor::{
+    apply,
+    audit::{Exporter, VerifyAudit, verify_audit},
+    spread_hold,
+};
 use model::VerifyLevel;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_copy_is_not_pruned_and_nothing_of_it_goes() {
@@ -235,4 +242,55 @@ async fn two_machines_never_prune_one_bucket_at_the_same_time() {
             ["prune:orders/daily/20261119T020000Z@bucket done"]
         );
     }
+}
+
+/// The fear: who may delete on the tier deletes what tells of his deletions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_of_the_audit_is_locked_and_its_version_cannot_be_deleted() {
+    let store = Rgw::shared();
+    let bucket = store.bucket("audited", BucketKind::Lock);
+    let mut world = World::new().await;
+    add(&mut world, "vault", store, &bucket, &locked_tier());
+    // Where the rule follows retention, of which an audit has none, it is a year.
+    let by_retention = serde_json::json!({"object-lock": {"mode": "governance"}});
+    add(&mut world, "cellar", store, &bucket, &by_retention);
+    let until = tomorrow(store, 1);
+    for name in ["vault", "cellar"] {
+        backed_up(&world, name, &[20], Some(order(until))).await;
+    }
+    let now = tomorrow(store, 0);
+    world.clock.set(now);
+    let key = world.folder.path().join("audit.key");
+    let exporter = Exporter::open(&world.catalog, &key, "ada", &world.clock())
+        .await
+        .unwrap();
+    let report = exporter.export(&world.wiring.tiers).await;
+    for (name, days) in [("vault", 1), ("cellar", 365)] {
+        assert!(report.stored.contains_key(&tier(name)), "{report:?}");
+        let prefix = format!("{name}/mainstay-audit/");
+        let tried = store.python(
+            "for v in s3.list_object_versions(Bucket=args[0], Prefix=args[1])['Versions']:\n    \
+                 end = s3.head_object(Bucket=args[0], Key=v['Key']).get('ObjectLockRetainUntilDate')\n    \
+                 print(int(end.timestamp()) if end else '-')\n    \
+                 try:\n        \
+                     s3.delete_object(Bucket=args[0], Key=v['Key'], VersionId=v['VersionId'])\n        \
+                     print('deleted')\n    \
+                 except Exception as error:\n        \
+                     print(error.response['Error']['Code'])",
+            &[&bucket, &prefix],
+        );
+        let tried: Vec<&str> = tried.lines().collect();
+        let end = now.as_second() + days * 86_400;
+        assert_eq!(tried, [end.to_string().as_str(), "AccessDenied"], "{name}");
+    }
+    let check = verify_audit(VerifyAudit {
+        catalog: Some(&world.catalog),
+        tiers: &world.wiring.tiers,
+        trusted: BTreeSet::new(),
+        own_key: None,
+    })
+    .await
+    .unwrap();
+    assert!(check.is_sound(), "{check:?}");
+    assert_eq!(check.tiers[&tier("vault")].objects, 1);
 }
