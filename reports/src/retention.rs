@@ -14,11 +14,15 @@ use model::evidence::{
 };
 
 /// The controls that this report is about.
-pub const RETENTION_CONTROLS: [&str; 4] = [
+pub const RETENTION_CONTROLS: [&str; 7] = [
     "schedule.slots",
     "retention.not-too-early",
     "retention.not-too-long",
+    "retention.no-foreign-deletion",
     "holds.respected",
+    // What rests on a broken record, or on none, says nothing.
+    "changes.recorded",
+    "audit.intact",
 ];
 
 /// The report; times in `zone`.

@@ -172,6 +172,17 @@ fn line<'a>(text: &mut String, values: impl Iterator<Item = &'a str>) {
         } else {
             value.to_owned()
         };
+        // What a terminal obeys is no text.
+        let value: String = value
+            .chars()
+            .map(|c| {
+                if c.is_control() && !"\n\r\t".contains(c) {
+                    ' '
+                } else {
+                    c
+                }
+            })
+            .collect();
         if value.contains([',', '"', '\n', '\r']) {
             text.push('"');
             text.push_str(&value.replace('"', "\"\""));

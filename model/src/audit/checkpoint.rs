@@ -54,25 +54,16 @@ impl SignedCheckpoint {
     pub fn new(checkpoint: Checkpoint, signature: &[u8]) -> Self {
         Self {
             checkpoint,
-            signature: format!("{ALGORITHM}{}", hex(signature)),
+            signature: signature_text(signature),
         }
     }
 
     /// Whether the key that it names has signed it. Whose key that is, is another question.
     pub fn is_signed(&self) -> bool {
-        let signed = || {
-            let key = unhex(
-                self.checkpoint
-                    .public_key
-                    .as_str()
-                    .strip_prefix(ALGORITHM)?,
-            )?;
-            let signature = unhex(self.signature.strip_prefix(ALGORITHM)?)?;
-            let bytes = self.checkpoint.bytes().ok()?;
-            let key = UnparsedPublicKey::new(&ED25519, key);
-            key.verify(&bytes, &signature).ok()
-        };
-        self.checkpoint.format == FORMAT && signed().is_some()
+        let key = &self.checkpoint.public_key;
+        let bytes = self.checkpoint.bytes();
+        self.checkpoint.format == FORMAT
+            && bytes.is_ok_and(|bytes| key.has_signed(&bytes, &self.signature))
     }
 }
 
@@ -85,6 +76,17 @@ impl SigningKeyName {
     /// The text for a raw public key.
     pub fn of(public_key: &[u8]) -> Self {
         Self(format!("{ALGORITHM}{}", hex(public_key)))
+    }
+
+    /// Whether the key has signed these bytes; `signature` is text as [`signature_text`] writes it.
+    pub fn has_signed(&self, bytes: &[u8], signature: &str) -> bool {
+        let holds = || {
+            let key = unhex(self.0.strip_prefix(ALGORITHM)?)?;
+            let signature = unhex(signature.strip_prefix(ALGORITHM)?)?;
+            let key = UnparsedPublicKey::new(&ED25519, key);
+            key.verify(bytes, &signature).ok()
+        };
+        holds().is_some()
     }
 
     /// The text.
@@ -115,7 +117,7 @@ impl std::str::FromStr for SigningKeyName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix(ALGORITHM).unwrap_or(text);
-        match unhex(digits) {
+        match unhex(&digits.to_ascii_lowercase()) {
             Some(key) if key.len() == 32 => Ok(Self::of(&key)),
             _ => Err("is no public key: `ed25519:` and 64 hexadecimal digits".to_owned()),
         }
@@ -126,6 +128,11 @@ impl fmt::Display for SigningKeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A raw signature as text: `ed25519:` and its hexadecimal digits.
+pub fn signature_text(signature: &[u8]) -> String {
+    format!("{ALGORITHM}{}", hex(signature))
 }
 
 /// Hexadecimal digits, lower case.
@@ -141,7 +148,9 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The bytes that hexadecimal digits stand for.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+    // One way to write each byte: another would be another text that says the same.
+    let digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if !text.len().is_multiple_of(2) || !text.bytes().all(digit) {
         return None;
     }
     (0..text.len())

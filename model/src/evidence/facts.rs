@@ -44,6 +44,12 @@ pub struct EvidenceFacts {
     /// Declared keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<KeyFact>,
+    /// Archived logs as they were read when the facts were gathered; empty: nobody looked, or none is archived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogFact>,
+    /// Copies that were found gone or damaged in the period, also those that are forgotten or repaired by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<LossFact>,
     /// Version of Mainstay that gathered this.
     pub mainstay_version: String,
     /// What the controls ask where the policy asks nothing itself.
@@ -61,6 +67,9 @@ pub struct EvidenceFacts {
     pub runs: Vec<RunFact>,
     /// Declared tiers.
     pub tiers: BTreeMap<TierName, TierFact>,
+    /// The policy that the report was made with (tiers, keys, exceptions and parameters are its own), where no run was ever planned from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_policy: Option<Digest>,
     /// Tiers that could not be observed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable_tiers: Vec<TierName>,
@@ -71,16 +80,22 @@ pub struct EvidenceFacts {
     pub verifications: Vec<VerificationFact>,
 }
 
-/// What a walk over the whole audit found.
+/// What a walk over the whole audit found, and a comparison with its signed exports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditFact {
+    /// Tiers whose signed exports were compared with it; empty: nobody looked, or there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<TierName>,
     /// Digest of its last entry: what a signed checkpoint of that time must name too.
     pub digest: Digest,
     /// Entries.
     pub entries: u64,
-    /// Everything that is wrong with the chain, in words.
+    /// Everything that is wrong with the chain or between it and its exports, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flaws: Vec<String>,
+    /// Number of the last entry that a signed checkpoint on one of the compared tiers covers.
+    #[serde(default)]
+    pub signed_until: u64,
 }
 
 /// One recovery point on one tier.
@@ -255,6 +270,36 @@ pub struct KeyFact {
     /// What is wrong with it; `None`: it can be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+/// The archived log of one database on one tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFact {
+    /// Database.
+    pub database: DatabaseName,
+    /// Whether the last window goes on to the end of what is archived.
+    pub reaches_end: bool,
+    /// Tier.
+    pub tier: TierName,
+    /// Since when every moment can be recovered, one begin for each unbroken stretch, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whole_since: Vec<Timestamp>,
+}
+
+/// A copy that was found gone or damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossFact {
+    /// When it was found.
+    pub at: Timestamp,
+    /// The run that had begun to delete it and died; `None`: nothing of Mainstay touched it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_run: Option<String>,
+    /// Point.
+    pub recovery_point: RecoveryPointId,
+    /// What was seen.
+    pub state: CopyState,
+    /// Tier.
+    pub tier: TierName,
 }
 
 /// What the controls ask where the policy asks nothing itself.

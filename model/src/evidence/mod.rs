@@ -6,6 +6,7 @@
 mod assessment;
 mod facts;
 mod retention;
+pub mod seal;
 
 pub use assessment::{
     Assessment, ControlResult, ControlVerdict, Coverage, FrameworkControl, ObjectiveRow,
@@ -13,10 +14,11 @@ pub use assessment::{
 };
 pub use facts::{
     AuditFact, CopyFact, CopyFate, Deletion, Discovery, EvidenceFacts, ExceptionFact, FORMAT,
-    FailedStep, HoldFact, KeyFact, Parameters, PolicyFact, ProofFact, RunFact, TierFact,
-    VerificationFact,
+    FailedStep, HoldFact, KeyFact, LogFact, LossFact, Parameters, PolicyFact, ProofFact, RunFact,
+    TierFact, VerificationFact,
 };
 pub use retention::{
     DayCount, DeletionVerdict, Demand, JudgedDeletion, MissedSlots, Overdue, RetentionEvidence,
     SeriesSlots, Stock,
 };
+pub use seal::{Seal, Sealed};

@@ -1,13 +1,12 @@
-//! The catalogue: every control with its stable id, its words, what it gives evidence for in other frameworks, and who judges it.
+//! The catalogue: every control with its stable id, its words, what it gives evidence for in other frameworks, and who judges it. How
+//! verdicts on subjects become one: `verdict`.
 //!
 //! Ids are never reused for another meaning. The mappings name the controls of AWS Backup Audit Manager (all eleven have a counterpart
 //! here), NIST SP 800-53 rev. 5 (CP-9, CP-10), ISO/IEC 27001:2022 (A.8.13), SOC 2 (A1.2, A1.3) and DORA, Regulation (EU) 2022/2554
 //! (Art. 12). A mapping says where the evidence belongs; whether it is enough is the auditor's judgement.
 
-use super::{changes, copies, coverage, recovery, standing::Standing};
-use model::evidence::{
-    ControlResult, ControlVerdict, FrameworkControl, RetentionEvidence, SubjectResult,
-};
+use super::{changes, copies, coverage, recovery, standing::Standing, window};
+use model::evidence::{RetentionEvidence, SubjectResult};
 
 /// One control.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +23,8 @@ pub struct Control {
     pub maps_to: &'static [(&'static str, &'static str)],
 }
 
-type Judge = fn(&Standing<'_>, &RetentionEvidence) -> Vec<SubjectResult>;
+/// Judges every subject of a control.
+pub(super) type Judge = fn(&Standing<'_>, &RetentionEvidence) -> Vec<SubjectResult>;
 
 const AWS: &str = "AWS Backup Audit Manager";
 const NIST: &str = "NIST SP 800-53 r5";
@@ -48,7 +48,7 @@ const fn control(
     }
 }
 
-const CONTROLS: &[(Control, Judge)] = &[
+pub(super) const CONTROLS: &[(Control, Judge)] = &[
     (
         control(
             "coverage.declared",
@@ -322,6 +322,22 @@ const CONTROLS: &[(Control, Judge)] = &[
     ),
     (
         control(
+            "recovery.window",
+            "The archived log reaches as far back as promised",
+            "Every moment of the window for which the policy keeps archived log can be recovered, without a hole.",
+            "archived logs",
+            &[
+                (NIST, "CP-9"),
+                (NIST, "CP-10(2)"),
+                (ISO, "A.8.13"),
+                (SOC, "A1.2"),
+                (DORA, "Art. 12(1)(a)"),
+            ],
+        ),
+        window::window,
+    ),
+    (
+        control(
             "changes.recorded",
             "Every policy is on record",
             "Which policy was in force is known for the whole period, and the record of each agrees with its digest.",
@@ -375,138 +391,4 @@ const CONTROLS: &[(Control, Judge)] = &[
 /// Every control, in the order of the reports.
 pub fn controls() -> impl Iterator<Item = &'static Control> {
     CONTROLS.iter().map(|(control, _)| control)
-}
-
-/// The verdict of every control.
-pub(super) fn judge_all(
-    standing: &Standing<'_>,
-    retention: &RetentionEvidence,
-) -> Vec<ControlResult> {
-    CONTROLS
-        .iter()
-        .map(|(control, judge)| result(control, judge(standing, retention), standing))
-        .collect()
-}
-
-fn result(
-    control: &Control,
-    mut subjects: Vec<SubjectResult>,
-    standing: &Standing<'_>,
-) -> ControlResult {
-    for subject in &mut subjects {
-        except(control, subject, standing);
-    }
-    subjects.sort_by(|a, b| (a.verdict, &a.subject).cmp(&(b.verdict, &b.subject)));
-    // They sort by how much attention they need, so the first decides.
-    let verdict = subjects
-        .first()
-        .map_or(ControlVerdict::NotApplicable, |worst| worst.verdict);
-    let count = |verdict| {
-        subjects
-            .iter()
-            .filter(|subject| subject.verdict == verdict)
-            .count()
-    };
-    let judged = subjects.len() - count(ControlVerdict::NotApplicable);
-    let mut why = match judged {
-        0 => format!("there are no {} that it applies to", control.subjects),
-        all => format!(
-            "{} of {all} {}",
-            count(ControlVerdict::Met),
-            control.subjects
-        ),
-    };
-    for (verdict, words) in [
-        (ControlVerdict::NotMet, "not met"),
-        (ControlVerdict::Exception, "excepted"),
-        (ControlVerdict::CannotTell, "cannot be told"),
-    ] {
-        if count(verdict) > 0 {
-            why = format!("{why}; {} {words}", count(verdict));
-        }
-    }
-    ControlResult {
-        demands: control.demands.into(),
-        id: control.id.into(),
-        maps_to: control
-            .maps_to
-            .iter()
-            .map(|(framework, control)| FrameworkControl {
-                control: (*control).into(),
-                framework: (*framework).into(),
-            })
-            .collect(),
-        subjects,
-        title: control.title.into(),
-        verdict,
-        why,
-    }
-}
-
-/// Makes an exception of what is not met and was accepted.
-fn except(control: &Control, subject: &mut SubjectResult, standing: &Standing<'_>) {
-    if subject.verdict != ControlVerdict::NotMet {
-        return;
-    }
-    let database = subject.subject.split(['/', '@']).next().unwrap_or_default();
-    let accepted = standing.facts.exceptions.iter().find(|exception| {
-        exception.control == control.id
-            && exception.expires > standing.facts.until
-            && !exception.owner.is_empty()
-            && exception
-                .subject
-                .as_deref()
-                .is_none_or(|only| only == database || only == subject.subject)
-    });
-    if let Some(exception) = accepted {
-        subject.verdict = ControlVerdict::Exception;
-        subject.why = format!(
-            "{}; accepted by {} until {}: {}",
-            subject.why,
-            exception.owner,
-            moment(exception.expires),
-            exception.why
-        );
-    }
-}
-
-/// A verdict on one thing.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "names, numbers and texts are given as they come"
-)]
-pub(super) fn subject(
-    name: impl ToString,
-    verdict: ControlVerdict,
-    why: impl Into<String>,
-    numbers: &[(&'static str, i64)],
-) -> SubjectResult {
-    SubjectResult {
-        numbers: numbers
-            .iter()
-            .map(|(name, number)| ((*name).into(), *number))
-            .collect(),
-        subject: name.to_string(),
-        verdict,
-        why: why.into(),
-    }
-}
-
-/// Met or not.
-pub(super) fn met(yes: bool) -> ControlVerdict {
-    if yes {
-        ControlVerdict::Met
-    } else {
-        ControlVerdict::NotMet
-    }
-}
-
-/// A count as JSON keeps it.
-pub(super) fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// A moment for people: whole seconds.
-pub(super) fn moment(at: jiff::Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

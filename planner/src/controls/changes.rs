@@ -1,11 +1,11 @@
 //! Deletions, policies, approvals, holds and exceptions of the period.
 
 use super::{
-    catalogue::{met, moment, number, subject},
     standing::Standing,
+    verdict::{met, moment, number, subject},
 };
 use model::{
-    Digest, canonical,
+    Digest, TierName, canonical,
     evidence::{ControlVerdict, DeletionVerdict, RetentionEvidence, SubjectResult},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,6 +154,17 @@ pub(super) fn recorded(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<Su
         .iter()
         .filter(|run| first.is_none_or(|first| run.started_at < first))
         .count();
+    if facts
+        .policies
+        .iter()
+        .all(|policy| policy.since >= facts.until)
+    {
+        let why = "no policy was in force in this period, as far as anything remembers";
+        subjects.push(subject("the period", ControlVerdict::CannotTell, why, &[]));
+    } else if let Some(given) = &facts.unknown_policy {
+        let why = "tiers, keys, exceptions and parameters of this report are those of a policy that no run was ever planned from";
+        subjects.push(subject(short(given), ControlVerdict::CannotTell, why, &[]));
+    }
     if before > 0 {
         let why = format!("{before} runs took place before the first policy on record");
         subjects.push(subject(
@@ -216,20 +227,41 @@ pub(super) fn audit(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<Subje
         let why = "nobody has walked it";
         return vec![subject(name, ControlVerdict::CannotTell, why, &[])];
     };
-    let why = match audit.flaws.first() {
-        Some(first) => format!("{} places are wrong, the first: {first}", audit.flaws.len()),
-        None => format!(
+    let whole = || {
+        format!(
             "{} entries without a gap, the last has the digest {}",
             audit.entries,
             short(&audit.digest)
-        ),
+        )
     };
+    let (verdict, why) = if let Some(first) = audit.flaws.first() {
+        let why = format!("{} places are wrong, the first: {first}", audit.flaws.len());
+        (ControlVerdict::NotMet, why)
+    } else if audit.signed_until == 0 {
+        // A chain that was cut, brought back or computed anew is as whole as any other.
+        let why = format!(
+            "{}; no signed checkpoint on a tier was compared with it, so nothing tells whether it was cut short or computed anew",
+            whole()
+        );
+        (ControlVerdict::CannotTell, why)
+    } else {
+        let tiers: Vec<&str> = audit.compared.iter().map(TierName::as_str).collect();
+        let why = format!(
+            "{}; the signed checkpoints on {} say the same up to entry {}",
+            whole(),
+            tiers.join(", "),
+            audit.signed_until
+        );
+        (ControlVerdict::Met, why)
+    };
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     vec![subject(
         name,
-        met(audit.flaws.is_empty()),
+        verdict,
         why,
         &[
-            ("entries", i64::try_from(audit.entries).unwrap_or(i64::MAX)),
+            ("entries", count(audit.entries)),
+            ("signed-until", count(audit.signed_until)),
             ("wrong", number(audit.flaws.len())),
         ],
     )]

@@ -1,12 +1,14 @@
 //! The copies as they are at the end of the period: present, verified, encrypted, off site, locked.
 
 use super::{
-    catalogue::{met, moment, number, subject},
     standing::{Standing, place_words},
+    verdict::{met, moment, number, subject},
 };
 use model::{
     CopyState, DatabaseName, LockMode, RecoveryPointId, VerifyLevel,
-    evidence::{ControlVerdict, CopyFact, CopyFate, RetentionEvidence, SubjectResult, TierFact},
+    evidence::{
+        ControlVerdict, CopyFact, CopyFate, LossFact, RetentionEvidence, SubjectResult, TierFact,
+    },
 };
 use std::collections::BTreeSet;
 
@@ -28,11 +30,34 @@ pub(super) fn no_foreign_deletion(
             };
             let (missing, damaged) = (count(CopyState::Missing), count(CopyState::Damaged));
             let there = known().filter(|copy| copy.is_present()).count();
+            // Also what was repaired since, or what no rule wants any more: it was there to be wanted then.
+            let over: Vec<&LossFact> = losses(standing)
+                .filter(|loss| &loss.tier == tier)
+                .filter(|loss| {
+                    !known().any(|copy| {
+                        copy.recovery_point == loss.recovery_point
+                            && matches!(
+                                copy.fate,
+                                CopyFate::Exists(CopyState::Missing | CopyState::Damaged)
+                            )
+                    })
+                })
+                .collect();
             let numbers = [
                 ("present", number(there)),
                 ("missing", number(missing)),
                 ("damaged", number(damaged)),
+                ("lost-before", number(over.len())),
             ];
+            if let Some(last) = over.last() {
+                let why = format!(
+                    "{missing} copies are gone and {damaged} damaged; {} more were found so in the period, the last {} at {}",
+                    over.len(),
+                    last.recovery_point,
+                    moment(last.at)
+                );
+                return subject(tier, ControlVerdict::NotMet, why, &numbers);
+            }
             if missing + damaged > 0 {
                 let why = format!("{missing} copies are gone and {damaged} damaged");
                 return subject(tier, ControlVerdict::NotMet, why, &numbers);
@@ -49,6 +74,15 @@ pub(super) fn no_foreign_deletion(
             subject(tier, ControlVerdict::Met, why, &numbers)
         })
         .collect()
+}
+
+/// Losses of the period that no run of Mainstay explains.
+fn losses<'s>(standing: &'s Standing<'_>) -> impl Iterator<Item = &'s LossFact> {
+    let facts = standing.facts;
+    facts
+        .losses
+        .iter()
+        .filter(|loss| loss.by_run.is_none() && loss.at >= facts.from && loss.at <= facts.until)
 }
 
 /// `verification.level`.

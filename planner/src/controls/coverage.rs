@@ -1,8 +1,8 @@
 //! Population and schedule: what is declared, what is protected, how often, for how long.
 
 use super::{
-    catalogue::{met, moment, number, subject},
     standing::Standing,
+    verdict::{met, moment, number, subject},
 };
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use model::{

@@ -7,10 +7,10 @@
 //! Copies are walked in the order of time, so that judging many deletions costs no more than reading them.
 
 use super::{
-    catalogue::moment,
     slots,
     standing::{InForce, Life, Place, Standing},
     stock,
+    verdict::moment,
 };
 use crate::retention::{Dated, Occupy, Verdict, evaluate_dated};
 use jiff::Timestamp;
@@ -137,7 +137,10 @@ fn deletions(standing: &Standing<'_>) -> Vec<JudgedDeletion> {
         let mut living: Living<'_> = BTreeMap::new();
         for (life, deletion) in deaths {
             while let Some(born) = births.next_if(|born| born.from <= deletion.at) {
-                living.insert(key(born), born);
+                // One whose completion is remembered later than its end was judged by now, and stands for nothing.
+                if born.until.is_none_or(|until| until >= deletion.at) {
+                    living.insert(key(born), born);
+                }
             }
             // A completion that was remembered too late must not hide the copy from its own judgement.
             living.insert(key(life), life);

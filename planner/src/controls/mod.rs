@@ -1,6 +1,6 @@
 //! Controls: from the facts of a period to verdicts with the numbers behind them, as a pure function.
 //!
-//! Start at [`assess`]. The list of controls with their ids, words and mappings is `catalogue`; `standing` puts the facts in order;
+//! Start at [`assess`]. The list of controls with their ids, words and mappings is `catalogue`, `verdict` sums up; `standing` puts the facts in order;
 //! `history` replays retention over the period; the other files judge, one idea each.
 //! Invariants: the same facts give the same bytes; a verdict rests on the facts alone, so that anybody can compute it again; what the
 //! facts do not tell is "cannot tell", never "met".
@@ -18,6 +18,8 @@ mod standing;
 mod stock;
 #[cfg(test)]
 mod tests;
+mod verdict;
+mod window;
 
 pub use catalogue::{Control, controls};
 pub use sample::draw;
@@ -32,7 +34,7 @@ use standing::Standing;
 pub fn assess(facts: &EvidenceFacts) -> Assessment {
     let standing = Standing::new(facts);
     let retention = history::retention(&standing);
-    let controls = catalogue::judge_all(&standing, &retention);
+    let controls = verdict::judge_all(&standing, &retention);
     Assessment {
         coverage: coverage::coverage(&standing),
         controls,

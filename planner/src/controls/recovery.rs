@@ -1,9 +1,9 @@
 //! Objectives and proofs: how old the newest point is, when a restore was last proved, and how long it took.
 
 use super::{
-    catalogue::{met, moment, number, subject},
     copies::newest,
     standing::Standing,
+    verdict::{met, moment, number, subject},
 };
 use jiff::SignedDuration;
 use model::{

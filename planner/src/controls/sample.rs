@@ -3,7 +3,7 @@
 //! The seed is the auditor's, so nobody could know beforehand which points it draws; the same seed over the same points gives the
 //! same sample on any machine: `sha256(seed + "\n" + id)`.
 
-use super::catalogue::moment;
+use super::verdict::moment;
 use model::{
     Digest, RecoveryPointId,
     evidence::{CopyFact, CopyFate, EvidenceFacts, SampledPoint},

@@ -14,6 +14,8 @@ use model::{
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod lost;
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -117,6 +119,8 @@ fn ten_days() -> EvidenceFacts {
         from: at("2026-06-01T00:00:00Z"),
         holds: Vec::new(),
         keys: Vec::new(),
+        logs: Vec::new(),
+        losses: Vec::new(),
         mainstay_version: "0.1.0".to_owned(),
         parameters: Parameters::default(),
         policies: vec![policy(&json!({"daily": 3}), "2026-06-01T00:00:00Z", None)],
@@ -134,6 +138,7 @@ fn ten_days() -> EvidenceFacts {
                 place: "/mnt/nas".to_owned(),
             },
         )]),
+        unknown_policy: None,
         unreachable_tiers: Vec::new(),
         until: at("2026-06-10T12:00:00Z"),
     }
