@@ -34,6 +34,9 @@ Exit 1 when anything is wrong. What could not be checked is said, and is no erro
         /// File that `report … --bundle` wrote
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         bundle: PathBuf,
+        /// The public key that must have signed it, as `audit show --key` printed it where the report was made
+        #[arg(long, value_name = "KEY")]
+        key: Option<SigningKeyName>,
     },
 }
 

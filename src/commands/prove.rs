@@ -12,10 +12,17 @@ use crate::{
     wiring,
 };
 use executor::Clock;
-use model::{Inventory, tier_facts::TierCapabilities};
-use planner::prove::{Facts, LogLag, Proof, Question, Verdict, prove_some, suggest};
+use model::{DatabaseName, Inventory, tier_facts::TierCapabilities};
+use planner::{
+    prove::{Facts, LogLag, Proof, Question, Verdict, prove_some, suggest},
+    status::LogStatus,
+};
 use policy_schema::{Policy, policy::DatabaseDeclaration};
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 pub(crate) async fn run(arguments: ProveArguments, global: &Global) -> Result<Exit> {
     let (path, policy) = policy::load(global)?;
@@ -56,18 +63,18 @@ pub(crate) async fn run(arguments: ProveArguments, global: &Global) -> Result<Ex
     })
 }
 
-/// What a report says of objectives: the proof of now, without suggestions.
-pub(crate) async fn for_report(
+/// What a report says of objectives: the proof of then, without suggestions. From what is given alone: it can be computed again anywhere.
+pub(crate) fn again(
     policy: &Policy,
-    looked: &planning::Looked,
+    inventory: &Inventory,
+    facts: &Facts,
     now: jiff::Timestamp,
-) -> Result<Proof> {
-    let facts = facts(policy, looked).await?;
+) -> Proof {
     let capabilities = wiring::capabilities(policy);
     let years = planner::prove::DEFAULT_YEARS;
-    let question = Question::of_years(policy, &looked.inventory, &capabilities, &facts, now, years);
+    let question = Question::of_years(policy, inventory, &capabilities, facts, now, years);
     // Without a promise there is nothing to prove, however long its schedule would take to follow.
-    Ok(prove_some(&question, &promises))
+    prove_some(&question, &promises)
 }
 
 fn with_suggestions(proof: &mut Proof, question: &Question<'_>) {
@@ -78,14 +85,27 @@ fn with_suggestions(proof: &mut Proof, question: &Question<'_>) {
     }
 }
 
-/// What only looking can tell: keys, and how far logs are behind.
+/// What was looked at beside the inventory.
+pub(crate) struct Beside {
+    /// For proofs.
+    pub(crate) facts: Facts,
+    /// Archived logs.
+    pub(crate) logs: BTreeMap<DatabaseName, LogStatus>,
+}
+
 async fn facts(policy: &Policy, looked: &planning::Looked) -> Result<Facts> {
+    Ok(beside(policy, looked).await?.facts)
+}
+
+/// What only looking can tell: keys, how far logs are behind, and how far back they reach.
+pub(crate) async fn beside(policy: &Policy, looked: &planning::Looked) -> Result<Beside> {
     let mut facts = Facts {
         keys_in_trouble: Some(planning::keys_in_trouble(policy).await?),
         ..Facts::default()
     };
+    let mut seen = BTreeMap::new();
     if looked.logs.is_empty() {
-        return Ok(facts);
+        return Ok(Beside { facts, logs: seen });
     }
     let mut wired = wiring::wire(policy, PathBuf::new())?;
     wiring::read_only(&mut wired.tiers);
@@ -102,8 +122,9 @@ async fn facts(policy: &Policy, looked: &planning::Looked) -> Result<Facts> {
                 .filter(|_| asked),
         };
         facts.log_lags.insert(log.database.clone(), lag);
+        seen.insert(log.database.clone(), short);
     }
-    Ok(facts)
+    Ok(Beside { facts, logs: seen })
 }
 
 fn promises(database: &DatabaseDeclaration) -> bool {

@@ -3,24 +3,28 @@
 //! Invariant: what ends up in the facts is data only; every judgement is `planner::controls`'. What could not be observed is named.
 //! Of a period that is over, what happened later is left out as far as it is known.
 
-use super::look;
+use super::{
+    copies::{deleted, existing, losses, point_and_tier, remember_verifications, stored},
+    look,
+};
 use crate::{
     arguments::Global,
     commands::{planning, prove},
     failure::Result,
-    session,
+    session, settings, wiring,
 };
-use catalog::{AuditDetails, Catalog, ChainedEntry, HoldRecord};
+use catalog::{Catalog, HoldRecord};
+use executor::audit::{SigningKey, VerifyAudit, verify_audit};
 use jiff::Timestamp;
 use model::{
-    CopyState, Inventory, PointState, RecoveryPointId, RecoveryRecord, TierName, Verified,
-    audit::{self, ChainWalk},
+    Digest, Inventory, RecoveryPointId, RecoveryRecord,
     event::{Outcome, RunEvent, What},
     evidence::{
-        AuditFact, CopyFact, CopyFate, Deletion, EvidenceFacts, FORMAT, FailedStep, HoldFact,
-        PolicyFact, RunFact, VerificationFact,
+        AuditFact, CopyFact, EvidenceFacts, FORMAT, FailedStep, HoldFact, PolicyFact, RunFact,
+        VerificationFact,
     },
 };
+use planner::prove::Facts;
 use policy_schema::Policy;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,14 +34,24 @@ use std::{
 /// Runs and records that are read at most.
 const MOST: u64 = 1_000_000;
 
-/// Entries of the audit that are read at a time.
-const PAGE: u64 = 4096;
-
 /// A period: from, to (exclusive).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub(super) from: Timestamp,
     pub(super) until: Timestamp,
+}
+
+/// What was gathered.
+pub(super) struct Gathered {
+    pub(super) facts: EvidenceFacts,
+    /// What the proofs among the facts were computed from; `None`: nothing was proved.
+    pub(super) proved: Option<Proved>,
+}
+
+/// What proofs are computed from, beside the policy.
+pub(super) struct Proved {
+    pub(super) facts: Facts,
+    pub(super) inventory: Inventory,
 }
 
 /// Everything of a period.
@@ -48,20 +62,29 @@ pub(super) async fn gather(
     span: Span,
     now: Timestamp,
     trust_catalog: bool,
-) -> Result<EvidenceFacts> {
+) -> Result<Gathered> {
     let looked = planning::look(global, path, policy, now, !trust_catalog).await?;
     let catalog = session::catalog_or_fail(global, path).await?;
     let facts = from_catalog(&catalog, &looked.inventory, policy, span).await;
+    let audit = audit_of(&catalog, global, path, policy, !trust_catalog).await;
     catalog.close().await;
     let mut facts = facts?;
+    facts.audit = Some(audit?);
     // A proof is of now and the years ahead; of a period that is over it says nothing.
+    let mut proved = None;
     if span.until == now {
-        facts.proofs = look::proofs(&prove::for_report(policy, &looked, now).await?);
+        let beside = prove::beside(policy, &looked).await?;
+        facts.logs = look::logs(&beside.logs);
+        facts.proofs = look::proofs(&prove::again(policy, &looked.inventory, &beside.facts, now));
+        proved = Some(Proved {
+            facts: beside.facts,
+            inventory: looked.inventory,
+        });
     }
     facts.tiers = look::tiers(policy);
     facts.keys = look::keys(policy).await?;
     facts.discovered = look::discover(policy).await?;
-    Ok(facts)
+    Ok(Gathered { facts, proved })
 }
 
 async fn from_catalog(
@@ -94,7 +117,7 @@ async fn from_catalog(
         (&a.recovery_point, &a.tier, key(a)).cmp(&(&b.recovery_point, &b.tier, key(b)))
     });
     Ok(EvidenceFacts {
-        audit: Some(walk(catalog).await?),
+        audit: None,
         copies,
         discovered: Vec::new(),
         drills: inventory.drills.clone(),
@@ -109,6 +132,8 @@ async fn from_catalog(
             .filter_map(|record| hold(record, span))
             .collect(),
         keys: Vec::new(),
+        logs: Vec::new(),
+        losses: losses(catalog, &steps, span).await?,
         mainstay_version: env!("CARGO_PKG_VERSION").to_owned(),
         parameters: look::parameters(policy),
         policies: policies(catalog, policy, span).await?,
@@ -116,38 +141,42 @@ async fn from_catalog(
         recoveries: recoveries(catalog.recoveries(None, MOST).await?, span),
         runs: runs(catalog, span).await?,
         tiers: BTreeMap::new(),
+        unknown_policy: unknown_policy(catalog, policy).await?,
         unreachable_tiers: inventory.unreachable_tiers.clone(),
         until: span.until,
         verifications,
     })
 }
 
-/// Reads the whole audit and says what is wrong with its chain.
-async fn walk(catalog: &Catalog) -> Result<AuditFact> {
-    let head = catalog.audit_head().await?;
-    let mut walk = ChainWalk::from_beginning(&catalog.identity().await?);
-    loop {
-        let page = catalog.audit_page(walk.last(), PAGE).await?;
-        let before = walk.last();
-        for entry in page.iter().filter(|entry| entry.sequence <= head.sequence) {
-            walk.take(entry);
-        }
-        if page.is_empty() || walk.last() <= before || walk.last() >= head.sequence {
-            break;
-        }
+/// What `audit verify` finds; without a look at the tiers the chain of the catalog alone.
+async fn audit_of(
+    catalog: &Catalog,
+    global: &Global,
+    path: &Path,
+    policy: &Policy,
+    look: bool,
+) -> Result<AuditFact> {
+    let mut tiers = BTreeMap::new();
+    if look {
+        tiers = wiring::tiers(policy)?;
+        wiring::read_only(&mut tiers);
     }
-    let mut flaws: Vec<String> = Vec::new();
-    if walk.last() == head.sequence && walk.digest().is_some_and(|last| *last != head.digest) {
-        flaws.push(
-            "the last entry is not the one that the catalog remembers as its last".to_owned(),
-        );
-    }
-    let (found, _) = walk.finish(head.sequence);
-    flaws.extend(found.iter().map(ToString::to_string));
+    let own_key = SigningKey::open(&settings::audit_key(global, path));
+    let check = verify_audit(VerifyAudit {
+        catalog: Some(catalog),
+        tiers: &tiers,
+        trusted: BTreeSet::new(),
+        own_key: own_key.as_ref().ok().and_then(Option::as_ref),
+    })
+    .await?;
+    let signed = check.tiers.iter().filter(|(_, tier)| tier.objects > 0);
+    let head = check.catalog.as_ref();
     Ok(AuditFact {
-        digest: head.digest,
-        entries: head.sequence,
-        flaws,
+        compared: signed.clone().map(|(name, _)| name.clone()).collect(),
+        digest: head.map_or_else(|| Digest::sha256_of(&[]), |chain| chain.digest.clone()),
+        entries: head.map_or(0, |chain| chain.sequence),
+        flaws: crate::render::audit::wrong(&check),
+        signed_until: signed.map(|(_, tier)| tier.last).max().unwrap_or(0),
     })
 }
 
@@ -166,160 +195,6 @@ async fn verifications(catalog: &Catalog, span: Span) -> Result<Vec<Verification
             who: check.who,
         })
         .collect())
-}
-
-/// When each copy was completed, as the journals of runs remember it.
-fn stored(steps: &[RunEvent]) -> BTreeMap<(RecoveryPointId, TierName), Timestamp> {
-    let mut stored = BTreeMap::new();
-    for event in steps {
-        let What::StepFinished { step, outcome, .. } = &event.what else {
-            continue;
-        };
-        if !matches!(outcome, Outcome::Done) {
-            continue;
-        }
-        let Some((action, what)) = step.as_str().split_once(':') else {
-            continue;
-        };
-        if matches!(action, "backup" | "upload" | "repair" | "adopt")
-            && let Some(copy) = point_and_tier(what)
-        {
-            stored.insert(copy, event.at);
-        }
-    }
-    stored
-}
-
-/// `<point>@<tier>`.
-fn point_and_tier(text: &str) -> Option<(RecoveryPointId, TierName)> {
-    let (point, tier) = text.split_once('@')?;
-    Some((
-        RecoveryPointId::parse(point).ok()?,
-        TierName::new(tier).ok()?,
-    ))
-}
-
-/// Copies that are there, as they were at the end of the period.
-fn existing(
-    inventory: &Inventory,
-    sealed: &BTreeMap<RecoveryPointId, (bool, Vec<String>)>,
-    span: Span,
-) -> Vec<CopyFact> {
-    let mut copies = Vec::new();
-    for point in inventory
-        .recovery_points
-        .iter()
-        .filter(|point| point.state == PointState::Complete)
-    {
-        let seal = sealed.get(&point.id);
-        for copy in point
-            .copies
-            .iter()
-            .filter(|copy| copy.stored_at <= span.until)
-        {
-            copies.push(CopyFact {
-                bytes: Some(copy.bytes.0),
-                captured_at: Some(point.captured_at),
-                encrypted: seal.map(|(encrypted, _)| *encrypted),
-                fate: CopyFate::Exists(copy.state),
-                held: copy.held,
-                locked_until: copy.locked_until,
-                parent: point.parent.clone(),
-                recipients: seal
-                    .map(|(_, recipients)| recipients.clone())
-                    .unwrap_or_default(),
-                recovery_point: point.id.clone(),
-                slot: point.slot,
-                stored_at: Some(copy.stored_at),
-                tier: copy.tier.clone(),
-                verified: copy
-                    .verified
-                    .filter(|verified: &Verified| verified.at <= span.until),
-            });
-        }
-    }
-    copies
-}
-
-/// A copy that was deleted in the period, or after it: then it was there at its end. Entries of older versions have no details, and
-/// say in words what they say.
-fn deleted(
-    entry: &ChainedEntry,
-    stored: &BTreeMap<(RecoveryPointId, TierName), Timestamp>,
-    span: Span,
-) -> Option<CopyFact> {
-    let (point, tier) = point_and_tier(&entry.what)?;
-    let slot = slot(&point)?;
-    let told = match entry.typed() {
-        Some(AuditDetails::Deletion(told)) => told,
-        _ => audit::Deletion::of(point.clone(), tier.clone()),
-    };
-    let stored_at = told
-        .stored_at
-        .or_else(|| stored.get(&(point.clone(), tier.clone())).copied());
-    let begins = stored_at.unwrap_or(slot);
-    if entry.at < span.from || begins > span.until {
-        return None;
-    }
-    let run = entry
-        .why
-        .rsplit_once(" (run ")
-        .and_then(|(_, run)| run.strip_suffix(')'))
-        .map(str::to_owned);
-    let fate = if entry.at <= span.until {
-        CopyFate::Deleted(Deletion {
-            approved_by: told.approved_by,
-            at: entry.at,
-            run: told.run.or(run),
-            who: entry.who.clone(),
-            why: entry.why.clone(),
-        })
-    } else {
-        CopyFate::Exists(CopyState::Present)
-    };
-    Some(CopyFact {
-        bytes: told.bytes.map(|bytes| bytes.0),
-        captured_at: told.captured_at,
-        encrypted: None,
-        fate,
-        held: false,
-        locked_until: None,
-        parent: None,
-        recipients: Vec::new(),
-        recovery_point: point,
-        slot,
-        stored_at,
-        tier,
-        verified: None,
-    })
-}
-
-/// Of a copy that is gone by now and was there at the end of the period the verifications of then still count.
-fn remember_verifications(copies: &mut [CopyFact], verifications: &[VerificationFact]) {
-    let mut newest: BTreeMap<(&RecoveryPointId, &TierName), &VerificationFact> = BTreeMap::new();
-    for check in verifications {
-        newest.insert((&check.recovery_point, &check.tier), check);
-    }
-    for copy in copies
-        .iter_mut()
-        .filter(|copy| copy.is_present() && copy.verified.is_none() && copy.encrypted.is_none())
-    {
-        let check = newest.get(&(&copy.recovery_point, &copy.tier));
-        copy.verified = check.filter(|check| check.passed).map(|check| Verified {
-            at: check.at,
-            level: check.level,
-        });
-    }
-}
-
-/// The slot in an id: `20261121T020000Z`, whatever follows.
-fn slot(point: &RecoveryPointId) -> Option<Timestamp> {
-    let stamp = point.stamp().get(..16)?;
-    jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp)
-        .ok()?
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .ok()
-        .map(|zoned| zoned.timestamp())
 }
 
 /// Backups that were tried in the period and not made.
@@ -400,6 +275,13 @@ async fn policies(catalog: &Catalog, policy: &Policy, span: Span) -> Result<Vec<
         });
     }
     Ok(policies)
+}
+
+/// The given policy, if no run was ever planned from it.
+async fn unknown_policy(catalog: &Catalog, policy: &Policy) -> Result<Option<Digest>> {
+    let history = catalog.policy_history().await?;
+    let known = history.iter().any(|one| one.digest == policy.digest);
+    Ok((!known).then(|| policy.digest.clone()))
 }
 
 /// Restores and drills of the period; of each database also the newest before it, and the newest that passed.

@@ -4,9 +4,12 @@ use crate::{failure::Result, wiring};
 use executor::look_at_keys;
 use model::{
     DatabaseName, TierName,
-    evidence::{Discovery, ExceptionFact, KeyFact, Parameters, ProofFact, TierFact},
+    evidence::{Discovery, ExceptionFact, KeyFact, LogFact, Parameters, ProofFact, TierFact},
 };
-use planner::prove::{Proof, Verdict};
+use planner::{
+    prove::{Proof, Verdict},
+    status::{LogStatus, LogTier},
+};
 use policy_schema::{
     Policy,
     policy::{CheckId, CheckRule},
@@ -118,6 +121,21 @@ pub(super) fn proofs(proof: &Proof) -> Vec<ProofFact> {
         }
     }
     facts
+}
+
+/// How far back each archived log reaches.
+pub(super) fn logs(seen: &BTreeMap<DatabaseName, LogStatus>) -> Vec<LogFact> {
+    let of = |database: &DatabaseName, log: &LogStatus| -> Vec<LogFact> {
+        let tiers = log.tiers.iter();
+        let fact = |(tier, seen): (&TierName, &LogTier)| LogFact {
+            database: database.clone(),
+            reaches_end: seen.reaches_end,
+            tier: tier.clone(),
+            whole_since: seen.windows.iter().map(|window| window.from).collect(),
+        };
+        tiers.map(fact).collect()
+    };
+    seen.iter().flat_map(|(name, log)| of(name, log)).collect()
 }
 
 /// What each server holds beside the declared databases. A base backup of a whole server covers all of its databases.

@@ -1,6 +1,7 @@
 //! `report`: documents for auditors, from what the catalog remembers.
 
-pub(crate) mod bundle;
+mod bundle;
+mod copies;
 mod gather;
 mod look;
 mod recoveries;
@@ -13,9 +14,13 @@ use crate::{
     failure::{Failure, Result},
     policy,
     render::out,
+    settings,
 };
-use gather::Span;
+use bundle::Inputs;
+use executor::audit::SigningKey;
+use gather::{Gathered, Proved, Span};
 use jiff::{Timestamp, ToSpan as _};
+use model::audit::SigningKeyName;
 use model::evidence::{Assessment, ControlVerdict, EvidenceFacts};
 use planner::controls;
 use policy_schema::Policy;
@@ -35,12 +40,13 @@ pub(crate) async fn run(command: ReportCommand, global: &Global) -> Result<Exit>
             Ok(Exit::Done)
         }
         ReportCommand::Retention(arguments) => {
-            let (facts, policy) = facts(&arguments, global).await?;
+            let (Gathered { facts, proved }, policy) = facts(&arguments, global).await?;
             let assessment = controls::assess(&facts);
             let document = reports::retention(&facts, &assessment, &policy.timezone);
             finish(
                 Kind::Retention,
                 &facts,
+                proved,
                 &assessment,
                 &document,
                 &arguments,
@@ -48,12 +54,13 @@ pub(crate) async fn run(command: ReportCommand, global: &Global) -> Result<Exit>
             )
         }
         ReportCommand::Compliance { period, sample } => {
-            let (facts, policy) = facts(&period, global).await?;
+            let (Gathered { facts, proved }, policy) = facts(&period, global).await?;
             let assessment = with_sample(controls::assess(&facts), &facts, &sample);
             let document = reports::compliance(&facts, &assessment, &policy.timezone);
             finish(
                 Kind::Compliance,
                 &facts,
+                proved,
                 &assessment,
                 &document,
                 &period,
@@ -64,8 +71,12 @@ pub(crate) async fn run(command: ReportCommand, global: &Global) -> Result<Exit>
 }
 
 /// Computes a bundle again; exit 1 when anything differs.
-pub(crate) fn recompute(path: &Path, global: &Global) -> Result<Exit> {
-    let recomputed = bundle::recompute(path)?;
+pub(crate) fn recompute(
+    path: &Path,
+    key: Option<&SigningKeyName>,
+    global: &Global,
+) -> Result<Exit> {
+    let recomputed = bundle::recompute(path, key)?;
     let agrees = recomputed.differences.is_empty();
     if global.json {
         out::json(&recomputed)?;
@@ -75,7 +86,7 @@ pub(crate) fn recompute(path: &Path, global: &Global) -> Result<Exit> {
     Ok(if agrees { Exit::Done } else { Exit::Failed })
 }
 
-async fn facts(arguments: &PeriodArguments, global: &Global) -> Result<(EvidenceFacts, Policy)> {
+async fn facts(arguments: &PeriodArguments, global: &Global) -> Result<(Gathered, Policy)> {
     let (path, policy) = policy::load(global)?;
     let now = clock::now();
     let span = span(arguments, &policy, now)?;
@@ -116,13 +127,29 @@ fn with_sample(
 fn finish(
     kind: Kind,
     facts: &EvidenceFacts,
+    proved: Option<Proved>,
     assessment: &Assessment,
     document: &Document,
     arguments: &PeriodArguments,
     global: &Global,
 ) -> Result<Exit> {
     if let Some(bundle) = &arguments.bundle {
-        bundle::write(bundle, kind, facts, assessment)?;
+        let policy = settings::policy_path(global)?;
+        let key = SigningKey::open(&settings::audit_key(global, &policy))?;
+        let loaded = policy::check(&policy).loaded;
+        let inputs =
+            proved.map(|proved| Inputs::new(proved.facts, proved.inventory, facts.until, &loaded));
+        let left_out = bundle::write(bundle, kind, facts, assessment, inputs, key.as_ref())?;
+        if let Some(why) = left_out {
+            out::words(&format!(
+                "The proofs in the bundle cannot be computed again elsewhere: {why}\n"
+            ));
+        }
+        if key.is_none() {
+            out::words(
+                "The bundle is not signed: no run from here has made the key that signs the audit.\n",
+            );
+        }
     }
     write::write(kind, facts, assessment, document, arguments, global)?;
     let of_interest =

@@ -3,6 +3,7 @@
 use crate::{
     arguments::{Global, PeriodArguments, ReportFormat},
     failure::{Because, Failure, Result},
+    files,
     render::out,
 };
 use model::evidence::{Assessment, EvidenceFacts};
@@ -87,7 +88,7 @@ fn csv(document: &Document, arguments: &PeriodArguments) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     for table in document.tables() {
         let file = folder.join(format!("{}.csv", table.name));
-        fs::write(&file, table.csv()).map_err(|error| failed(&file, error))?;
+        files::replace(&file, table.csv().as_bytes()).map_err(|error| failed(&file, error))?;
     }
     Ok(())
 }
@@ -95,7 +96,7 @@ fn csv(document: &Document, arguments: &PeriodArguments) -> Result<()> {
 /// To a file, or to standard output.
 pub(super) fn print(to: Option<&Path>, text: &str) -> Result<()> {
     match to {
-        Some(file) => fs::write(file, text).map_err(|error| failed(file, error)),
+        Some(file) => files::replace(file, text.as_bytes()).map_err(|error| failed(file, error)),
         None => out::data(text),
     }
 }
@@ -113,8 +114,10 @@ pub(super) fn templates(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     for (name, text) in reports::templates() {
         let file = folder.join(name);
-        let written = fs::File::create_new(&file)
-            .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
+        let written = files::New::create(&file).and_then(|mut new| {
+            new.write_all(text.as_bytes())?;
+            new.keep()
+        });
         written.map_err(|error| failed(&file, error))?;
     }
     Ok(())
