@@ -59,21 +59,9 @@ fn mount(site: &Site, tier: &str, instead: Instead) {
     fs::rename(site.path().join("away"), site.tier(tier)).unwrap();
 }
 
-/// Five points on each tier, so that the next run wants to prune.
-fn saturated() -> Site {
-    let site = Site::new(SHOP_EVERY_SECOND);
-    for n in 0..5 {
-        let plan = format!("plan{n}.json");
-        site.expect(0, &["plan", "--out", &plan]);
-        site.expect(0, &["apply", &plan]);
-        site.next_second();
-    }
-    site
-}
-
 #[test]
 fn while_a_tier_is_away_nothing_is_written_in_its_place_and_nothing_is_pruned_elsewhere() {
-    let template = saturated();
+    let template = Site::with_something_to_prune();
     for instead in ALL {
         for (away, there) in [("disk", "nas"), ("nas", "disk")] {
             let site = Site::like(&template);
@@ -152,7 +140,7 @@ fn a_refresh_does_not_take_an_unmounted_tier_for_an_empty_one() {
 #[test]
 fn a_copy_that_cannot_be_reached_is_never_called_bad() {
     for instead in ALL {
-        let site = saturated();
+        let site = Site::with_something_to_prune();
         unmount(&site, "nas", instead);
         let ended = site.expect(9, &["verify", "shop"]);
         ended.says("good").says("unread").says("nas");
@@ -174,7 +162,7 @@ fn a_copy_that_cannot_be_reached_is_never_called_bad() {
 
 #[test]
 fn a_tier_lost_between_plan_and_apply_fails_its_steps_alone() {
-    let template = saturated();
+    let template = Site::with_something_to_prune();
     for instead in ALL {
         for (away, code) in [("nas", 9), ("disk", 1)] {
             let site = Site::like(&template);

@@ -362,16 +362,7 @@ fn keys_that_cannot_be_relied_upon_are_told_with_what_dies_with_them() {
 fn plan_and_validate_say_shortly_what_cannot_be_kept() {
     let place = Place::new(ONLY_DUMPS, &weeks());
     let validate = place.expect(0, &["validate", "-p", "policy.toml"]).stdout;
-    let offline = [
-        "plan",
-        "-p",
-        "policy.toml",
-        "--inventory",
-        "inventory.json",
-        "--now",
-        NOW,
-    ];
-    let plan = place.expect(0, &offline).stdout;
+    let plan = place.expect(0, &support::offline::PLAN).stdout;
     let short = |text: &str| text[text.find("Objectives:").unwrap()..].to_owned();
     insta::assert_snapshot!("briefly", format!("{}\n{}", short(&validate), short(&plan)));
     let json = place

@@ -25,19 +25,6 @@ fn until_it_writes(site: &Site, run: &mut Running) {
     });
 }
 
-/// A site with five points on each tier, of which the next run prunes the oldest and makes another.
-fn with_something_to_prune() -> Site {
-    let site = Site::new(SHOP_EVERY_SECOND);
-    for n in 0..5 {
-        // A saved plan prunes nothing for the point that it makes; that is left to the next plan.
-        let plan = format!("plan{n}.json");
-        site.expect(0, &["plan", "--out", &plan]);
-        site.expect(0, &["apply", &plan]);
-        site.next_second();
-    }
-    site
-}
-
 #[test]
 fn a_second_apply_ends_with_8_and_says_who_is_at_work() {
     let site = slow();
@@ -175,7 +162,7 @@ fn restores_verifications_and_holds_go_on_during_an_apply() {
 
 #[test]
 fn a_hold_that_came_after_the_plan_is_respected() {
-    let site = with_something_to_prune();
+    let site = Site::with_something_to_prune();
     let oldest = site.points().remove(0);
     site.expect(0, &["plan", "--out", "plan.json"])
         .says("prune");
@@ -195,7 +182,7 @@ fn a_hold_that_came_after_the_plan_is_respected() {
 
 #[test]
 fn a_saved_plan_applied_twice_is_already_done() {
-    let site = with_something_to_prune();
+    let site = Site::with_something_to_prune();
     site.expect(0, &["plan", "--out", "plan.json"]);
     site.expect(0, &["apply", "plan.json"]);
     let after = laws::whole(&site);
@@ -208,7 +195,7 @@ fn a_saved_plan_applied_twice_is_already_done() {
 
 #[test]
 fn two_that_carry_out_one_saved_plan_at_once_do_it_once() {
-    let site = with_something_to_prune();
+    let site = Site::with_something_to_prune();
     site.expect(0, &["plan", "--out", "plan.json"]);
     let arguments = ["apply", "plan.json", "--lease-wait", "100s"];
     let started = [site.start(&arguments, &[]), site.start(&arguments, &[])];
@@ -222,7 +209,7 @@ fn two_that_carry_out_one_saved_plan_at_once_do_it_once() {
 
 #[test]
 fn a_saved_plan_in_which_a_byte_was_changed_is_refused() {
-    let site = with_something_to_prune();
+    let site = Site::with_something_to_prune();
     site.expect(0, &["plan", "--out", "plan.json"]);
     let plan = fs::read_to_string(site.path().join("plan.json")).unwrap();
     let before = laws::whole(&site);
@@ -259,7 +246,7 @@ fn a_saved_plan_in_which_a_byte_was_changed_is_refused() {
 
 #[test]
 fn a_saved_plan_of_another_policy_is_stale() {
-    let site = with_something_to_prune();
+    let site = Site::with_something_to_prune();
     site.expect(0, &["plan", "--out", "plan.json"]);
     let before = laws::whole(&site);
     site.write_policy(
@@ -272,7 +259,7 @@ fn a_saved_plan_of_another_policy_is_stale() {
 
 #[test]
 fn a_saved_plan_stays_good_while_unrelated_points_arrive() {
-    let site = with_something_to_prune();
+    let site = Site::with_something_to_prune();
     site.expect(0, &["plan", "--out", "plan.json"]);
     site.next_second();
     site.expect(0, &["backup", "shop", "--auto-approve"]);

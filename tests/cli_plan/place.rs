@@ -1,8 +1,12 @@
 //! A policy and an inventory in a folder, and the program beside them.
 
-use crate::support::program::{Ended, Running};
+pub(crate) use crate::support::offline::inventory;
+use crate::support::{
+    offline,
+    program::{Ended, Running},
+};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{fs, path::Path};
 use tempfile::TempDir;
 
@@ -29,7 +33,6 @@ keep.disk = { daily = 3 }
 keep.nas = { daily = 3, monthly = 2 }
 verify = \"full-read\"
 ";
-const NOW: &str = "2026-11-21T12:00:00Z";
 
 pub(crate) struct Place(TempDir);
 
@@ -63,16 +66,7 @@ impl Place {
     /// `plan` without network, state or clock.
     #[track_caller]
     pub(crate) fn plan(&self, code: i32, more: &[&str]) -> Ended {
-        let offline = [
-            "plan",
-            "-p",
-            "policy.toml",
-            "--inventory",
-            "inventory.json",
-            "--now",
-            NOW,
-        ];
-        self.expect(code, &[&offline[..], more].concat())
+        self.expect(code, &[&offline::PLAN[..], more].concat())
     }
 }
 
@@ -85,20 +79,7 @@ pub(crate) fn point(days: i64, tiers: &[&str]) -> Value {
 pub(crate) fn at(time: Timestamp, slot_shift: i64, tiers: &[&str]) -> Value {
     // Slots are whole seconds.
     let slot = Timestamp::from_second(time.as_second() + slot_shift).unwrap();
-    let stamp = slot.strftime("%Y%m%dT%H%M%SZ").to_string();
-    let copies: Vec<Value> = tiers
-        .iter()
-        .map(|tier| {
-            json!({"tier": tier, "state": "present", "bytes": 1_234_567, "stored_at": slot.to_string(), "held": false,
-                   "verified": {"level": "full-read", "at": slot.to_string()}, "locked_until": null})
-        })
-        .collect();
-    json!({"id": format!("shop/daily/{stamp}"), "database": "shop", "series": "daily", "method": "snapshot", "parent": null,
-           "slot": slot.to_string(), "captured_at": time.to_string(), "state": "complete", "bytes": 1_234_567, "copies": copies})
-}
-
-pub(crate) fn inventory(points: &[Value]) -> Value {
-    json!({"format": "mainstay.inventory.v1", "observed_at": NOW, "unreachable_tiers": [], "recovery_points": points})
+    offline::point(slot, time, tiers)
 }
 
 /// Seven days of points; today's is missing.

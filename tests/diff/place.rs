@@ -1,12 +1,14 @@
 //! A Git repository with a policy and an inventory of ninety days beside it.
 
-use crate::support::program::{Ended, Running, command};
+pub(crate) use crate::support::offline::{NOW, inventory};
+use crate::support::{
+    offline,
+    program::{Ended, Running, command},
+};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{fs, path::Path};
 use tempfile::TempDir;
-
-pub(crate) const NOW: &str = "2026-11-21T12:00:00Z";
 
 /// A shop on two tiers, ninety days on the first.
 pub(crate) const SHOP: &str = r#"mainstay = 1
@@ -126,21 +128,8 @@ pub(crate) fn ninety_days() -> Value {
     inventory(&points)
 }
 
-pub(crate) fn inventory(points: &[Value]) -> Value {
-    json!({"format": "mainstay.inventory.v1", "observed_at": NOW, "unreachable_tiers": [], "recovery_points": points})
-}
-
 pub(crate) fn point(slot: Timestamp, tiers: &[&str]) -> Value {
-    let stamp = slot.strftime("%Y%m%dT%H%M%SZ").to_string();
-    let copies: Vec<Value> = tiers
-        .iter()
-        .map(|tier| {
-            json!({"tier": tier, "state": "present", "bytes": 1_234_567, "stored_at": slot.to_string(), "held": false,
-                   "verified": {"level": "full-read", "at": slot.to_string()}, "locked_until": null})
-        })
-        .collect();
-    json!({"id": format!("shop/daily/{stamp}"), "database": "shop", "series": "daily", "method": "snapshot", "parent": null,
-           "slot": slot.to_string(), "captured_at": slot.to_string(), "state": "complete", "bytes": 1_234_567, "copies": copies})
+    offline::point(slot, slot, tiers)
 }
 
 pub(crate) fn length(value: &Value, list: &str) -> usize {

@@ -19,6 +19,7 @@ pub mod laws;
 pub mod ledger;
 pub mod log_site;
 pub mod mount;
+pub mod offline;
 pub mod processes;
 pub mod program;
 pub mod shop;
@@ -183,6 +184,19 @@ impl Site {
     pub fn plan(&self, arguments: &[&str]) -> Value {
         let arguments = [&["plan", "--json"], arguments].concat();
         self.expect(0, &arguments).json()
+    }
+
+    /// With five points on each tier, of which the next run prunes the oldest and makes another.
+    pub fn with_something_to_prune() -> Self {
+        let site = Self::new(SHOP_EVERY_SECOND);
+        for n in 0..5 {
+            // A saved plan prunes nothing for the point that it makes; that is left to the next plan.
+            let plan = format!("plan{n}.json");
+            site.expect(0, &["plan", "--out", &plan]);
+            site.expect(0, &["apply", &plan]);
+            site.next_second();
+        }
+        site
     }
 
     /// Waits until a new slot of an `every = "1s"` series has come.

@@ -171,6 +171,20 @@ fn windows(
     }
 }
 
+/// Copies that the plan prunes.
+fn pruned(plan: &Plan) -> BTreeSet<(&RecoveryPointId, &TierName)> {
+    let steps = plan.steps.iter();
+    let prunes = steps.filter(|step| step.action == Action::Prune);
+    prunes
+        .map(|step| (&step.recovery_point, &step.tier))
+        .collect()
+}
+
+fn known(inventory: &Inventory) -> BTreeMap<&RecoveryPointId, &RecoveryPoint> {
+    let points = inventory.recovery_points.iter();
+    points.map(|point| (&point.id, point)).collect()
+}
+
 /// The base that a window begins with, and the one that it begins with next, stay on their tier, and their chains.
 pub(super) fn first_bases(
     plan: &Plan,
@@ -178,20 +192,11 @@ pub(super) fn first_bases(
     inventory: &Inventory,
     report: &mut Report<'_>,
 ) {
-    let pruned: BTreeSet<(&RecoveryPointId, &TierName)> = plan
-        .steps
-        .iter()
-        .filter(|step| step.action == Action::Prune)
-        .map(|step| (&step.recovery_point, &step.tier))
-        .collect();
+    let pruned = pruned(plan);
     if pruned.is_empty() {
         return;
     }
-    let known: BTreeMap<&RecoveryPointId, &RecoveryPoint> = inventory
-        .recovery_points
-        .iter()
-        .map(|point| (&point.id, point))
-        .collect();
+    let known = known(inventory);
     for database in policy.databases.values() {
         for (tier, window) in database.wal.iter().flat_map(|wal| &wal.keep) {
             let log = inventory.wal.get(&database.name);
@@ -262,17 +267,8 @@ pub(super) fn chains(plan: &Plan, inventory: &Inventory, policy: &Policy, report
     if incremental.is_empty() {
         return;
     }
-    let known: BTreeMap<&RecoveryPointId, &RecoveryPoint> = inventory
-        .recovery_points
-        .iter()
-        .map(|point| (&point.id, point))
-        .collect();
-    let pruned: BTreeSet<(&RecoveryPointId, &TierName)> = plan
-        .steps
-        .iter()
-        .filter(|step| step.action == Action::Prune)
-        .map(|step| (&step.recovery_point, &step.tier))
-        .collect();
+    let known = known(inventory);
+    let pruned = pruned(plan);
     for (step, parent) in incremental {
         let id = || step.id.to_string();
         if step.action != Action::Backup {
