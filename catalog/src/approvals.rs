@@ -53,19 +53,7 @@ impl Catalog {
         if old.as_ref() == new {
             return Ok(());
         }
-        transaction
-            .execute("DELETE FROM approval_rules WHERE id = 1", &[])
-            .await?;
-        if let Some(new) = new {
-            let text = serde_json::to_string(new)
-                .map_err(|_| transaction.corrupt("rules of approval cannot be written"))?;
-            transaction
-                .execute(
-                    "INSERT INTO approval_rules (id, rules) VALUES (1, $1)",
-                    &[text.as_str().into()],
-                )
-                .await?;
-        }
+        put_rules(&mut transaction, new).await?;
         let entry = AuditEntry {
             at,
             who: who.to_owned(),
@@ -221,7 +209,37 @@ impl Catalog {
 /// Name of the fact of [`Catalog::applied_source`].
 const APPLIED_SOURCE: &str = "applied-source";
 
-async fn fact<T: DeserializeOwned>(
+/// Puts rules in the place of those that are there.
+pub(crate) async fn put_rules(
+    transaction: &mut Transaction,
+    new: Option<&ApprovalRules>,
+) -> Result<(), CatalogError> {
+    transaction
+        .execute("DELETE FROM approval_rules WHERE id = 1", &[])
+        .await?;
+    let Some(new) = new else { return Ok(()) };
+    let text = serde_json::to_string(new)
+        .map_err(|_| transaction.corrupt("rules of approval cannot be written"))?;
+    transaction
+        .execute(
+            "INSERT INTO approval_rules (id, rules) VALUES (1, $1)",
+            &[text.as_str().into()],
+        )
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn forget_fact(
+    transaction: &mut Transaction,
+    name: &str,
+) -> Result<(), CatalogError> {
+    transaction
+        .execute("DELETE FROM approval_facts WHERE name = $1", &[name.into()])
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn fact<T: DeserializeOwned>(
     transaction: &mut Transaction,
     name: &str,
 ) -> Result<Option<T>, CatalogError> {
@@ -235,7 +253,7 @@ async fn fact<T: DeserializeOwned>(
         .transpose()
 }
 
-async fn set_fact<T: Serialize>(
+pub(crate) async fn set_fact<T: Serialize>(
     transaction: &mut Transaction,
     name: &str,
     fact: &T,

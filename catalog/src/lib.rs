@@ -15,6 +15,7 @@
 //! text for both databases, with parameters, never with values written into it.
 //! Not here: looking at tiers (`executor`), deciding anything (`planner`), the clock (times are arguments).
 
+mod approval_reset;
 mod approvals;
 mod audit;
 mod catalog;

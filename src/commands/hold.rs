@@ -1,4 +1,6 @@
 //! `hold add | release | list`: a person's order not to delete a recovery point.
+//!
+//! Holding needs nobody's approval; releasing needs the signatures that a deletion beyond routine needs, where rules are in force.
 
 use super::running::RealClock;
 use crate::{
@@ -13,7 +15,11 @@ use crate::{
 };
 use catalog::Catalog;
 use executor::{Clock, HoldReport, spread_hold};
-use model::RecoveryPointId;
+use jiff::Timestamp;
+use model::{
+    RecoveryPointId,
+    approval::{RELEASE_FORMAT, ReleaseRequest, judge_request},
+};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, sync::Arc};
 
@@ -41,6 +47,59 @@ async fn spread(
         }
         Err(failure) => Stores::NoPolicy(failure.message),
     }
+}
+
+/// Who agreed to the release of a point's holds; `None`: nobody has to. Deleting what was held needs no signatures any more.
+async fn agreed(catalog: &Catalog, point: &RecoveryPointId) -> Result<Option<String>> {
+    let Some(rules) = catalog.approval_rules().await? else {
+        return Ok(None);
+    };
+    let history = catalog.hold_history().await?;
+    let ours = history
+        .iter()
+        .filter(|record| record.hold.recovery_point == *point);
+    // With none left, those that were released last: a store that could not be reached then is let go by a repeat.
+    let newest = ours
+        .clone()
+        .map(|record| {
+            record
+                .released
+                .as_ref()
+                .map_or(Timestamp::MAX, |(at, ..)| *at)
+        })
+        .max();
+    let holds = ours
+        .filter(|record| {
+            record
+                .released
+                .as_ref()
+                .map_or(Timestamp::MAX, |(at, ..)| *at)
+                == newest.unwrap_or_default()
+        })
+        .map(|record| record.hold.id)
+        .collect();
+    let request = ReleaseRequest {
+        catalog: catalog.identity().await?,
+        format: RELEASE_FORMAT,
+        holds,
+        recovery_point: point.clone(),
+    };
+    let id = request
+        .id()
+        .map_err(|error| Failure::from_error("mainstay::hold::needs-approval", None, &error))?;
+    let verdict = judge_request(&rules, &id, &catalog.signatures(&id).await?);
+    if verdict.is_given() {
+        let names: Vec<_> = verdict.approved_by.into_iter().collect();
+        return Ok(Some(names.join(", ")));
+    }
+    Err(Failure::new(
+        "mainstay::hold::needs-approval",
+        format!("the release of the holds of `{point}` needs approval: {verdict}"),
+    )
+    .help(format!(
+        "nothing was released; those who may sign with `mainstay approve {id} --key FILE`, then give this command again"
+    ))
+    .exit(Exit::NeedsApproval))
 }
 
 impl Stores {
@@ -163,6 +222,10 @@ pub(crate) async fn run(command: HoldCommand, global: &Global) -> Result<Exit> {
         HoldCommand::Release { point, why, who } => {
             let catalog = session::catalog_or_fail(global, &policy).await?;
             let who = who.unwrap_or_else(settings::who);
+            let why = match agreed(&catalog, &point).await? {
+                Some(signers) => format!("{why} (approved by {signers})"),
+                None => why,
+            };
             let released = catalog.release_hold(&point, &who, &why, now).await?;
             let stores = spread(&point, false, &who, global, &catalog).await;
             // A store that could not be reached the last time is let go by a repeat.

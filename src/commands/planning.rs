@@ -2,7 +2,7 @@
 
 use crate::{
     arguments::{Global, PlanSource},
-    commands::running::RealClock,
+    commands::{approve, running::RealClock},
     failure::{Failure, Result},
     render::{color, out},
     session, wiring,
@@ -40,6 +40,11 @@ pub(crate) async fn look(
     refresh: bool,
 ) -> Result<Looked> {
     let catalog = session::catalog_if_any(global, path).await?;
+    if let Some(catalog) = &catalog
+        && let Some(warning) = approve::reset_warning(catalog).await?
+    {
+        out::words(&warning);
+    }
     let mut tiers = wiring::tiers(policy)?;
     wiring::read_only(&mut tiers);
     let refresh = if refresh {

@@ -247,3 +247,81 @@ fn a_key_that_can_never_sign_is_refused_where_it_is_written() {
     let said = site.expect(4, &["validate"]).to_string();
     assert!(said.contains("policy::same-signer"), "{said}");
 }
+
+#[test]
+fn a_hold_is_released_by_those_who_may_sign_and_only_that_hold() {
+    let site = Site::new();
+    site.write(&site.policy(&["shop"], &site.approval(1, &["alice"])));
+    site.expect(0, &["apply", "-y"]);
+    let point = site
+        .catalog("work/policy", "SELECT id FROM points")
+        .remove(0);
+    let release = ["hold", "release", &point, "--why", "closed"];
+    let asked = || {
+        let refused = site.expect(3, &release);
+        assert!(refused.stderr.contains("0 of 1 signatures"), "{refused}");
+        let (_, id) = refused.stderr.split_once("mainstay approve ").unwrap();
+        id.split_whitespace().next().unwrap().to_owned()
+    };
+    site.expect(0, &["hold", "add", &point, "--why", "audit"]);
+    let id = asked();
+    assert_eq!(asked(), id, "everybody computes the same id");
+    site.expect(3, &["approve", &id, "--key", &site.key("mallory")]);
+    asked();
+    site.expect(0, &["approve", &id, "--key", &site.key("alice")]);
+    site.expect(0, &release);
+    let told = site.catalog(
+        "work/policy",
+        "SELECT why FROM audit WHERE kind = 'release'",
+    );
+    assert_eq!(told, ["closed (approved by alice@example.com)"]);
+    // What was signed is the end of that hold, not of the next one.
+    site.expect(0, &["hold", "add", &point, "--why", "another audit"]);
+    assert_ne!(asked(), id);
+    let held = site.catalog(
+        "work/policy",
+        "SELECT why FROM holds WHERE released_at IS NULL",
+    );
+    assert_eq!(held, ["another audit"]);
+}
+
+#[test]
+fn rules_whose_keys_are_lost_end_after_a_week_in_which_everybody_is_told() {
+    let site = Site::new();
+    site.write(&site.policy(&["shop"], &site.approval(1, &["alice"])));
+    site.expect(0, &["apply", "-y"]);
+    let reset = ["approve", "--reset", "--why", "lost in the move"];
+    for _ in 0..2 {
+        let waits = site.expect(3, &reset);
+        assert!(
+            waits.stderr.contains("mainstay::approve::reset-waits"),
+            "{waits}"
+        );
+    }
+    for command in [&["plan"][..], &["status"], &["apply", "-y"]] {
+        let told = site.expect(0, command);
+        assert!(told.stderr.contains("lost in the move"), "{told}");
+    }
+    site.expect(0, &["approve", "--cancel-reset", "--why", "found"]);
+    site.expect(1, &["approve", "--cancel-reset", "--why", "found"]);
+    let plan = site.expect(0, &["plan"]);
+    assert!(!plan.stderr.contains("lost in the move"), "{plan}");
+    site.expect(3, &reset);
+    // A week goes by.
+    let file = site.path().join("work/policy/.mainstay/state.db");
+    let catalog = rusqlite::Connection::open(file).unwrap();
+    let fact = r#"{"asked_at":"2026-01-01T00:00:00Z","who":"eve","why":"lost"}"#;
+    let changed = catalog
+        .execute(
+            "UPDATE approval_facts SET fact = ?1 WHERE name = 'reset'",
+            [fact],
+        )
+        .unwrap();
+    assert_eq!(changed, 1);
+    site.expect(0, &reset);
+    site.write(&site.policy(&["shop"], &site.approval(1, &["bob"])));
+    site.expect(0, &["apply", "-y"]);
+    let rules = site.catalog("work/policy", "SELECT rules FROM approval_rules");
+    assert!(rules[0].contains("bob@example.com"), "{rules:?}");
+    site.expect(0, &["audit", "verify"]);
+}

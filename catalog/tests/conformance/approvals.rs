@@ -5,7 +5,7 @@ use crate::{
     subject::Subject,
 };
 use mainstay_catalog::{AuditKind, CatalogError, NewRun, PlanSignature};
-use model::{ApprovalRules, DeletionLimits, Digest, PolicySource};
+use model::{ApprovalRules, DeletionLimits, Digest, PolicySource, approval::ResetRequest};
 use std::collections::BTreeMap;
 
 /// Rules with so many signers.
@@ -188,6 +188,53 @@ pub(crate) async fn a_run_under_another_policy_is_found(subject: Subject) {
     ] {
         let found = catalog.other_policy_since(at(since), policy).await.unwrap();
         assert_eq!(found, expected, "since {since}");
+    }
+}
+
+pub(crate) async fn rules_without_keys_end_after_a_while_or_not_at_all(subject: Subject) {
+    const WEEK: i64 = 7 * 86_400;
+    let catalog = subject.open().await;
+    let lease = lease(&catalog).await;
+    let known = rules(2, 2);
+    catalog
+        .set_approval_rules(&lease, Some(&known), "a", "ada", at(1))
+        .await
+        .unwrap();
+    let first = reset(10);
+    assert_eq!(catalog.reset_request().await.unwrap(), None);
+    assert_eq!(catalog.ask_reset(&first).await.unwrap(), first);
+    // Asked again, it does not begin anew.
+    assert_eq!(catalog.ask_reset(&reset(20)).await.unwrap(), first);
+    for (request, seconds) in [(&first, 9 + WEEK), (&reset(20), 30 + WEEK)] {
+        let early = catalog.complete_reset(&lease, request, "ada", at(seconds));
+        assert!(!early.await.unwrap(), "{seconds}");
+    }
+    assert!(catalog.cancel_reset("bob", "no", at(50)).await.unwrap());
+    assert!(!catalog.cancel_reset("bob", "no", at(50)).await.unwrap());
+    let gone = catalog.complete_reset(&lease, &first, "ada", at(10 + WEEK));
+    assert!(!gone.await.unwrap());
+    assert_eq!(catalog.approval_rules().await.unwrap(), Some(known));
+
+    let second = reset(60);
+    catalog.ask_reset(&second).await.unwrap();
+    let done = catalog.complete_reset(&lease, &second, "ada", at(60 + WEEK));
+    assert!(done.await.unwrap());
+    assert_eq!(catalog.approval_rules().await.unwrap(), None);
+    assert_eq!(catalog.reset_request().await.unwrap(), None);
+    let audit = catalog.audit_entries(9).await.unwrap();
+    let told: Vec<_> = audit
+        .iter()
+        .filter(|entry| entry.what == "reset")
+        .map(|entry| entry.who.as_str())
+        .collect();
+    assert_eq!(told, ["eve", "bob", "eve", "ada"]);
+}
+
+fn reset(seconds: i64) -> ResetRequest {
+    ResetRequest {
+        asked_at: at(seconds),
+        who: "eve".to_owned(),
+        why: "lost".to_owned(),
     }
 }
 

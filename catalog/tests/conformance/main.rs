@@ -75,6 +75,7 @@ on_both_databases! {
         each_followed_repository_has_its_commit
         the_source_that_was_carried_out_last_is_remembered
         a_run_under_another_policy_is_found
+        rules_without_keys_end_after_a_while_or_not_at_all
         runs_and_steps_are_evidence;
     audit:
         entries_are_chained_without_gaps

@@ -4,13 +4,15 @@
 //! signature is checked again wherever it counts, and what cannot be told (who wrote the policy) is never in favour of a deletion.
 //! Not here: which plans need approval (`planner`), asking for a signature (root package), keeping them (`catalog`).
 
+mod request;
 mod ssh;
 mod sshsig;
 mod verdict;
 
+pub use request::{RELEASE_FORMAT, RESET_WAIT, ReleaseRequest, ResetRequest};
 pub use ssh::PublicKey;
 pub use sshsig::SshSignature;
-pub use verdict::{ApprovalVerdict, judge, signer_of};
+pub use verdict::{ApprovalVerdict, judge, judge_request, signer_of};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

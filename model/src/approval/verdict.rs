@@ -1,7 +1,7 @@
 //! Whether signatures approve a plan: who counts, who does not and why, and who is missing.
 
 use super::{ApprovalError, ApprovalRules, NAMESPACE, SshSignature};
-use crate::{plan::Plan, policy_source::PolicySource};
+use crate::{plan::Plan, policy_source::PolicySource, units::Digest};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -104,6 +104,22 @@ pub fn judge(
     let id = plan.id.as_ref().map_or("", |id| id.as_str());
     let own = plan.policy_source.as_ref();
     let is_author = |name: &str| own.into_iter().chain(seen).any(|one| one.is_by(name));
+    let mut verdict = weigh(rules, id, &is_author, signatures);
+    verdict.author_unknown = rules.exclude_author && own.is_none_or(|source| source.dirty);
+    verdict
+}
+
+/// Judges armoured signatures of something that is no plan and has no author, such as a request.
+pub fn judge_request(rules: &ApprovalRules, id: &Digest, signatures: &[String]) -> ApprovalVerdict {
+    weigh(rules, id.as_str(), &|_| false, signatures)
+}
+
+fn weigh(
+    rules: &ApprovalRules,
+    id: &str,
+    is_author: &dyn Fn(&str) -> bool,
+    signatures: &[String],
+) -> ApprovalVerdict {
     let mut not_counted = BTreeMap::new();
     let mut approved_by = BTreeSet::new();
     for armored in signatures {
@@ -142,7 +158,7 @@ pub fn judge(
         quorum: rules.quorum,
         may_sign,
         not_counted: not_counted.into_values().collect(),
-        author_unknown: rules.exclude_author && own.is_none_or(|source| source.dirty),
+        author_unknown: false,
         void: None,
     }
 }

@@ -4,9 +4,11 @@
 //! Invariant: nothing that would not count is ever written down. Not here: the signature itself (`ssh-keygen`), what it is worth when
 //! the plan is applied (`executor`).
 
+mod reset;
 mod sidecar;
 mod sign;
 
+pub(crate) use reset::warning as reset_warning;
 pub(crate) use sidecar::read as signatures_beside;
 
 use super::show;
@@ -27,7 +29,10 @@ use model::{
 use std::path::{Path, PathBuf};
 
 pub(crate) async fn run(arguments: ApproveArguments, global: &Global) -> Result<Exit> {
-    let target = Target::of(&arguments.plan)?;
+    if arguments.reset || arguments.cancel_reset {
+        return reset::run(&arguments, global).await;
+    }
+    let target = Target::of(arguments.plan.as_deref().unwrap_or_default())?;
     // The signer's machine may have neither the policy nor the catalog: then the plan itself says who may sign.
     let path = settings::policy_path(global).ok();
     let beside = path.clone().unwrap_or_default();
