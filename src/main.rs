@@ -95,7 +95,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Plan(arguments) => commands::plan::run(arguments, global).await,
         Command::Show(arguments) => commands::show::run(&arguments, global),
         Command::Approve(arguments) => commands::approve::run(arguments, global).await,
-        Command::Apply(arguments) => commands::apply::run(arguments, global).await,
+        Command::Apply(arguments) => Box::pin(commands::apply::run(arguments, global)).await,
         Command::Backup(arguments) => commands::backup::run(arguments, global).await,
         Command::Status => commands::status::run(global).await,
         Command::Prove(arguments) => commands::prove::run(arguments, global).await,

@@ -87,6 +87,11 @@ impl Catalog {
         self.entries_of(AuditKind::CopyLoss).await
     }
 
+    /// Every approval of a plan.
+    pub async fn approvals(&self) -> Result<Vec<ChainedEntry>, CatalogError> {
+        self.entries_of(AuditKind::Approval).await
+    }
+
     async fn entries_of(&self, kind: AuditKind) -> Result<Vec<ChainedEntry>, CatalogError> {
         let mut transaction = self.read("entries_of").await?;
         let rows = transaction

@@ -39,18 +39,19 @@ pub struct RebuildReport {
     pub unreachable: BTreeMap<TierName, Failure>,
 }
 
-/// Reads every manifest on every tier and records what it finds. `run` names the holder of the lease.
+/// Reads every manifest on every tier and records what it finds. `run` names the holder of the lease, `who` ordered it.
 pub async fn rebuild(
     catalog: &Catalog,
     tiers: &BTreeMap<TierName, TierWiring>,
     clock: &Arc<dyn Clock>,
     run: &str,
+    who: &str,
     lease_wait: Duration,
 ) -> Result<RebuildReport, RunError> {
     let held = lease::acquire(catalog, clock, run, lease_wait, &Cancel::never())
         .await
         .map_err(crate::apply::locked)?;
-    let result = under_lease(catalog, tiers, clock, &held).await;
+    let result = under_lease(catalog, tiers, clock, &held, who).await;
     let released = held.release(catalog).await;
     let report = result?;
     released?;
@@ -62,6 +63,7 @@ async fn under_lease(
     tiers: &BTreeMap<TierName, TierWiring>,
     clock: &Arc<dyn Clock>,
     held: &lease::Held,
+    who: &str,
 ) -> Result<RebuildReport, RunError> {
     let now = clock.now();
     let seen = observe::observe(Some(catalog), tiers, now, Refresh::Full).await?;
@@ -128,7 +130,7 @@ async fn under_lease(
             catalog.remember_tier(name, &identity, REBUILD, now).await?;
         }
     }
-    begin_chain(catalog, tiers, &rebuilt, now).await?;
+    begin_chain(catalog, tiers, &rebuilt, who, now).await?;
     let held = protections(catalog, tiers, clock, &held.lease, &found, &mut unusable).await?;
     unusable.sort();
     Ok(RebuildReport {
@@ -144,6 +146,7 @@ async fn begin_chain(
     catalog: &Catalog,
     tiers: &BTreeMap<TierName, TierWiring>,
     rebuilt: &Rebuilt,
+    who: &str,
     now: Timestamp,
 ) -> Result<(), CatalogError> {
     let earlier = audit::earlier_chains(tiers, &catalog.identity().await?).await;
@@ -164,7 +167,7 @@ async fn begin_chain(
     catalog
         .audit(&AuditEntry {
             at: now,
-            who: REBUILD.to_owned(),
+            who: who.to_owned(),
             kind: AuditKind::CatalogRebuild,
             what: catalog.identity().await?,
             why: format!(

@@ -302,9 +302,16 @@ async fn the_rule_under_which_they_were_kept_is_unknown_of_rebuilt_and_adopted_p
             .unwrap();
         if way == "rebuild" {
             let clock = world.clock();
-            rebuild(&catalog, &world.wiring.tiers, &clock, way, Duration::ZERO)
-                .await
-                .unwrap();
+            rebuild(
+                &catalog,
+                &world.wiring.tiers,
+                &clock,
+                way,
+                "tester",
+                Duration::ZERO,
+            )
+            .await
+            .unwrap();
         } else {
             let mut found = plan(
                 world.clock().now(),
@@ -335,6 +342,7 @@ async fn the_rule_under_which_they_were_kept_is_unknown_of_rebuilt_and_adopted_p
             &world.wiring.tiers,
             &clock,
             "again",
+            "tester",
             Duration::ZERO,
         )
         .await

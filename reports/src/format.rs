@@ -87,6 +87,7 @@ fn render_named<T: Serialize>(
             template.to_owned()
         }
         Format::Html => {
+            registry.register_escape_fn(html_text);
             registry.register_helper("code", Box::new(html_code));
             // Put in before anything is rendered: it has braces of its own, and none of a template.
             match file {
@@ -113,6 +114,21 @@ fn render_named<T: Serialize>(
             source: Box::new(error),
         }
     })
+}
+
+/// What a reader does not see and a terminal or a page obeys: control characters, and those that turn the direction of writing, by which
+/// what somebody wrote could be read as something else.
+pub(crate) fn is_no_text(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Text that HTML takes for nothing but text.
+fn html_text(text: &str) -> String {
+    let clean: String = text
+        .chars()
+        .map(|c| if is_no_text(c) && c != '\n' { ' ' } else { c })
+        .collect();
+    handlebars::html_escape(&clean)
 }
 
 /// Text that Markdown takes for nothing but text and code spans.
@@ -142,7 +158,7 @@ fn escaped(text: &str) -> String {
                 escaped.push('\\');
                 escaped.push(c);
             }
-            c if c.is_control() => escaped.push(' '),
+            c if is_no_text(c) => escaped.push(' '),
             c => escaped.push(c),
         }
     }
@@ -153,7 +169,7 @@ fn escaped(text: &str) -> String {
 pub(crate) fn code_span(text: &str) -> String {
     let clean: String = text
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_no_text(c) { ' ' } else { c })
         .collect();
     let longest = clean
         .split(|c| c != '`')
@@ -195,7 +211,7 @@ fn html_code(
     _: &mut RenderContext<'_, '_>,
     out: &mut dyn Output,
 ) -> HelperResult {
-    let escaped = handlebars::html_escape(&no_escape(&argument(helper)?));
+    let escaped = html_text(&no_escape(&argument(helper)?));
     out.write(&format!("<code>{escaped}</code>"))?;
     Ok(())
 }
@@ -203,6 +219,13 @@ fn html_code(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_wrote_is_read_in_the_direction_in_which_it_was_written() {
+        let turned = "held \u{202e}rof ton\u{2066} \u{1b}[2J\u{7} <b>";
+        assert_eq!(html_text(turned), "held  rof ton   [2J  &lt;b&gt;");
+        assert_eq!(escaped(turned), "held  rof ton   \\[2J  \\<b\\>");
+    }
 
     #[test]
     fn nothing_that_is_reported_becomes_markup() {

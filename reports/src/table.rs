@@ -3,6 +3,7 @@
 //! Invariant: a CSV has every row; a page may show the first ones and says how many there are. Values are data: what a spreadsheet
 //! would take for a formula is marked as text.
 
+use crate::format::is_no_text;
 use serde::Serialize;
 
 /// Rows that a page shows at most; the CSV has all.
@@ -176,7 +177,7 @@ fn line<'a>(text: &mut String, values: impl Iterator<Item = &'a str>) {
         let value: String = value
             .chars()
             .map(|c| {
-                if c.is_control() && !"\n\r\t".contains(c) {
+                if is_no_text(c) && !"\n\r\t".contains(c) {
                     ' '
                 } else {
                     c

@@ -37,6 +37,7 @@ async fn rebuild_from(only: &[String], global: &Global) -> Result<Exit> {
         &tiers,
         &clock,
         &running::run_name(clock::now()),
+        &settings::who(),
         Duration::from_secs(30),
     )
     .await?;

@@ -219,6 +219,7 @@ impl World {
             &self.wiring.tiers,
             &clock,
             "rebuild",
+            "tester",
             Duration::ZERO,
         )
         .await

@@ -375,6 +375,9 @@ pub struct RunFact {
     /// Whether steps waited in vain for that approval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approval_refused: bool,
+    /// Who approved its plan, as the audit has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     /// Steps that failed.
     pub failed: u32,
     /// When it ended; `None`: it runs, or it crashed.

@@ -124,7 +124,7 @@ pub(super) const CONTROLS: &[(Control, Judge)] = &[
         control(
             "objectives.proved",
             "Objectives hold in the years ahead",
-            "RPO and RTO are proved for every age that a promise is made of, from the policy and what was measured (`mainstay prove`).",
+            "RPO and RTO are proved for every age that a promise is made of, from the policy and what was measured, as mainstay prove tells.",
             "databases",
             &[
                 (NIST, "CP-10"),
@@ -360,7 +360,7 @@ pub(super) const CONTROLS: &[(Control, Judge)] = &[
         control(
             "audit.intact",
             "The audit is whole",
-            "No entry of the audit was edited, removed or moved: each names the digest of the one before.",
+            "No entry of the audit was edited, removed or moved: each names the digest of the one before, and the signed checkpoints on the tiers say the same.",
             "chains",
             &[(NIST, "CP-9"), (SOC, "A1.2"), (DORA, "Art. 12(1)")],
         ),

@@ -200,15 +200,23 @@ pub(super) fn approved(
         .iter()
         .filter(|run| run.approval_needed || purging.contains(run.id.as_str()))
         .map(|run| {
-            let (verdict, why) = match (run.approval_needed, run.approval_refused) {
-                (true, true) => (
+            let (verdict, why) = match (run.approval_needed, &run.approved_by) {
+                (true, _) if run.approval_refused => (
                     ControlVerdict::Met,
                     "it asked for an approval and, without one, did not do what needs it"
                         .to_owned(),
                 ),
-                (true, false) => (
+                (true, Some(by)) => (
                     ControlVerdict::Met,
-                    format!("its plan {} was approved by {}", short(&run.plan), run.who),
+                    format!("its plan {} was approved by {by}", short(&run.plan)),
+                ),
+                // A run that died has not said what became of the steps that waited.
+                (true, None) => (
+                    ControlVerdict::CannotTell,
+                    format!(
+                        "its plan {} needed an approval, and the audit has none of it",
+                        short(&run.plan)
+                    ),
                 ),
                 (false, _) => (
                     ControlVerdict::NotMet,

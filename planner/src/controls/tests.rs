@@ -281,6 +281,7 @@ fn a_series_that_was_not_declared_was_purged_and_that_needs_an_approval() {
     facts.runs.push(RunFact {
         approval_needed: false,
         approval_refused: false,
+        approved_by: None,
         failed: 0,
         finished_at: None,
         id: "run-1".to_owned(),
@@ -299,6 +300,13 @@ fn a_series_that_was_not_declared_was_purged_and_that_needs_an_approval() {
     );
     expect(&assessment, "changes.approved", ControlVerdict::NotMet);
     facts.runs[0].approval_needed = true;
+    // It died, and nothing says that anybody agreed.
+    expect(
+        &assess(&facts),
+        "changes.approved",
+        ControlVerdict::CannotTell,
+    );
+    facts.runs[0].approved_by = Some("bob".to_owned());
     expect(&assess(&facts), "changes.approved", ControlVerdict::Met);
 }
 

@@ -13,7 +13,7 @@ use crate::{
     failure::Result,
     session, settings, wiring,
 };
-use catalog::{Catalog, HoldRecord};
+use catalog::{AuditDetails, Catalog, HoldRecord};
 use executor::audit::{SigningKey, VerifyAudit, verify_audit};
 use jiff::Timestamp;
 use model::{
@@ -304,6 +304,15 @@ async fn runs(catalog: &Catalog, span: Span) -> Result<Vec<RunFact>> {
         .await?
         .into_iter()
         .collect();
+    let mut approvers: BTreeMap<String, String> = BTreeMap::new();
+    for entry in catalog.approvals().await? {
+        if let Some(AuditDetails::Approval {
+            approved_by, run, ..
+        }) = entry.typed()
+        {
+            approvers.insert(run, approved_by);
+        }
+    }
     let mut runs: Vec<RunFact> = catalog
         .runs(MOST)
         .await?
@@ -314,6 +323,7 @@ async fn runs(catalog: &Catalog, span: Span) -> Result<Vec<RunFact>> {
             RunFact {
                 approval_needed: approval.contains(&run.id),
                 approval_refused: summary.needs_approval > 0,
+                approved_by: approvers.remove(&run.id),
                 failed: summary.failed,
                 finished_at: run.finished_at,
                 id: run.id,

@@ -118,6 +118,7 @@ fn a_promised_window_of_log_is_kept_only_if_every_moment_of_it_can_be_recovered(
     };
     assert_eq!(window(&facts).verdict, ControlVerdict::Met);
     facts.policies = with_log("2026-06-10T11:00:00Z").policies;
+    facts.logs = vec![log(&[], false)];
     assert_eq!(window(&facts).verdict, ControlVerdict::CannotTell);
 }
 
