@@ -71,7 +71,7 @@ fn pruned(plan: &Plan) -> BTreeSet<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_destroyed_is_what_the_old_plan_keeps_and_the_new_one_prunes(
@@ -91,6 +91,12 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    // Four diffs each, and rules without an end are forecast over many years.
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_policy_does_not_differ_from_itself_and_the_order_of_points_says_nothing(
         old in keeps(true), new in keeps(true), points in points(false),
@@ -103,6 +109,10 @@ proptest! {
         reversed.recovery_points.reverse();
         prop_assert_eq!(between(&old, &new, &inventory), between(&old, &new, &reversed));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_point_never_goes_before_the_end_that_is_told(
