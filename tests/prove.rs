@@ -342,6 +342,24 @@ fn checks_are_asked_of_those_that_they_are_for() {
 }
 
 #[test]
+fn an_inventory_tells_at_most_how_far_a_log_is_behind() {
+    // The server went on by a few records after the last piece was stored, eighty minutes ago: they may be nothing that anybody would miss.
+    let mut inventory = weeks();
+    for tier in ["nas", "cloud"] {
+        let run = &mut inventory["wal"]["remittance"]["tiers"][tier]["runs"][0];
+        run["last_stored_at"] = json!("2026-11-21T10:40:00Z");
+    }
+    let place = Place::new(&remittance(), &inventory);
+    let proof = place.prove(6, &["--json"]).json();
+    let rpo = &proof["databases"][0]["ranges"][0]["rpo"];
+    assert_eq!(rpo["verdict"], "unproven", "{rpo}");
+    assert_eq!(
+        (&rpo["least_seconds"], &rpo["most_seconds"]),
+        (&json!(0), &json!(80 * 60))
+    );
+}
+
+#[test]
 fn keys_that_cannot_be_relied_upon_are_told_with_what_dies_with_them() {
     let policy = "mainstay = 1\n[tier.disk]\nkind = \"filesystem\"\npath = \"disk\"\n[key.a]\nkind = \"local\"\npath = \"a.key\"\n\
                   [key.b]\nkind = \"local\"\npath = \"b.key\"\n[database.shop]\nengine = \"sqlite\"\npath = \"shop.db\"\nencrypt-with = [\"a\", \"b\"]\n\

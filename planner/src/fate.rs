@@ -19,6 +19,8 @@ pub enum Gone {
     Tier,
     /// The tier from the series' `keep`.
     Keep,
+    /// The place of the tier: another one has its name now.
+    Place,
 }
 
 /// What a policy does with a copy.

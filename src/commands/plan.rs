@@ -51,6 +51,7 @@ pub(crate) async fn run(arguments: PlanArguments, global: &Global) -> Result<Exi
             &plan,
             &policy.timezone,
             &wiring::off_machine(&policy),
+            prove::briefly(&policy, &inventory, &wiring::capabilities(&policy), now).as_ref(),
         ))?;
     } else if arguments.graph {
         out::data(&plan_dot::plan(&plan))?;

@@ -1,7 +1,13 @@
 //! `prove`: whether the policy keeps its objectives, for every age and the years ahead; with what would mend it. Exit 6 when one that matters is
 //! violated or unproven. Looks through read-only tiers, so a mistake here cannot write.
 
-use super::{logs, plan::read_inventory, planning, running::RealClock};
+use super::{
+    custody::{self, Custody},
+    logs,
+    plan::read_inventory,
+    planning,
+    running::RealClock,
+};
 use crate::{
     arguments::{Global, ProveArguments},
     clock,
@@ -35,7 +41,12 @@ pub(crate) async fn run(arguments: ProveArguments, global: &Global) -> Result<Ex
         (read_inventory(file)?, Facts::default())
     } else {
         let looked = planning::look(global, &path, &policy, now, false).await?;
-        let facts = facts(&policy, &looked).await?;
+        let facts = facts(
+            &policy,
+            &looked,
+            custody::look(global, &path, &policy).await?,
+        )
+        .await?;
         (looked.inventory, facts)
     };
     let capabilities = wiring::capabilities(&policy);
@@ -93,15 +104,20 @@ pub(crate) struct Beside {
     pub(crate) logs: BTreeMap<DatabaseName, LogStatus>,
 }
 
-async fn facts(policy: &Policy, looked: &planning::Looked) -> Result<Facts> {
-    Ok(beside(policy, looked).await?.facts)
+async fn facts(policy: &Policy, looked: &planning::Looked, custody: Custody) -> Result<Facts> {
+    Ok(beside(policy, looked, custody).await?.facts)
 }
 
 /// What only looking can tell: keys, how far logs are behind, and how far back they reach.
-pub(crate) async fn beside(policy: &Policy, looked: &planning::Looked) -> Result<Beside> {
+pub(crate) async fn beside(
+    policy: &Policy,
+    looked: &planning::Looked,
+    custody: Custody,
+) -> Result<Beside> {
     let mut facts = Facts {
-        keys_in_trouble: Some(planning::keys_in_trouble(policy).await?),
-        ..Facts::default()
+        keys_in_trouble: Some(custody.trouble),
+        log_lags: BTreeMap::new(),
+        recipients: custody.recipients,
     };
     let mut seen = BTreeMap::new();
     if looked.logs.is_empty() {

@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &ShowArguments, global: &Global) -> Result<Exit> {
     if global.json {
         out::json(&plan)?;
     } else if arguments.markdown {
-        out::data(&plan_markdown::plan(&plan, &zone, &off_machine))?;
+        out::data(&plan_markdown::plan(&plan, &zone, &off_machine, None))?;
     } else if arguments.graph {
         out::data(&plan_dot::plan(&plan))?;
     } else {

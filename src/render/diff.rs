@@ -14,7 +14,10 @@ use super::{
 use crate::arguments::MARKDOWN_LIMIT;
 use jiff::tz::TimeZone;
 use model::ByteCount;
-use planner::diff::{LostPoint, PolicyDiff, Side};
+use planner::{
+    Gone,
+    diff::{LostPoint, PolicyDiff, Side},
+};
 use std::fmt::Write as _;
 use tables::{Table, Weight, tables};
 
@@ -171,6 +174,18 @@ fn headline(diff: &PolicyDiff, zone: &TimeZone) -> (String, Weight) {
             "copies expire"
         };
         parts.push(format!("{count} {words} earlier"));
+    }
+    let behind = diff.orphaned.iter().filter(|one| one.why == Gone::Place);
+    let behind: usize = behind.map(|one| one.copies).sum();
+    if behind > 0 {
+        let words = if behind == 1 {
+            "copy stays"
+        } else {
+            "copies stay"
+        };
+        parts.push(format!(
+            "{behind} {words} behind on a tier that is another place now"
+        ));
     }
     if !parts.is_empty() {
         return (parts.join("; "), Weight::Loss);

@@ -167,6 +167,7 @@ fn verdict(on: &OnTier, zone: &TimeZone) -> String {
             Gone::Series => "the series",
             Gone::Tier => "the tier",
             Gone::Keep => "a rule of its series for this tier",
+            Gone::Place => "the place of this tier",
         };
         return format!(
             "stays: the policy no longer declares {what}, and what it does not name is never deleted"

@@ -53,7 +53,24 @@ pub(crate) fn section(
 
 /// Text inside a table cell.
 pub(crate) fn escape(text: &str) -> String {
-    text.replace('|', "\\|")
+    // A backslash first: one of the text's own would take away the one that is put before a bar.
+    text.replace('\\', "\\\\")
+        .replace('|', "\\|")
         .replace(['\n', '\r'], " ")
         .replace('<', "&lt;")
+        // Neither links nor pictures: a comment fetches nothing from anywhere.
+        .replace('[', "\\[")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn a_cell_stays_a_cell_and_fetches_nothing() {
+        assert_eq!(
+            escape("a|b\\|c\n<script>![x](https://example.com/a.png)"),
+            "a\\|b\\\\\\|c &lt;script>!\\[x](https://example.com/a.png)"
+        );
+    }
 }

@@ -6,18 +6,25 @@ use super::{
     markdown::{Heading, escape, section},
     plan_text::{how_to_approve, local, sign, size, totals},
     plan_words::Words,
+    prove::briefly_markdown,
 };
 use crate::arguments::MARKDOWN_LIMIT;
 use jiff::tz::TimeZone;
 use model::{Action, Plan, Step, TierName};
+use planner::prove::Proof;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Where what is cut can be seen.
 const REST: &str = "`mainstay show PLAN_FILE`";
 
-/// The whole comment; `off_machine` names the tiers where plain data is worth a word.
-pub(crate) fn plan(plan: &Plan, zone: &TimeZone, off_machine: &BTreeSet<TierName>) -> String {
+/// The whole comment; `off_machine` names the tiers where plain data is worth a word, `objectives` tells how those of the policy stand.
+pub(crate) fn plan(
+    plan: &Plan,
+    zone: &TimeZone,
+    off_machine: &BTreeSet<TierName>,
+    objectives: Option<&Proof>,
+) -> String {
     let words = Words::new(plan, zone, off_machine);
     let mut head = String::new();
     let _ = writeln!(
@@ -42,7 +49,7 @@ pub(crate) fn plan(plan: &Plan, zone: &TimeZone, off_machine: &BTreeSet<TierName
         }
         let _ = writeln!(head);
     }
-    let mut tail = String::new();
+    let mut tail = objectives.map_or_else(String::new, briefly_markdown);
     if !plan.next_slots.is_empty() {
         let next: Vec<String> = plan
             .next_slots

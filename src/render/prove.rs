@@ -4,12 +4,13 @@
 
 use super::{
     color,
+    markdown::escape,
     plan_text::local,
     prove_trouble::{broken, grouped, suggestions},
     table::table,
 };
 use anstyle::Style;
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use model::recovery_record::Promise;
 use planner::prove::{
     AgeRange, CheckResult, DatabaseProof, Figure, Proof, Statement, Verdict,
@@ -29,7 +30,12 @@ pub(crate) fn proof(proof: &Proof, zone: &TimeZone) -> String {
             .checks
             .iter()
             .filter(|check| check.database == database.database);
-        one(&mut text, database, &checks.collect::<Vec<_>>(), zone);
+        one(
+            &mut text,
+            database,
+            &checks.collect::<Vec<_>>(),
+            (proof.evaluated_at, zone),
+        );
         text.push('\n');
     }
     let _ = writeln!(
@@ -46,8 +52,11 @@ pub(crate) fn proof(proof: &Proof, zone: &TimeZone) -> String {
     text
 }
 
-/// A few lines for `plan` and `validate`.
-pub(crate) fn briefly(proof: &Proof) -> String {
+/// Databases that are told before the rest is only counted.
+const MOST_TOLD: usize = 10;
+
+/// `2 proved, 1 VIOLATED`.
+fn counted(proof: &Proof) -> String {
     let count = |verdict| {
         let all = proof.databases.iter();
         all.filter(|database| database.verdict == verdict).count()
@@ -57,34 +66,59 @@ pub(crate) fn briefly(proof: &Proof) -> String {
         .filter(|verdict| count(*verdict) > 0)
         .map(|verdict| format!("{} {}", count(verdict), verdict_words(verdict).1))
         .collect();
+    parts.join(", ")
+}
+
+/// What is violated of the first few databases, as `orders: RPO now: …`, and how many databases more there are.
+fn violated(proof: &Proof) -> (Vec<String>, usize) {
+    let broken = || {
+        let all = proof.databases.iter();
+        all.filter(|database| database.verdict == Verdict::Violated)
+    };
+    let mut lines = Vec::new();
+    for database in broken().take(MOST_TOLD) {
+        for (name, figures) in grouped(database) {
+            let figures = figures.into_iter();
+            let bad = figures.filter(|(_, figure)| figure.verdict == Verdict::Violated);
+            lines.extend(bad.map(|(ages, figure)| {
+                format!("{}: {name} {ages}: {}", database.database, figure.why)
+            }));
+        }
+    }
+    (lines, broken().count().saturating_sub(MOST_TOLD))
+}
+
+/// A few lines for `plan` and `validate`.
+pub(crate) fn briefly(proof: &Proof) -> String {
     let mut text = format!(
         "\n{} {}; `mainstay prove` tells more\n",
         color::paint(color::BOLD, "Objectives:"),
-        parts.join(", ")
+        counted(proof)
     );
-    let broken = proof
-        .databases
-        .iter()
-        .filter(|database| database.verdict == Verdict::Violated);
-    for database in broken.clone().take(10) {
-        for (name, figures) in grouped(database) {
-            for (ages, figure) in figures {
-                if figure.verdict == Verdict::Violated {
-                    let _ = writeln!(
-                        text,
-                        "  {} {}: {name} {ages}: {}",
-                        color::paint(color::REMOVE, "!"),
-                        database.database,
-                        figure.why
-                    );
-                }
-            }
-        }
+    let (lines, more) = violated(proof);
+    for line in lines {
+        let _ = writeln!(text, "  {} {line}", color::paint(color::REMOVE, "!"));
     }
-    let more = broken.count().saturating_sub(10);
     if more > 0 {
         let _ = writeln!(text, "  and {more} more databases");
     }
+    text
+}
+
+/// The same for a pull request.
+pub(crate) fn briefly_markdown(proof: &Proof) -> String {
+    let mut text = format!(
+        "**Objectives:** {}; `mainstay prove` tells more\n",
+        counted(proof)
+    );
+    let (lines, more) = violated(proof);
+    for line in lines {
+        let _ = writeln!(text, "- {}", escape(&line));
+    }
+    if more > 0 {
+        let _ = writeln!(text, "- and {more} more databases");
+    }
+    text.push('\n');
     text
 }
 
@@ -114,7 +148,12 @@ pub(super) fn verdict_words(verdict: Verdict) -> (Style, &'static str) {
     }
 }
 
-fn one(text: &mut String, proof: &DatabaseProof, checks: &[&CheckResult], zone: &TimeZone) {
+fn one(
+    text: &mut String,
+    proof: &DatabaseProof,
+    checks: &[&CheckResult],
+    (now, zone): (Timestamp, &TimeZone),
+) {
     let (style, verdict) = match proof.verdict {
         Verdict::NotAsked => (color::DIM, "no objective"),
         other => verdict_words(other),
@@ -135,11 +174,31 @@ fn one(text: &mut String, proof: &DatabaseProof, checks: &[&CheckResult], zone: 
         color::paint(color::BOLD, &proof.database),
         color::paint(style, verdict)
     );
-    let _ = writeln!(text, "  {}\n", sentence(proof, zone));
+    let _ = writeln!(text, "  {}", sentence(proof, zone));
+    if let Some(late) = late(proof, now, zone) {
+        let _ = writeln!(text, "  {}", color::paint(color::REMOVE, late));
+    }
+    text.push('\n');
     ages(text, proof);
     broken(text, proof, zone);
     suggestions(text, proof);
     check_lines(text, checks, zone);
+}
+
+/// What follows from schedules is no comfort today when they were not followed.
+fn late(proof: &DatabaseProof, now: Timestamp, zone: &TimeZone) -> Option<String> {
+    let now_rpo = &proof.ranges.first()?.rpo;
+    let promised = now_rpo.promised?.maximum_seconds.cast_signed();
+    let newest = proof.newest_state?;
+    let age = now.duration_since(newest).as_secs();
+    // Where the schedule itself is too slow, that is said already.
+    (age > promised.max(now_rpo.most_seconds.unwrap_or(0))).then(|| {
+        format!(
+            "But today the newest state that can be relied upon is {} old, of {}: see `mainstay status`.",
+            words(age),
+            local(newest, zone)
+        )
+    })
 }
 
 /// What a tired person wants to know.

@@ -289,3 +289,61 @@ fn a_long_comment_is_cut_and_says_so() {
         "{markdown}"
     );
 }
+
+#[test]
+fn a_tier_that_lies_elsewhere_leaves_everything_behind_and_needs_agreement() {
+    let place = Place::new();
+    place.change("path = \"disk\"", "path = \"new-disk\"");
+    let text = place.diff(3, &["main"]).stdout;
+    assert!(
+        text.starts_with("90 copies stay behind on a tier that is another place now\n"),
+        "{text}"
+    );
+    let json = place.json(3, &["main"]);
+    assert_eq!(json["approval"][0]["code"], "tier-moved");
+    assert_eq!(json["orphaned"][0]["why"], "place");
+    assert_eq!(json["orphaned"][0]["copies"], 90);
+    // The same place, written otherwise, is the same place.
+    place.change("path = \"new-disk\"", "path = \"disk/\"");
+    place.diff(0, &["main"]);
+}
+
+#[test]
+fn fewer_people_who_must_agree_and_checks_that_fail_nothing_are_weaker() {
+    let signers = "\n[[check]]\nid = \"encryption\"\n\n[approval]\nquorum = 2\nexclude-author = true\n[approval.signers]\n\
+                   a = \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\"\n\
+                   b = \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJDwhYj4lSm3gSG0jDpVPO1cWZmGfGXWLbVAl1sHbDqM\"\n";
+    let place = Place::new();
+    place.write("mainstay.toml", &format!("{SHOP}{signers}"));
+    place.commit("approval");
+    place.change("quorum = 2", "quorum = 1");
+    place.change("exclude-author = true", "exclude-author = false");
+    place.change(
+        "id = \"encryption\"",
+        "id = \"encryption\"\nseverity = \"warning\"",
+    );
+    place.change("rto = \"4h\" }", "rto = \"4h\", failures = 1 }");
+    let json = place.json(0, &["main"]);
+    let weaker: Vec<&str> = json["settings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|setting| setting["weaker"] == true)
+        .map(|setting| setting["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        weaker,
+        ["approval.exclude-author", "approval.quorum", "check"]
+    );
+}
+
+#[test]
+fn what_stands_in_a_label_moves_no_cursor() {
+    let place = Place::new();
+    place.change(
+        "path = \"shop.db\"",
+        "path = \"shop.db\"\nlabels = { note = \"a\\nb\\u001b[31m\" }",
+    );
+    let text = place.diff(0, &["main"]).stdout;
+    assert!(text.contains("a\\nb\\u{1b}[31m"), "{text}");
+}

@@ -130,6 +130,8 @@ pub enum ApprovalCode {
     LogWindowShortened,
     /// A database or series is not backed up any more.
     NoLongerBackedUp,
+    /// A tier lies elsewhere: what is stored stays behind.
+    TierMoved,
     /// A series does not use a tier any more.
     TierLeft,
     /// A keep rule keeps less than it did.
@@ -143,6 +145,7 @@ impl ApprovalCode {
             Self::Destroys => "destroys",
             Self::LogWindowShortened => "log-window-shortened",
             Self::NoLongerBackedUp => "no-longer-backed-up",
+            Self::TierMoved => "tier-moved",
             Self::TierLeft => "tier-left",
             Self::RetentionShortened => "retention-shortened",
         }

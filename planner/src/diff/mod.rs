@@ -9,6 +9,7 @@
 
 mod document;
 mod lives;
+mod places;
 mod points;
 mod promises;
 mod settings;
@@ -80,7 +81,7 @@ pub fn diff(
     promises::compare(&old_side, &new_side, &mut diff);
     settings::compare(changes, &mut diff);
     verdicts::compare(&old_side, &new_side, &mut diff);
-    approve(&mut diff);
+    approve(&policies, &mut diff);
     diff
 }
 
@@ -169,8 +170,8 @@ fn empty(old: &Policy, new: &Policy, inventory: Judged, now: Timestamp) -> Polic
 }
 
 /// Collects what a person must agree to, and names it.
-fn approve(diff: &mut PolicyDiff) {
-    let mut approval = Vec::new();
+fn approve([old, new]: &[Policy; 2], diff: &mut PolicyDiff) {
+    let mut approval = places::approval(old, new, diff);
     approval.extend(diff.retention.iter().filter_map(lives::approval));
     approval.extend(diff.log_windows.iter().filter_map(promises::approval));
     for removed in &diff.removed {

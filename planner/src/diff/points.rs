@@ -4,7 +4,7 @@
 //! A copy is lost when something in the old policy protects it (a rule, a hold, a chain, or that nobody names it) and the new
 //! one's retention does not keep it. Its point is destroyed when no copy is left. Both verdicts are read off the two plans.
 
-use super::{LostCopy, LostPoint, Named, Orphaned, Planned, PolicyDiff};
+use super::{LostCopy, LostPoint, Named, Orphaned, Planned, PolicyDiff, places};
 use crate::{
     facts::by_series,
     fate::{Fate, Fates, Gone, gone},
@@ -23,6 +23,7 @@ pub(super) fn compare(old: &Planned<'_>, new: &Planned<'_>, diff: &mut PolicyDif
     keys.sort_unstable();
     let before = Fates::new(old.world.policy, &old.plan);
     let after = Fates::new(new.world.policy, &new.plan);
+    let moved = places::moved(old.world.policy, new.world.policy);
     for key in keys {
         let mut points = groups[&key].clone();
         points.retain(|point| point.state == PointState::Complete);
@@ -32,7 +33,8 @@ pub(super) fn compare(old: &Planned<'_>, new: &Planned<'_>, diff: &mut PolicyDif
             lost(&before, &after, point, diff);
             for copy in point.copies.iter().filter(|copy| copy.is_present()) {
                 let was = gone(old.world.policy, key.0, key.1, &copy.tier);
-                let is = gone(new.world.policy, key.0, key.1, &copy.tier);
+                let is = gone(new.world.policy, key.0, key.1, &copy.tier)
+                    .or_else(|| moved.contains(&copy.tier).then_some(Gone::Place));
                 if let (None, Some(why)) = (was, is) {
                     let found = orphans.entry(&copy.tier).or_insert((why, Vec::new()));
                     found.1.push((point, copy));

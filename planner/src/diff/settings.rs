@@ -64,7 +64,9 @@ fn is_weaker(change: &Change) -> bool {
             };
             level(&change.to) < level(&change.from)
         }
-        ["safety", "min-verified"] => number(&change.to) < number(&change.from),
+        ["safety", "min-verified"] | ["approval", "quorum"] => {
+            number(&change.to) < number(&change.from)
+        }
         ["safety", _] => number(&change.to) > number(&change.from),
         // Drills and checks that went; a list that only changed is for people to judge.
         ["database", _, "drill" | "assert"] => {
@@ -73,7 +75,34 @@ fn is_weaker(change: &Change) -> bool {
             };
             count(&change.to) < count(&change.from)
         }
-        ["database", _, "wal"] => change.to.is_none(),
+        ["database", _, "wal"] | ["approval"] => change.to.is_none(),
+        // Whoever may sign alone, and whoever is excepted, was not before.
+        ["approval", "exclude-author"] => change.from == Some(Value::Bool(true)),
+        ["approval", "signers", ..] => change.to.is_some(),
+        ["exception"] => exceptions(change).1 > exceptions(change).0,
+        ["check"] => demands(change.to.as_ref()) < demands(change.from.as_ref()),
+        ["database", _, "objective", "at-age"] => {
+            let promised = |value: &Option<Value>| {
+                value.as_ref().and_then(Value::as_array).map_or(0, Vec::len)
+            };
+            promised(&change.to) < promised(&change.from)
+        }
+        ["database", _, "objective", "failures"] => number(&change.to) < number(&change.from),
         _ => false,
     }
+}
+
+/// How many exceptions there were and are.
+fn exceptions(change: &Change) -> (usize, usize) {
+    let count =
+        |value: &Option<Value>| value.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
+    (count(&change.from), count(&change.to))
+}
+
+/// How many checks fail something.
+fn demands(checks: Option<&Value>) -> usize {
+    let checks = checks.and_then(Value::as_array).into_iter().flatten();
+    let fails =
+        |check: &&Value| check["severity"] == "error" && check["enabled"] != Value::Bool(false);
+    checks.filter(fails).count()
 }

@@ -13,7 +13,7 @@ use policy_schema::{
     Policy,
     policy::{CheckId, CheckRule, ExceptionDeclaration, TierDeclaration},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// More points than this are counted, not named.
 const MOST_NAMED: usize = 20;
@@ -177,10 +177,7 @@ fn copies(policy: &Policy, known: &Known<'_>, rule: &CheckRule) -> Outcome {
 fn custody(known: &Known<'_>, recipients: u32) -> Outcome {
     let keys = &known.database.encrypt_with;
     if keys.is_empty() {
-        return Outcome::new(
-            Verdict::NotAsked,
-            "it is not encrypted, so no key can be lost",
-        );
+        return unencrypted(known);
     }
     let Some(trouble) = &known.facts.keys_in_trouble else {
         let enough = keys.len() >= recipients as usize;
@@ -194,8 +191,6 @@ fn custody(known: &Known<'_>, recipients: u32) -> Outcome {
             too_few(keys.len(), recipients)
         };
     };
-    let lost = |key: &KeyName| trouble.contains_key(key);
-    let dying = dying(known, &lost);
     let bad: Vec<String> = keys
         .iter()
         .filter_map(|key| Some(format!("key {key}: {}", trouble.get(key)?)))
@@ -215,16 +210,48 @@ fn custody(known: &Known<'_>, recipients: u32) -> Outcome {
         );
         Outcome::new(Verdict::Violated, why)
     };
-    if !dying.is_empty() {
-        outcome.verdict = Verdict::Violated;
-        outcome.why = format!(
-            "{}; {} recovery points die with them",
-            outcome.why,
-            dying.len()
-        );
-        outcome.points = dying.into_iter().take(MOST_NAMED).collect();
+    outcome.add_lost(known, trouble);
+    outcome
+}
+
+/// New points are not encrypted; older ones may be.
+fn unencrypted(known: &Known<'_>) -> Outcome {
+    let why = "it is not encrypted, so no key can be lost";
+    let mut outcome = Outcome::new(Verdict::NotAsked, why);
+    if let Some(trouble) = &known.facts.keys_in_trouble {
+        outcome.add_lost(known, trouble);
     }
     outcome
+}
+
+impl Outcome {
+    /// Says which points only keys in trouble open.
+    fn add_lost(&mut self, known: &Known<'_>, trouble: &BTreeMap<KeyName, String>) {
+        let lost = lost_points(known, trouble);
+        if lost.is_empty() {
+            return;
+        }
+        let of = |id| known.facts.recipients.get(id);
+        let keys: BTreeSet<&KeyName> = lost.iter().filter_map(of).flatten().collect();
+        let why = keys.iter().filter_map(|key| {
+            let why = trouble.get(*key)?;
+            let told = self.why.contains(&format!("key {key}: "));
+            Some(format!("key {key}: {why}")).filter(|_| !told)
+        });
+        let why: Vec<String> = [self.why.clone()].into_iter().chain(why).collect();
+        let words = if lost.len() == 1 {
+            "recovery point is"
+        } else {
+            "recovery points are"
+        };
+        self.verdict = Verdict::Violated;
+        self.why = format!(
+            "{}; {} {words} opened by no other key",
+            why.join("; "),
+            lost.len()
+        );
+        self.points = lost.into_iter().take(MOST_NAMED).collect();
+    }
 }
 
 fn too_few(keys: usize, recipients: u32) -> Outcome {
@@ -233,14 +260,14 @@ fn too_few(keys: usize, recipients: u32) -> Outcome {
 }
 
 /// Points that only lost keys open.
-fn dying(known: &Known<'_>, lost: &dyn Fn(&KeyName) -> bool) -> Vec<RecoveryPointId> {
+fn lost_points(known: &Known<'_>, trouble: &BTreeMap<KeyName, String>) -> Vec<RecoveryPointId> {
     let declared: BTreeSet<KeyName> = known.database.encrypt_with.iter().cloned().collect();
     let points = known.points.iter().map(|point| &point.id);
     points
         .filter(|id| {
             // What is not known of a point is as the policy has it now.
             let keys = known.facts.recipients.get(*id).unwrap_or(&declared);
-            !keys.is_empty() && keys.iter().all(lost)
+            !keys.is_empty() && keys.iter().all(|key| trouble.contains_key(key))
         })
         .cloned()
         .collect()

@@ -122,9 +122,10 @@ impl Gaps {
         let in_window = self.windows.iter().any(|window| age < *window);
         let lag = self.lag.as_ref().filter(|_| in_window);
         let by_log = lag.and_then(|lag| {
-            let seconds = match view {
-                View::Strict => lag.seconds?,
-                View::Kind => lag.seconds.unwrap_or(0),
+            let seconds = match (view, &lag.source) {
+                (View::Strict, Source::Unknown { at_most_seconds }) => (*at_most_seconds)?,
+                (View::Strict, _) => lag.seconds?,
+                (View::Kind, _) => lag.seconds.unwrap_or(0),
             };
             Some(Found {
                 seconds,
@@ -149,6 +150,15 @@ impl Gaps {
     pub(crate) fn reach(&self) -> Option<i64> {
         let by_points = self.rows.iter().map(|row| row.profile.reach);
         let longest = by_points.reduce(|a, b| Some(a?.max(b?))).unwrap_or(Some(0));
+        let log = self.windows.iter().copied().max().unwrap_or(0);
+        longest.map(|reach| reach.max(log))
+    }
+
+    /// The same if as many runs fail as may: the first point of a unit is then made so much later, and is so much younger when the unit goes.
+    pub(crate) fn sure_reach(&self) -> Option<i64> {
+        let of = |row: &Row| Some(row.profile.reach?.saturating_sub(row.failures).max(0));
+        let longest = self.rows.iter().map(of);
+        let longest = longest.reduce(|a, b| Some(a?.max(b?))).unwrap_or(Some(0));
         let log = self.windows.iter().copied().max().unwrap_or(0);
         longest.map(|reach| reach.max(log))
     }

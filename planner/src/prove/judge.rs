@@ -80,6 +80,11 @@ impl Judge<'_> {
             return self.nothing(span, promised, CheckId::Rpo);
         };
         let verdict = verdict(kind.seconds, most, promised);
+        if verdict == Verdict::Proved
+            && let Some(figure) = self.not_sure(span, &kind, promised)
+        {
+            return figure;
+        }
         // Of what is not known the doubtful part is shown.
         let shown = match (&strict, verdict) {
             (Some(strict), Verdict::Proved | Verdict::NotAsked) => strict,
@@ -135,16 +140,42 @@ impl Judge<'_> {
         }
     }
 
+    /// A promise of ages that the oldest state does not reach for certain, because the runs that may fail can be the first of a unit.
+    fn not_sure(&self, span: &Span, kind: &Found, promised: Option<Target>) -> Option<Figure> {
+        let sure = self.ways.full.sure_reach()?;
+        let objective = &self.known.database.objective;
+        let failures = objective.failures;
+        let entries = objective.at_age.iter().filter(|one| one.rpo.is_some());
+        let begins = entries.map(|one| one.from.approximate().as_secs());
+        let begins = begins.filter(|from| *from <= span.from).max()?;
+        (begins > sure && failures > 0 && !span.is_now()).then(|| Figure {
+            least_seconds: kind.seconds,
+            measure: Some(
+                "keep one unit more of the rule that reaches back furthest: a further day, week, month or year"
+                    .to_owned(),
+            ),
+            parts: kind.parts.clone(),
+            promised: promised.map(promise),
+            verdict: Verdict::Unproven,
+            why: format!(
+                "if {failures} runs fail in a row, the oldest state may be only {} old",
+                words(sure)
+            ),
+            ..Figure::default()
+        })
+    }
+
     /// Nothing is kept that long.
     fn nothing(&self, span: &Span, promised: Option<Target>, of: CheckId) -> Figure {
         let reach = self.ways.full.reach().unwrap_or(0);
+        let (old, wanted) = (words(reach), words(span.from));
         let why = if span.from == 0 {
             "there is no state at all at some time".to_owned()
+        } else if old == wanted {
+            let short = words(span.from - reach);
+            format!("nothing that old is kept: the oldest state lacks {short} at times")
         } else {
-            format!(
-                "nothing that old is kept: the oldest state is only {} old at times",
-                words(reach)
-            )
+            format!("nothing that old is kept: the oldest state is only {old} old at times")
         };
         let longest = self.ways.full.longest();
         let example =

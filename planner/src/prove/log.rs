@@ -26,12 +26,15 @@ pub struct LogLag {
 impl Known<'_> {
     /// The lag of the best tier.
     pub(crate) fn lag(&self) -> Part {
-        let measured = match self.facts.log_lags.get(&self.database.name) {
+        let looked = self.facts.log_lags.get(&self.database.name);
+        let by_inventory = looked.is_none().then(|| self.lag_by_inventory()).flatten();
+        let measured = match looked {
             Some(lag) => lag.seconds.map(|seconds| (seconds, lag.at)),
-            None => self.lag_by_inventory(),
+            // A server that has nothing to do goes on by a few records that nobody would miss: what it wrote is not told by how far it got.
+            None => by_inventory.filter(|(seconds, _)| *seconds == 0),
         };
         let unknown = Source::Unknown {
-            at_most_seconds: None,
+            at_most_seconds: by_inventory.map(|(seconds, _)| seconds),
         };
         let source = measured.map_or(unknown, |(_, at)| Source::Measured {
             at,

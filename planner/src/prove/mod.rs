@@ -110,7 +110,7 @@ pub fn prove_some(
     wanted: &(dyn Fn(&DatabaseDeclaration) -> bool + Sync),
 ) -> Proof {
     let points = recovery_time::complete_points(question.inventory);
-    let runs = sources::runs(question.inventory, question.now);
+    let runs = sources::runs(question.inventory);
     let databases = question.policy.databases.values();
     let groups = shape::groups(databases.filter(|database| wanted(database)));
     let parts = parallel::map_chunks(&groups, |groups| {
@@ -187,6 +187,7 @@ impl Question<'_> {
         let mut proof = DatabaseProof {
             database: database.name.clone(),
             last_tested: known.last_tested(),
+            newest_state: known.newest_state(),
             reach_seconds: ways.full.reach(),
             statement: None,
             suggestions: Vec::new(),

@@ -13,6 +13,9 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
 };
 
+/// The longest gap of most schedules.
+const A_YEAR: i64 = 366 * 86_400;
+
 /// Two states with none between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pair {
@@ -59,6 +62,8 @@ pub(crate) struct Profile {
     steps: Vec<i64>,
     /// No state is older than this at some time; `None`: something is kept for ever.
     pub(crate) reach: Option<i64>,
+    /// The same for what is kept for ever, as far as anybody looked: older ages are like those just below.
+    covered: i64,
     /// When the oldest state was no older than that, and which it was.
     shortest: Option<(Timestamp, Timestamp)>,
     /// Neighbours, those that are to be shown first.
@@ -109,7 +114,7 @@ impl Profile {
 
     /// How far states of ages from one to before another are apart at most; `None`: at some time there is none.
     pub(crate) fn gap_in(&self, ages: (i64, Option<i64>)) -> Option<i64> {
-        let (first, last) = (ages.0, ages.1.unwrap_or(i64::MAX).max(ages.0 + 1));
+        let (first, last) = self.looked_at(ages);
         if self
             .reach
             .is_some_and(|reach| first >= reach || last > reach)
@@ -125,6 +130,16 @@ impl Profile {
         widest
     }
 
+    /// Ages as they were looked at: of what is kept for ever those of its last year stand for all that are older.
+    fn looked_at(&self, ages: (i64, Option<i64>)) -> (i64, i64) {
+        let (mut first, mut last) = (ages.0, ages.1.unwrap_or(i64::MAX));
+        if self.reach.is_none() {
+            first = first.min((self.covered - A_YEAR).max(0));
+            last = last.min(self.covered);
+        }
+        (first, last.max(first + 1))
+    }
+
     /// The ages at which something changes.
     pub(crate) fn ages(&self) -> impl Iterator<Item = i64> + '_ {
         self.steps.iter().copied().chain(self.reach)
@@ -132,14 +147,12 @@ impl Profile {
 
     /// A case, the earliest of the years ahead, in which states of some age between two are further apart than allowed.
     pub(crate) fn witness(&self, ages: (i64, Option<i64>), allowed: i64) -> Option<Case> {
-        let (first, last) = (ages.0, ages.1.unwrap_or(i64::MAX));
+        let (first, last) = self.looked_at(ages);
         let pair = self
             .pairs
             .iter()
             // They stand as they are to be shown.
-            .find(|pair| {
-                pair.concerns(first, last.max(first + 1)) && pair.loss_from(first) > allowed
-            });
+            .find(|pair| pair.concerns(first, last) && pair.loss_from(first) > allowed);
         if let Some(pair) = pair {
             let newer = pair.newer.unwrap_or(pair.until);
             let at = later(newer, first).max(pair.since).min(pair.until);
@@ -294,10 +307,16 @@ impl Sweep {
             _ => 0,
         };
         let pairs = distinct(self.pairs, self.span.0);
+        let ends = !endless || self.empty;
+        let mut steps = envelope(&pairs);
+        if !ends {
+            steps.retain(|age| *age < reach);
+        }
         Profile {
             now,
-            steps: envelope(&pairs),
-            reach: (!endless || self.empty).then_some(reach),
+            steps,
+            covered: reach,
+            reach: ends.then_some(reach),
             shortest: self.reach.map(|(_, at, oldest)| (at, oldest)),
             pairs,
             asked: RefCell::default(),

@@ -68,6 +68,9 @@ pub struct DatabaseProof {
     /// The last restore or drill that ended well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_tested: Option<Tested>,
+    /// When the newest state was captured that exists and can be relied upon when it was asked; `None`: there is none, or the log goes on from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_state: Option<Timestamp>,
     /// Ages, youngest first; the first is that of what is lost when the database is lost now.
     pub ranges: Vec<AgeRange>,
     /// How old the oldest state is at least, once the policy has been followed for that long; `None`: there is no end.

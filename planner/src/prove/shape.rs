@@ -6,16 +6,25 @@
 
 use super::profile::Profile;
 use crate::forecast::{Life, Scenario, forecast};
-use jiff::{SignedDuration, Timestamp};
-use model::{Inventory, TierName, tier_facts::TierCapabilities};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use model::{Inventory, TierName, retention::Each, tier_facts::TierCapabilities};
 use policy_schema::{
     Policy, longest_life,
     policy::{DatabaseDeclaration, Series},
 };
 use std::{cell::RefCell, collections::BTreeMap, fmt::Write as _, rc::Rc};
 
-/// Longer histories are not walked; what lives longer has no end for us.
-const LONGEST_HISTORY: SignedDuration = SignedDuration::from_hours(11 * 366 * 24);
+/// Of a series that runs often no longer history is walked, unless something older is promised; what lives longer has no end for us.
+const LONGEST_OFTEN: SignedDuration = SignedDuration::from_hours(11 * 366 * 24);
+
+/// The same of one that runs seldom.
+const LONGEST: SignedDuration = SignedDuration::from_hours(110 * 366 * 24);
+
+/// So many slots are walked whatever their age.
+const SLOTS: i32 = 100_000;
+
+/// Of what is kept for ever so many of the longest times between two slots are walked, so that there are neighbours to look at.
+const GAPS_OF_FOREVER: i32 = 4;
 
 /// Of what is kept for ever so much is walked, unless something older is promised.
 const ENOUGH_OF_FOREVER: SignedDuration = SignedDuration::from_hours(3 * 366 * 24);
@@ -23,13 +32,23 @@ const ENOUGH_OF_FOREVER: SignedDuration = SignedDuration::from_hours(3 * 366 * 2
 /// Rules count whole units, which begin before their first point.
 const SLACK: SignedDuration = SignedDuration::from_hours(62 * 24);
 
+/// The same where no rule counts more than days.
+const SLACK_OF_DAYS: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// More slots of the future are not followed: two years of one a minute.
+const MOST_AHEAD: i32 = 1_100_000;
+
 /// One shape, followed through the time that is looked at.
 pub(crate) struct Shape {
     /// By the number of their source.
     lives: Vec<Vec<Life>>,
     /// Whether something of a source is kept longer than anybody looks.
     endless: Vec<bool>,
-    span: (Timestamp, Timestamp),
+    /// From when on it is looked at, and of each source until when: the first slot behind the years that are asked for, so that the last gap
+    /// in them is seen whole.
+    from: Timestamp,
+    ends: Vec<Timestamp>,
+    until: Timestamp,
     profiles: RefCell<BTreeMap<Vec<usize>, Rc<Profile>>>,
 }
 
@@ -67,21 +86,33 @@ impl Shape {
         database: &DatabaseDeclaration,
         span: (Timestamp, Timestamp),
     ) -> Self {
-        let promised = promised_age(database).min(LONGEST_HISTORY);
+        let promised = promised_age(database).min(LONGEST);
         let outside = outside(policy);
-        let (mut lives, mut endless) = (Vec::new(), Vec::new());
+        let (mut lives, mut endless, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for series in database.series.values() {
+            let gap = series.schedule.largest_gap(span.0, &policy.timezone);
+            let longest = times(gap, SLOTS)
+                .clamp(LONGEST_OFTEN, LONGEST)
+                .max(promised);
+            let forever = ENOUGH_OF_FOREVER
+                .max(promised)
+                .max(times(gap, GAPS_OF_FOREVER));
+            let end = first_slot_after(series, span.1, &policy.timezone);
+            // Every few seconds is every few seconds: nobody waits for tens of millions of slots.
+            let enough = span.0.checked_add(times(gap, MOST_AHEAD));
+            let end = enough.map_or(end, |enough| end.min(enough));
             let mut history = SignedDuration::ZERO;
             for (_, keep) in &series.keep {
                 let life = longest_life(&series.schedule, keep, &policy.timezone);
-                let life = life.filter(|life| *life < LONGEST_HISTORY);
+                let life = life.filter(|life| *life < longest);
                 endless.push(life.is_none());
+                ends.push(end);
                 // What is kept for ever looks the same at every age, once every other rule is filled.
-                history = history.max(life.unwrap_or(ENOUGH_OF_FOREVER.max(promised)));
+                history = history.max(life.unwrap_or(forever));
             }
             // Each with its own history: a series that runs every few minutes is kept for days, not for the years of another one.
-            let from = span.0.checked_sub(history.saturating_add(SLACK));
-            let scenario = Scenario::undisturbed(from.unwrap_or(Timestamp::MIN), span.1);
+            let from = span.0.checked_sub(history.saturating_add(slack(series)));
+            let scenario = Scenario::undisturbed(from.unwrap_or(Timestamp::MIN), end);
             let mut tiers = alone(&outside, capabilities, database, series, &scenario);
             let of_tier = |(tier, _): &(TierName, _)| tiers.remove(tier).unwrap_or_default();
             lives.extend(series.keep.iter().map(of_tier));
@@ -89,7 +120,9 @@ impl Shape {
         Self {
             lives,
             endless,
-            span,
+            ends,
+            from: span.0,
+            until: span.1,
             profiles: RefCell::default(),
         }
     }
@@ -103,7 +136,9 @@ impl Shape {
         }
         let lives = sources.iter().flat_map(|index| &self.lives[*index]);
         let endless = sources.iter().any(|index| self.endless[*index]);
-        let profile = Rc::new(Profile::of(lives, self.span, endless));
+        let ends = sources.iter().map(|index| self.ends[*index]);
+        let span = (self.from, ends.min().unwrap_or(self.until));
+        let profile = Rc::new(Profile::of(lives, span, endless));
         self.profiles
             .borrow_mut()
             .insert(sources, Rc::clone(&profile));
@@ -133,7 +168,7 @@ impl Shape {
         let at_end = |lives: &Vec<Life>| {
             lives
                 .iter()
-                .filter(|life| life.is_there(self.span.1))
+                .filter(|life| life.is_there(self.until))
                 .count()
         };
         let counts = self.lives.iter().map(at_end);
@@ -141,6 +176,25 @@ impl Shape {
             .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
             .collect()
     }
+}
+
+fn slack(series: &Series) -> SignedDuration {
+    let mut rules = series.keep.iter().flat_map(|(_, keep)| &keep.rules);
+    let short = rules.all(|rule| matches!(rule.each, Each::Point | Each::Hour | Each::Day));
+    if short { SLACK_OF_DAYS } else { SLACK }
+}
+
+fn times(gap: SignedDuration, count: i32) -> SignedDuration {
+    gap.checked_mul(count).unwrap_or(SignedDuration::MAX)
+}
+
+/// When a series runs first after an instant; the instant where it never does.
+fn first_slot_after(series: &Series, at: Timestamp, zone: &TimeZone) -> Timestamp {
+    let delay = series.schedule.start_delay();
+    let slot = at.checked_sub(delay).unwrap_or(Timestamp::MIN);
+    let next = series.schedule.next_after(slot, zone);
+    next.and_then(|next| next.checked_add(delay).ok())
+        .unwrap_or(at)
 }
 
 /// The lives of one series by tier, as if there were no other and no log.

@@ -12,7 +12,7 @@ use crate::recovery_time::{
     self,
     measured::{chain_bytes, slow_end},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{
     DatabaseName, Inventory, MethodName, PointState, RecoveryPoint, RecoveryPointId, SeriesName,
     TierName, tier_facts::TierCapabilities,
@@ -28,13 +28,29 @@ pub(crate) struct Known<'a> {
     pub(crate) facts: &'a Facts,
     /// Complete points.
     pub(crate) points: &'a [&'a RecoveryPoint],
-    /// How long until a state of a series can be relied upon on a tier, as far as it was measured.
+    /// How long until a state of a series can be relied upon, as far as it was measured.
     pub(crate) runs: &'a Runs,
     pub(crate) now: Timestamp,
 }
 
-/// Longest of the last few runs, in seconds.
-pub(crate) type Runs = BTreeMap<(DatabaseName, SeriesName, TierName), i64>;
+/// The newest points of a series that runs are measured of.
+const MEASURED: usize = 5;
+
+/// What took longer was not made in one run.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(72);
+
+/// The longest of the last few runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    /// Slot of the newest of them.
+    at: Timestamp,
+    /// How many.
+    count: usize,
+    seconds: i64,
+}
+
+/// Runs by series.
+pub(crate) type Runs = BTreeMap<(DatabaseName, SeriesName), Run>;
 
 /// One way to a state.
 #[derive(Debug, Clone)]
@@ -137,7 +153,7 @@ impl Known<'_> {
         let mine = all
             .unwrap_or(&none)
             .iter()
-            .filter(|one| one.method == *method && one.tier == *tier);
+            .filter(|one| one.method == *method && one.tier == *tier && one.at <= self.now);
         let can = self.capabilities.get(tier);
         let thaw = can
             .and_then(|can| can.thaw)
@@ -180,27 +196,14 @@ impl Known<'_> {
 
     /// How long a run takes until its state can be relied upon: measured, or at most the time that it is given.
     pub(crate) fn run(&self, series: &Series) -> Part {
-        let times = series.keep.iter().filter_map(|(tier, _)| {
-            let key = (
-                self.database.name.clone(),
-                series.name.clone(),
-                tier.clone(),
-            );
-            self.runs.get(&key).copied()
-        });
-        let mine = || {
-            let points = self.points.iter();
-            points.filter(|point| point.series == series.name)
-        };
-        let newest = mine().map(|point| point.captured_at).max();
-        // The first copy that is good is the one that counts.
-        match times.min().zip(newest) {
-            Some((seconds, at)) => Part {
-                seconds: Some(seconds),
+        let key = (self.database.name.clone(), series.name.clone());
+        match self.runs.get(&key) {
+            Some(run) => Part {
+                seconds: Some(run.seconds),
                 source: Source::Measured {
-                    at,
+                    at: run.at,
                     bytes: 0,
-                    count: mine().count().min(5),
+                    count: run.count,
                 },
                 what: PartKind::Run,
             },
@@ -223,13 +226,26 @@ impl Known<'_> {
     /// The last restore or drill that ended well.
     pub(crate) fn last_tested(&self) -> Option<Tested> {
         let name = &self.database.name;
-        let measured = self.inventory.restores.get(name)?;
-        let proof = recovery_time::last_proof(self.inventory, name, measured)?;
+        // What a clock that was wrong has dated into the future proves nothing.
+        let mut measured = self.inventory.restores.get(name)?.clone();
+        measured.retain(|one| one.at <= self.now);
+        let proof = recovery_time::last_proof(self.inventory, name, &measured)?;
         Some(Tested {
             at: proof.at,
             drill: proof.drill,
             tier: proof.tier,
         })
+    }
+
+    /// The newest state that exists and can be relied upon, where no log goes on from it.
+    pub(crate) fn newest_state(&self) -> Option<Timestamp> {
+        let good = |point: &&&RecoveryPoint| {
+            let mut copies = point.copies.iter();
+            point.captured_at <= self.now && copies.any(|copy| self.is_good(point, &copy.tier))
+        };
+        let all = self.points.iter().filter(good);
+        let newest = all.map(|point| point.captured_at).max();
+        newest.filter(|_| self.database.wal.is_none())
     }
 
     /// Whether a point can be restored as far as is known.
@@ -271,12 +287,40 @@ pub(crate) fn chain_sizes(
     sizes(&points)
 }
 
-/// How long states take to be relied upon, measured of what exists.
-pub(crate) fn runs(inventory: &Inventory, now: Timestamp) -> Runs {
-    let measured =
-        crate::forecast::Scenario::undisturbed(now, now).with_measured_durations(inventory);
-    let taken = measured.taken.into_iter();
-    taken
-        .map(|(key, taken)| (key, (taken.stored + taken.verified).as_secs()))
+/// How long states of each series take until a first copy can be relied upon: the longest of the newest few.
+pub(crate) fn runs(inventory: &Inventory) -> Runs {
+    let mut samples: BTreeMap<(&DatabaseName, &SeriesName), Vec<(Timestamp, i64)>> =
+        BTreeMap::new();
+    for point in &inventory.recovery_points {
+        let first = point.copies.iter().filter_map(|copy| run_of(point, copy));
+        if let (PointState::Complete, Some(first)) = (point.state, first.min()) {
+            let key = (&point.database, &point.series);
+            let sample = (point.slot, first);
+            samples.entry(key).or_default().push(sample);
+        }
+    }
+    let longest = |mut samples: Vec<(Timestamp, i64)>| {
+        samples.sort_unstable_by_key(|(slot, _)| std::cmp::Reverse(*slot));
+        samples.truncate(MEASURED);
+        let longest = samples.iter().map(|(_, taken)| *taken).max();
+        longest.zip(samples.first().map(|(at, _)| (*at, samples.len())))
+    };
+    samples
+        .into_iter()
+        .filter_map(|((database, series), samples)| {
+            let (seconds, (at, count)) = longest(samples)?;
+            let run = Run { at, count, seconds };
+            Some(((database.clone(), series.clone()), run))
+        })
         .collect()
+}
+
+/// From the captured state until a copy was verified; what was verified again later counts as it was stored.
+fn run_of(point: &RecoveryPoint, copy: &model::Copy) -> Option<i64> {
+    let sound = |taken: &SignedDuration| (SignedDuration::ZERO..=LONGEST_RUN).contains(taken);
+    let verified = copy.verified.filter(|_| copy.is_present())?;
+    let stored = copy.stored_at.duration_since(point.captured_at);
+    let whole = verified.at.duration_since(point.captured_at);
+    let stored = Some(stored).filter(sound)?;
+    Some(Some(whole).filter(sound).unwrap_or(stored).as_secs())
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     arguments::Global,
-    commands::{planning, prove},
+    commands::{custody, planning, prove},
     failure::Result,
     session, settings, wiring,
 };
@@ -73,7 +73,8 @@ pub(super) async fn gather(
     // A proof is of now and the years ahead; of a period that is over it says nothing.
     let mut proved = None;
     if span.until == now {
-        let beside = prove::beside(policy, &looked).await?;
+        let custody = custody::look(global, path, policy).await?;
+        let beside = prove::beside(policy, &looked, custody).await?;
         facts.logs = look::logs(&beside.logs);
         facts.proofs = look::proofs(&prove::again(policy, &looked.inventory, &beside.facts, now));
         proved = Some(Proved {

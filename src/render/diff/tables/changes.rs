@@ -155,6 +155,7 @@ fn gone(why: Gone) -> &'static str {
         Gone::Series => "the series",
         Gone::Tier => "the tier",
         Gone::Keep => "its rule for the tier",
+        Gone::Place => "the place of the tier",
     }
 }
 

@@ -136,6 +136,14 @@ fn value(value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
+    // What somebody wrote into a label moves no cursor and breaks no table.
+    let text: String = text
+        .chars()
+        .flat_map(|one| match one {
+            one if one.is_control() => one.escape_default().collect::<Vec<char>>(),
+            one => vec![one],
+        })
+        .collect();
     if text.chars().count() <= MOST_OF_A_VALUE {
         return text;
     }
