@@ -209,6 +209,26 @@ fn what_cannot_be_meant_is_refused_with_a_way_out() {
 }
 
 #[test]
+fn an_outage_of_another_time_is_said_to_change_nothing() {
+    let place = Place::new();
+    let times = [
+        "--outage",
+        "2020-01-01..2020-02-01",
+        "--lose",
+        "disk@2099-01-01",
+    ];
+    let ended = place.simulate(&[&["--from-nothing", "--years", "1"][..], &times].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let first = ended.stdout.lines().next().unwrap();
+    for words in [
+        "to 2020-02-01T00:00:00Z (before the simulation begins: it changes nothing)",
+        "disk loses everything at 2099-01-01T00:00:00Z (after the simulation ends: it changes nothing)",
+    ] {
+        assert!(first.contains(words), "{first}");
+    }
+}
+
+#[test]
 fn the_built_in_prices_can_be_printed_and_handed_in_again() {
     let place = Place::new();
     let printed = place.simulate(&["--print-prices"]);

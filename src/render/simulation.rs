@@ -35,6 +35,7 @@ pub(crate) fn text(result: &Simulation, policy: &Policy, scenario: &Scenario) ->
     over_time(&mut text, result);
     costs(&mut text, result);
     notes(&mut text, result);
+    logs(&mut text, result, policy);
     text
 }
 
@@ -52,10 +53,24 @@ fn assumptions(scenario: &Scenario) -> String {
             .tier
             .as_ref()
             .map_or("nothing runs".to_owned(), |tier| format!("{tier} is away"));
-        parts.push(format!("{what} from {} to {}", outage.from, outage.until));
+        let unseen = unseen(outage.from, outage.until, scenario);
+        parts.push(format!(
+            "{what} from {} to {}{unseen}",
+            outage.from, outage.until
+        ));
     }
     for lost in &scenario.lost_tiers {
-        parts.push(format!("{} loses everything at {}", lost.tier, lost.at));
+        // In the first instant nothing new is there yet, but what exists is.
+        let unseen = unseen(lost.at, lost.at.max(scenario.from), scenario);
+        let unseen = if lost.at < scenario.from {
+            BEFORE
+        } else {
+            unseen
+        };
+        parts.push(format!(
+            "{} loses everything at {}{unseen}",
+            lost.tier, lost.at
+        ));
     }
     if scenario.growth_percent.abs() > f64::EPSILON {
         parts.push(format!(
@@ -67,6 +82,19 @@ fn assumptions(scenario: &Scenario) -> String {
         String::new()
     } else {
         format!("; {}", parts.join("; "))
+    }
+}
+
+const BEFORE: &str = " (before the simulation begins: it changes nothing)";
+
+/// Says so where something is assumed of another time than the one that is simulated.
+fn unseen(from: Timestamp, until: Timestamp, scenario: &Scenario) -> &'static str {
+    if until < scenario.from {
+        BEFORE
+    } else if from >= scenario.until {
+        " (after the simulation ends: it changes nothing)"
+    } else {
+        ""
     }
 }
 
@@ -340,6 +368,23 @@ fn notes(text: &mut String, result: &Simulation) {
             "Without a size, and in no sum: {first}{more}; give one with --size {database}=40GiB"
         );
     }
+}
+
+/// What is stored besides, which may be more than everything above.
+fn logs(text: &mut String, result: &Simulation, policy: &Policy) {
+    let databases = policy.databases.values();
+    let mut names = databases
+        .filter(|database| database.wal.is_some() && result.databases.contains_key(&database.name))
+        .map(|database| database.name.as_str());
+    let Some(first) = names.next() else { return };
+    let more = match names.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let _ = writeln!(
+        text,
+        "Not in it: the archived log of {first}{more}; `mainstay inventory --json` has its size today"
+    );
 }
 
 fn day(at: Timestamp, zone: &TimeZone) -> Date {

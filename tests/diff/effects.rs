@@ -347,3 +347,18 @@ fn what_stands_in_a_label_moves_no_cursor() {
     let text = place.diff(0, &["main"]).stdout;
     assert!(text.contains("a\\nb\\u{1b}[31m"), "{text}");
 }
+
+#[test]
+fn a_tier_that_is_away_is_named_as_what_a_deletion_waits_for() {
+    let place = Place::new();
+    let mut inventory = ninety_days();
+    inventory["unreachable_tiers"] = json!(["disk"]);
+    place.write("inventory.json", &inventory.to_string());
+    place.change("daily = 90", "daily = 30");
+    let json = place.json(3, &["main"]);
+    assert_eq!(length(&json, "destroyed"), 0);
+    let later = json["destroyed_later"].as_array().unwrap();
+    assert_eq!(later.len(), 60);
+    let waits = &later[0]["copies"][0]["waits"];
+    assert_eq!(waits["text"], "disk could not be observed", "{waits}");
+}

@@ -9,7 +9,10 @@ use crate::{
     facts::by_series,
     fate::{Fate, Fates, Gone, gone},
 };
-use model::{ByteCount, Copy, DatabaseName, PointState, RecoveryPoint, SeriesName, TierName};
+use model::{
+    ByteCount, Copy, DatabaseName, Inventory, PointState, Reason, ReasonCode, RecoveryPoint,
+    SeriesName, TierName,
+};
 use policy_schema::Policy;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,7 +33,7 @@ pub(super) fn compare(old: &Planned<'_>, new: &Planned<'_>, diff: &mut PolicyDif
         points.sort_by(|a, b| (a.slot, &a.id).cmp(&(b.slot, &b.id)));
         let mut orphans: BTreeMap<&TierName, (Gone, Vec<Stored<'_>>)> = BTreeMap::new();
         for point in points {
-            lost(&before, &after, point, diff);
+            lost((&before, &after), point, old.world.inventory, diff);
             for copy in point.copies.iter().filter(|copy| copy.is_present()) {
                 let was = gone(old.world.policy, key.0, key.1, &copy.tier);
                 let is = gone(new.world.policy, key.0, key.1, &copy.tier)
@@ -66,7 +69,19 @@ fn orphaned(
     })
 }
 
-fn lost(before: &Fates<'_>, after: &Fates<'_>, point: &RecoveryPoint, diff: &mut PolicyDiff) {
+/// Nothing is planned on a tier that could not be observed.
+fn away(inventory: &Inventory, tier: &TierName) -> Option<Reason> {
+    let away = inventory.unreachable_tiers.contains(tier);
+    let why = || format!("{tier} could not be observed");
+    away.then(|| Reason::new(ReasonCode::TierUnreachable, why()))
+}
+
+fn lost(
+    (before, after): (&Fates<'_>, &Fates<'_>),
+    point: &RecoveryPoint,
+    inventory: &Inventory,
+    diff: &mut PolicyDiff,
+) {
     let mut copies = Vec::new();
     let mut left_on = Vec::new();
     let mut there: Vec<&Copy> = point
@@ -93,7 +108,9 @@ fn lost(before: &Fates<'_>, after: &Fates<'_>, point: &RecoveryPoint, diff: &mut
             tier: copy.tier.clone(),
             waits: match step {
                 Some(_) => None,
-                None => after.obstacle(point, &copy.tier),
+                None => after
+                    .obstacle(point, &copy.tier)
+                    .or_else(|| away(inventory, &copy.tier)),
             },
         });
     }
