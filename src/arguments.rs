@@ -16,7 +16,7 @@ mod wal;
 
 pub(crate) use approve::ApproveArguments;
 pub(crate) use audit::{AuditCommand, AuditShow, AuditVerify};
-pub(crate) use catalog::{CatalogCommand, ImportArguments};
+pub(crate) use catalog::{AdoptArguments, CapturedAt, CatalogCommand, ImportArguments};
 pub(crate) use diff::DiffArguments;
 pub(crate) use drill::{DrillArguments, DrillCommand, LogFormat, RunbookArguments, RunbookFormat};
 pub(crate) use explain::ExplainArguments;

@@ -5,11 +5,11 @@ use executor::{DatabaseWiring, TierWiring, WalWiring, Wiring};
 use model::{DatabaseName, KeyName, recovery_record::Promise, tier_facts::TierCapabilities};
 use policy_schema::{
     Policy,
-    policy::{DatabaseDeclaration, Target, WalDeclaration, WalMode},
+    policy::{DatabaseDeclaration, Target, TierDeclaration, WalDeclaration, WalMode},
     providers::{EngineKind, KeyKind, ProviderKinds, TierKind},
 };
 use providers::{
-    api::KeyProvider,
+    api::{KeyProvider, Tier},
     registry,
     wrappers::{ReadOnlyTier, ThrottledTier},
 };
@@ -137,25 +137,39 @@ pub(crate) fn add_for_restore(
 pub(crate) fn tiers(policy: &Policy) -> Result<BTreeMap<model::TierName, TierWiring>> {
     let mut tiers = BTreeMap::new();
     for (name, declared) in &policy.tiers {
-        let mut tier = registry::tier(name, &declared.kind, &declared.table, &declared.base)?;
-        if let Some(limit) = &declared.bandwidth {
-            let zone = policy.timezone.clone();
-            tier = Arc::new(ThrottledTier::new(
-                tier,
-                limit.clone(),
-                Arc::new(clock::now),
-                zone,
-            ));
-        }
+        let tier = registry::tier(name, &declared.kind, &declared.table, &declared.base)?;
         tiers.insert(
             name.clone(),
             TierWiring {
-                tier,
+                tier: throttled(tier, policy, declared),
                 concurrency: declared.concurrency.max(1) as usize,
             },
         );
     }
     Ok(tiers)
+}
+
+/// With the bandwidth that its declaration allows.
+fn throttled(tier: Arc<dyn Tier>, policy: &Policy, declared: &TierDeclaration) -> Arc<dyn Tier> {
+    let Some(limit) = &declared.bandwidth else {
+        return tier;
+    };
+    let zone = policy.timezone.clone();
+    let clock = Arc::new(clock::now);
+    Arc::new(ThrottledTier::new(tier, limit.clone(), clock, zone))
+}
+
+/// A declared tier to read what others have stored there, whether or not Mainstay has ever used it; it cannot be changed.
+pub(crate) fn foreign_tier(
+    policy: &Policy,
+    name: &model::TierName,
+) -> Result<Option<Arc<dyn Tier>>> {
+    let Some(declared) = policy.tiers.get(name) else {
+        return Ok(None);
+    };
+    let tier = registry::foreign_tier(name, &declared.kind, &declared.table, &declared.base)?;
+    let tier = throttled(tier, policy, declared);
+    Ok(Some(Arc::new(ReadOnlyTier::new(tier))))
 }
 
 /// Makes tiers that cannot be changed, so that looking cannot write by mistake.
@@ -190,9 +204,7 @@ pub(crate) fn off_machine(policy: &Policy) -> BTreeSet<model::TierName> {
 }
 
 /// What a tier that is declared so could do; a kind that does not exist can do nothing but store.
-pub(crate) fn capabilities_of(
-    tier: &policy_schema::policy::TierDeclaration,
-) -> model::Capabilities {
+pub(crate) fn capabilities_of(tier: &TierDeclaration) -> model::Capabilities {
     let entries = registry::tiers();
     let entry = entries.iter().find(|entry| entry.kind == tier.kind);
     entry.map_or(model::Capabilities::PLAIN, |entry| {

@@ -11,7 +11,7 @@
 //! Fresh data without a manifest that no journal mentions is never touched: another installation may be writing to the tier.
 
 use crate::{
-    gate,
+    adopted, gate,
     steps::{RunContext, error::StepError},
     stored::{self, ManifestThere},
     tier_lease::{Purpose, Waiting},
@@ -121,6 +121,7 @@ pub(crate) async fn settle(
     let settled = match stored::read_manifest(tier, point).await? {
         ManifestThere::Valid(manifest, _) => {
             let trouble = stored::check_sizes(tier, &manifest).await?;
+            adopted::note(context, &manifest, name).await?;
             let now = context.now();
             let (catalog, lease) = (&context.catalog, &context.lease);
             catalog.finish_copy(lease, &manifest, name, now).await?;

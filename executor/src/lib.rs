@@ -4,7 +4,8 @@
 //! plan says what, this crate finds out how far it is done and does the rest.
 //! Not here: deciding (`planner`), looking after the clock, the environment and words for people (the root package).
 
-pub mod apply;
+pub mod adopted;
+mod apply;
 pub mod audit;
 mod cancel;
 mod chain;

@@ -48,6 +48,8 @@ codes! {
     SlotMissed = "slot-missed",
     /// A person asked for it now.
     Requested = "requested",
+    /// An existing file becomes a recovery point.
+    FileAdopted = "file-adopted",
     /// A keep rule wants a copy on this tier.
     CopyWanted = "copy-wanted",
     /// A copy was never verified.

@@ -8,6 +8,7 @@
 //!
 //! Not here: carrying out (`executor`), words on a screen (root package).
 
+pub mod adoption;
 mod approval;
 pub mod check;
 pub mod controls;
@@ -33,6 +34,7 @@ pub mod simulation;
 pub mod status;
 mod world;
 
+pub use adoption::adoption;
 pub use check::{Violation, check};
 pub use diff::diff;
 pub use explain::explain;

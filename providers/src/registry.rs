@@ -1,6 +1,9 @@
 //! Every engine and tier that exists: one line each; what an entry holds is written in the provider's own folder.
 
-use crate::api::{Engine, KeyProvider, ProviderError, Result, Tier};
+use crate::{
+    adopt::Recognition,
+    api::{Engine, KeyProvider, ProviderError, Result, Tier},
+};
 use model::{Capabilities, Disposition, KeyName, MethodName, TableFinding, TierName};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -25,6 +28,10 @@ pub struct EngineEntry {
     pub check_series: fn(&Value, &Path) -> Vec<TableFinding>,
     /// The database table of an engine that shall only restore, into this target; `None` when the target does not say enough.
     pub restore_only: fn(target: &str) -> Option<Value>,
+    /// Methods whose points can be made of existing files.
+    pub adopts: &'static [&'static str],
+    /// What a file is that begins with these plain bytes, if it is of this engine's world.
+    pub recognise: fn(head: &[u8]) -> Option<Recognition>,
     /// Builds the engine of one declared database; no IO.
     pub build: fn(&Value, &Path) -> Result<Arc<dyn Engine>>,
 }
@@ -43,6 +50,8 @@ pub struct TierEntry {
     pub on_this_machine: bool,
     /// What a tier of this declaration can do.
     pub capabilities: fn(&Value, &Path) -> Capabilities,
+    /// Builds a tier for reading what others have stored there: nobody need ever have used it as a tier. No IO.
+    pub build_foreign: fn(&TierName, &Value, &Path) -> Result<Arc<dyn Tier>>,
     /// Builds the tier; no IO.
     pub build: fn(&TierName, &Value, &Path) -> Result<Arc<dyn Tier>>,
 }
@@ -127,6 +136,20 @@ pub fn tier(name: &TierName, kind: &str, table: &Value, base: &Path) -> Result<A
     entry.map_or_else(
         || Err(unknown("tier kind", kind)),
         |entry| (entry.build)(name, table, base),
+    )
+}
+
+/// Builds a declared tier for reading what others have stored there.
+pub fn foreign_tier(
+    name: &TierName,
+    kind: &str,
+    table: &Value,
+    base: &Path,
+) -> Result<Arc<dyn Tier>> {
+    let entry = tiers().into_iter().find(|entry| entry.kind == kind);
+    entry.map_or_else(
+        || Err(unknown("tier kind", kind)),
+        |entry| (entry.build_foreign)(name, table, base),
     )
 }
 

@@ -1,5 +1,6 @@
 //! One file a command (or two that share their work). Each loads what it needs, calls one library, renders, and gives the exit code.
 
+pub(crate) mod adopt;
 pub(crate) mod apply;
 pub(crate) mod approve;
 pub(crate) mod audit;

@@ -3,6 +3,7 @@
 //! Renderers write into a `String`; `out` prints it. Colours are always written and stripped on the way out when they
 //! are not wanted (`NO_COLOR`, no terminal), so that there is one code path.
 
+pub(crate) mod adopt;
 pub(crate) mod audit;
 pub(crate) mod bar;
 pub(crate) mod color;

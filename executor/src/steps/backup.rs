@@ -15,6 +15,7 @@
 
 use super::{Ended, Try, copying::write_manifest, error::StepError, key_file::write_keys, parent};
 use crate::{
+    adopted,
     keys::{self, KeyChain},
     leftovers,
     stored::{self, ManifestThere},
@@ -112,7 +113,7 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
     context.crash.hit("after-intent");
 
     admit_tiers_of_the_log(at).await?;
-    let captured = capture(at, tier, method, &chain).await?;
+    let captured = capture(at, tier, (method, slot), &chain).await?;
     ensure_log(at, &captured.summary).await?;
     let sealed = captured.sealed;
     let manifest = compose(at, method, slot, captured.objects, captured.summary)?;
@@ -129,6 +130,7 @@ pub(crate) async fn ensure_backup(at: &Try<'_>) -> Result<Ended, StepError> {
     }
     write_manifest(tier, &manifest, bytes, step.lock, &context.crash).await?;
     context.crash.hit("before-catalog");
+    adopted::note(context, &manifest, &step.tier).await?;
     context
         .catalog
         .finish_copy(&context.lease, &manifest, &step.tier, context.now())
@@ -151,6 +153,7 @@ async fn record_existing(
             why: trouble.text().to_owned(),
         });
     }
+    adopted::note(context, manifest, &step.tier).await?;
     context
         .catalog
         .finish_copy(&context.lease, manifest, &step.tier, context.now())
@@ -195,7 +198,7 @@ async fn admit_tiers_of_the_log(at: &Try<'_>) -> Result<(), StepError> {
 async fn capture(
     at: &Try<'_>,
     tier: &dyn Tier,
-    method: &MethodName,
+    (method, slot): (&MethodName, Timestamp),
     chain: &KeyChain,
 ) -> Result<Captured, StepError> {
     let (context, step) = (at.context, at.step);
@@ -209,6 +212,7 @@ async fn capture(
         parent: parent::of(at, &beside).await?,
         wal_is_archived: database.wal.is_some(),
         method: method.clone(),
+        slot,
         options: database
             .series
             .get(&step.series)

@@ -25,6 +25,21 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum AuditDetails {
+    /// A file that somebody's script had made became a recovery point.
+    Adoption {
+        /// Of when it is.
+        captured_at: Timestamp,
+        /// How that is known: `name`, `inside`, `modified`.
+        captured_at_from: String,
+        /// The file.
+        file: String,
+        /// Point.
+        point: RecoveryPointId,
+        /// SHA-256 of the file as it lay there, in hexadecimal digits.
+        sha256: String,
+        /// The tier that it was stored on first.
+        tier: TierName,
+    },
     /// A plan was approved.
     Approval {
         /// Who approved it.

@@ -33,6 +33,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// A file that somebody's script had made became a recovery point.
+    Adoption = "adoption",
     /// A person approved a plan that needs it.
     Approval = "approval",
     /// Who may approve plans changed.

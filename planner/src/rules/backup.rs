@@ -18,7 +18,7 @@ use crate::{
 use model::{Action, Reason, ReasonCode, Step, StepId};
 use std::collections::BTreeSet;
 
-pub(super) fn the_candidate_is_made_on_the_first_tier_that_wants_it(
+pub(crate) fn the_candidate_is_made_on_the_first_tier_that_wants_it(
     world: &World<'_>,
     facts: &SeriesFacts<'_>,
     draft: &mut Draft<'_>,

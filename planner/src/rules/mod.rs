@@ -24,10 +24,12 @@ use crate::{
     world::World,
 };
 
+pub(crate) use backup::the_candidate_is_made_on_the_first_tier_that_wants_it as make;
 pub(crate) use slots::started;
 pub(crate) use thaw::step as thaw_of;
 pub(crate) use unreachable::tiers as unreachable_tiers;
 pub(crate) use verdicts::{there, verdicts as verdicts_of};
+pub(crate) use wanted::each_tier_wants_what_its_retention_keeps as want;
 
 type Rule = fn(&World<'_>, &SeriesFacts<'_>, &mut Draft<'_>);
 

@@ -17,7 +17,7 @@ use crate::{
 };
 use jiff::Timestamp;
 
-pub(super) fn each_tier_wants_what_its_retention_keeps(
+pub(crate) fn each_tier_wants_what_its_retention_keeps(
     world: &World<'_>,
     facts: &SeriesFacts<'_>,
     draft: &mut Draft<'_>,

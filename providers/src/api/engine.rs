@@ -38,6 +38,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
         Ok(Vec::new())
     }
 
+    /// The name that dumps of this database carry, as far as its declaration tells; asks nobody.
+    async fn name_in_dumps(&self) -> Option<String> {
+        None
+    }
+
     /// The databases of the server that holds this one; `None`: the engine knows no servers. Changes nothing.
     async fn neighbours(&self) -> Result<Option<Neighbours>> {
         Ok(None)
@@ -117,6 +122,8 @@ pub struct CaptureRequest {
     pub method: MethodName,
     /// The engine's own keys of the series table.
     pub options: serde_json::Value,
+    /// Slot of the point that is made.
+    pub slot: Timestamp,
     /// An empty folder of this step's own for files that must be staged; removed by the caller.
     pub scratch: PathBuf,
     /// Time of the call, for captures that cannot ask their server's clock.

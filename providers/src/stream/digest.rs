@@ -12,31 +12,31 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Size and SHA-256 of a stream of stored bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sum {
-    pub(super) bytes: ByteCount,
-    pub(super) sha256: Digest,
+pub(crate) struct Sum {
+    pub(crate) bytes: ByteCount,
+    pub(crate) sha256: Digest,
 }
 
 /// Hashes as it goes.
-pub(super) struct Summing {
+pub(crate) struct Summing {
     bytes: u64,
     context: Context,
 }
 
 impl Summing {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             bytes: 0,
             context: Context::new(&SHA256),
         }
     }
 
-    pub(super) fn update(&mut self, chunk: &[u8]) {
+    pub(crate) fn update(&mut self, chunk: &[u8]) {
         self.bytes += chunk.len() as u64;
         self.context.update(chunk);
     }
 
-    pub(super) fn finish(self) -> Sum {
+    pub(crate) fn finish(self) -> Sum {
         Sum {
             bytes: ByteCount(self.bytes),
             sha256: Digest::sha256(self.context.finish().as_ref()),

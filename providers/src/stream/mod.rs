@@ -32,6 +32,8 @@ pub use check::check_stored;
 pub use compress::levels;
 pub use copy::copy;
 pub use damage::{provider_error, provider_error_of};
+pub(crate) use decompress::{Decompressor, LARGEST_FOREIGN_WINDOW_LOG};
+pub(crate) use digest::Summing;
 pub use plain::{plain, plain_timed};
 pub use store::store;
 pub use whole::{SealedPieces, compress_whole, unpack_whole};

@@ -52,6 +52,7 @@ pub fn request(options: Value, scratch: &Path) -> CaptureRequest {
         method: MethodName::new("logical").expect("a name"),
         options,
         scratch: scratch.to_owned(),
+        slot: Timestamp::UNIX_EPOCH,
         now: Timestamp::UNIX_EPOCH,
     }
 }

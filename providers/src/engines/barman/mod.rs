@@ -66,6 +66,8 @@ pub(crate) fn entry() -> EngineEntry {
         check_database: config::check_database,
         check_series: config::check_series,
         // Which Barman, and which server of it, only a policy says.
+        adopts: &[],
+        recognise: |_| None,
         restore_only: |_| None,
         build: |table, base| {
             let table = BarmanDatabase::read(table)?;

@@ -59,6 +59,8 @@ pub(crate) fn entry() -> EngineEntry {
         rolls_forward: Vec::new(),
         check_database: config::check_database,
         check_series: config::check_series,
+        adopts: &[],
+        recognise: |_| None,
         restore_only: |_| Some(serde_json::json!({"paths": ["."]})),
         build: |table, base| {
             Ok(Arc::new(FilesEngine {

@@ -58,6 +58,7 @@ async fn capture(engine: &FilesEngine) -> Result<Point> {
             method: config::method(),
             options: Value::Null,
             scratch: scratch.path().to_owned(),
+            slot: Timestamp::UNIX_EPOCH,
             now: now(),
         })
         .await?;

@@ -15,6 +15,8 @@ use std::{
 /// A line outside of `COPY` data is looked at this far; definitions' beginnings are short.
 const LOOKED_AT: usize = 64 * 1024;
 const BUFFER: usize = 1024 * 1024;
+/// First line of a plain dump, behind its dashes.
+const PLAIN_TITLE: &str = "PostgreSQL database dump";
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(super) struct Scan {
     pub(super) trailer: bool,
     /// Whether the text ended in the middle of a table's rows.
     pub(super) cut: bool,
+    /// Whether the text goes on to another database than the one that it is loaded into, as with `pg_dump --create`.
+    pub(super) leaves: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,7 +59,13 @@ pub(super) fn scan(source: impl Read) -> io::Result<Scan> {
                     Announced::Nothing
                 };
             }
+            if header == PLAIN_TITLE {
+                // What follows the end of one dump is a dump of its own, whose end must be there too.
+                found.trailer = false;
+            }
             found.trailer |= text == PLAIN_TRAILER || text == GLOBALS_TRAILER;
+        } else if text.starts_with("\\connect ") || text.starts_with("\\c ") {
+            found.leaves = true;
         } else if announced == Announced::Table && text.starts_with("CREATE ") {
             announced = Announced::Nothing;
             let name = text
@@ -166,5 +176,18 @@ COPY s.empty  FROM stdin;
         assert!(found.trailer && !found.cut);
         let cut = scan(&text.as_bytes()[..text.find("\\.x").unwrap()]).unwrap();
         assert!(cut.cut && !cut.trailer);
+    }
+
+    #[test]
+    fn a_second_dump_needs_its_own_end_and_another_database_is_noticed() {
+        let dump = "--\n-- PostgreSQL database dump\n--\nSELECT 1;\n--\n-- PostgreSQL database dump complete\n--\n";
+        let whole = scan(dump.as_bytes()).unwrap();
+        assert!(whole.trailer && !whole.leaves);
+        let twice = format!("{dump}{}", &dump[..dump.len() - 20]);
+        assert!(!scan(twice.as_bytes()).unwrap().trailer);
+        let create = dump.replace("SELECT 1;", "CREATE DATABASE erp;\n\\connect erp");
+        assert!(scan(create.as_bytes()).unwrap().leaves);
+        let data = "-- Data for Name: t; Type: TABLE DATA; Schema: s; Owner: a\n\nCOPY s.t (a) FROM stdin;\n\\connect x\n\\.\n";
+        assert!(!scan(data.as_bytes()).unwrap().leaves);
     }
 }

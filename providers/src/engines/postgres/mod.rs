@@ -13,6 +13,7 @@ mod connection;
 mod copy_scan;
 mod defaults;
 mod directory_tar;
+mod existing;
 mod expectations;
 mod facts;
 mod leftovers;
@@ -71,6 +72,8 @@ pub(crate) fn entry() -> EngineEntry {
         rolls_forward: vec![physical],
         check_database: config::check_database,
         check_series: config::check_series,
+        adopts: &["logical"],
+        recognise: existing::recognise,
         restore_only: |target| {
             let is_url = target.starts_with("postgres://") || target.starts_with("postgresql://");
             is_url.then(|| serde_json::json!({"url": target}))
@@ -133,6 +136,10 @@ impl Engine for Postgres {
             facts: found.facts,
             bytes: Some(found.bytes),
         })
+    }
+
+    async fn name_in_dumps(&self) -> Option<String> {
+        Some(self.address().await.ok()?.database)
     }
 
     async fn neighbours(&self) -> Result<Option<Neighbours>> {

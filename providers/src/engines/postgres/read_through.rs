@@ -81,6 +81,14 @@ async fn scan_plain(data: PlainObject, checks: &mut Vec<Check>) -> Result<Scan> 
         passed: scan.trailer && !scan.cut,
         detail: trailer_words(scan.trailer),
     });
+    if scan.leaves {
+        // Loaded anywhere, it would write into the database of its own name, perhaps the one in production.
+        checks.push(Check {
+            what: "where the plain dump goes".to_owned(),
+            passed: false,
+            detail: "to a database that it connects to by name, as `pg_dump --create` writes it, wherever it is loaded".to_owned(),
+        });
+    }
     Ok(scan)
 }
 

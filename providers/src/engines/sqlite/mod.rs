@@ -11,6 +11,7 @@ mod capture;
 mod checks;
 pub mod config;
 mod errors;
+mod existing;
 mod open;
 mod read_through;
 mod replace;
@@ -59,6 +60,8 @@ pub(crate) fn entry() -> EngineEntry {
         rolls_forward: Vec::new(),
         check_database: config::check_database,
         check_series: config::check_series,
+        adopts: &[METHOD],
+        recognise: existing::recognise,
         restore_only: |target| Some(serde_json::json!({"path": target})),
         build: |table, base| {
             let config = SqliteDatabase::read(table)?;

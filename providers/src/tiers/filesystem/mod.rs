@@ -43,6 +43,11 @@ pub(crate) fn entry() -> TierEntry {
         place: config::place,
         on_this_machine: true,
         capabilities: |_, _| FilesystemTier::CAPABILITIES,
+        // A folder that is no tier is named by its path.
+        build_foreign: |name, table, base| {
+            let config = FilesystemConfig::read(table)?;
+            Ok(Arc::new(FilesystemTier::new(name.clone(), &config, base)))
+        },
         build: |name, table, base| {
             let config = FilesystemConfig::read(table)?;
             Ok(Arc::new(FilesystemTier::new(name.clone(), &config, base)))

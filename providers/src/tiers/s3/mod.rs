@@ -63,6 +63,10 @@ pub(crate) fn entry() -> TierEntry {
         capabilities: |table, _| {
             S3Config::read(table).map_or(Capabilities::PLAIN, |config| config.capabilities())
         },
+        build_foreign: |name, table, base| {
+            let config = S3Config::read(table)?;
+            Ok(Arc::new(S3Tier::foreign(name.clone(), config, base)))
+        },
         build: |name, table, base| {
             let config = S3Config::read(table)?;
             Ok(Arc::new(S3Tier::new(name.clone(), config, base)))

@@ -33,6 +33,8 @@ pub struct S3Tier {
     connected: OnceCell<Store>,
     /// The same with what the marker says; set once the marker was seen. Unlike a mount, a bucket does not go away quietly.
     marked: OnceCell<Store>,
+    /// Whether it is only used when it has its marker.
+    needs_marker: bool,
 }
 
 impl S3Tier {
@@ -44,6 +46,15 @@ impl S3Tier {
             base: base.to_owned(),
             connected: OnceCell::new(),
             marked: OnceCell::new(),
+            needs_marker: true,
+        }
+    }
+
+    /// One of which only what others have stored is read; no IO.
+    pub fn foreign(name: TierName, config: S3Config, base: &Path) -> Self {
+        Self {
+            needs_marker: false,
+            ..Self::new(name, config, base)
         }
     }
 
@@ -60,6 +71,7 @@ impl S3Tier {
                 let store = self.store().await?;
                 match marker::read(store).await? {
                     Some((_, facts)) => Ok(store.with_facts(facts)),
+                    None if !self.needs_marker => Ok(store.clone()),
                     None => Err(errors::no_marker(&store.place())),
                 }
             })

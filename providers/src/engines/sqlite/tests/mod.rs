@@ -63,6 +63,7 @@ impl Setup {
             method: MethodName::new("snapshot").unwrap(),
             options: serde_json::json!({}),
             scratch: scratch.path().to_owned(),
+            slot: Timestamp::UNIX_EPOCH,
             now: NOW.parse().unwrap(),
         };
         let mut capture = self.engine.capture(request).await?;
