@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use policy_schema::Files;
 use std::{
     collections::BTreeSet,
+    ffi::{OsStr, OsString},
     io,
     path::{Component, Path, PathBuf},
 };
@@ -252,29 +253,47 @@ impl Revision<'_> {
         self.is_folder(path) || self.read(path).is_ok()
     }
 
+    /// Where a path leads when its links are followed.
+    pub(crate) fn real(&self, path: &Path) -> Option<PathBuf> {
+        self.resolve(path).ok().map(|(real, _)| real)
+    }
+
     /// What is at a path, links followed; `None`: the root.
     fn entry(&self, path: &Path) -> io::Result<Option<TreeEntry<'static>>> {
-        let mut path = plain(path)?;
-        for _ in 0..MOST_LINKS {
-            if path.as_os_str().is_empty() {
-                return Ok(None);
-            }
+        self.resolve(path).map(|(_, entry)| entry)
+    }
+
+    /// Links may stand anywhere in a path, as on a disk.
+    fn resolve(&self, path: &Path) -> io::Result<(PathBuf, Option<TreeEntry<'static>>)> {
+        let names = |path: &Path| -> Vec<OsString> {
+            let names = path.iter().rev();
+            names.map(OsStr::to_owned).collect()
+        };
+        let mut ahead = names(&plain(path)?);
+        let (mut real, mut found, mut links) = (PathBuf::new(), None, 0);
+        while let Some(name) = ahead.pop() {
+            let here = real.join(&name);
             let entry = self
                 .tree
-                .get_path(&path)
+                .get_path(&here)
                 .map_err(|error| match error.code() {
                     ErrorCode::NotFound => io::Error::from(io::ErrorKind::NotFound),
                     _ => io::Error::other(error),
                 })?;
             if entry.filemode() != LINK {
-                return Ok(Some(entry));
+                (real, found) = (here, Some(entry));
+                continue;
+            }
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(io::Error::other("its symbolic links lead in a circle"));
             }
             let target = self.blob(&entry)?;
             let target = String::from_utf8_lossy(&target).into_owned();
-            let folder = path.parent().unwrap_or(Path::new(""));
-            path = plain(&folder.join(target))?;
+            ahead.extend(names(&plain(&real.join(target))?));
+            (real, found) = (PathBuf::new(), None);
         }
-        Err(io::Error::other("its symbolic links lead in a circle"))
+        Ok((real, found))
     }
 
     fn blob(&self, entry: &TreeEntry<'_>) -> io::Result<Vec<u8>> {

@@ -62,6 +62,16 @@ pub(crate) fn of_revision(
     let mut paths: Vec<PathBuf> = texts(path, revision, Path::new(""))?.into_keys().collect();
     // A file that was taken away changed the folder; the root of a repository has other things in it.
     paths.extend(Some(plain(path)).filter(|folder| !folder.as_os_str().is_empty()));
+    // A link stays as it is when somebody changes what it leads to.
+    let linked: Vec<PathBuf> = paths
+        .iter()
+        .filter_map(|path| revision.real(path))
+        .collect();
+    paths.extend(
+        linked
+            .into_iter()
+            .filter(|path| !path.as_os_str().is_empty()),
+    );
     let changes = repository.changes(commit, &paths, since).ok()?;
     let rules = policy.approval.as_ref();
     Some(PolicySource {

@@ -211,3 +211,35 @@ fn whoever_shortened_retention_stays_its_author_until_it_is_approved() {
     site.expect(0, &["apply", "plan.json", "-y"]);
     assert_eq!(site.points("shop"), 1);
 }
+
+#[test]
+fn whoever_changes_what_the_policy_links_to_is_its_author() {
+    let site = Site::new();
+    site.init();
+    fs::create_dir(site.path().join("work/common")).unwrap();
+    let common = site.path().join("work/common/mainstay.toml");
+    std::os::unix::fs::symlink(
+        "../common/mainstay.toml",
+        site.path().join("work/policy/mainstay.toml"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("policy", site.path().join("work/linked")).unwrap();
+    fs::write(&common, site.policy(&["kiosk"], "")).unwrap();
+    site.commit("Carol", &[]);
+    fs::write(&common, site.policy(&["kiosk"], "# a word\n")).unwrap();
+    let changed = site.commit("Alice", &[]);
+    fs::write(site.path().join("work/other"), "").unwrap();
+    site.commit("Carol", &[]);
+    let plan = site.expect(0, &["plan", "--json"]).stdout;
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let source = &plan["policy_source"];
+    assert_eq!(source["author"], "Alice <alice@example.com>", "{source}");
+    assert_eq!(source["changed_in"], changed.as_str());
+    // A folder that is a link is read from the commit as from the disk.
+    let from = format!("{}/work@main", site.path().display());
+    let arguments = ["apply", "--from-git", &from, "--path", "linked", "-y"];
+    let host = site.path().join("host");
+    let ended = crate::support::program::Running::start(&host, &arguments, &[]).wait();
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(site.path().join("nas/kiosk/daily").exists());
+}
