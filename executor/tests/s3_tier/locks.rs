@@ -252,7 +252,8 @@ async fn an_export_of_the_audit_is_locked_and_its_version_cannot_be_deleted() {
     let mut world = World::new().await;
     add(&mut world, "vault", store, &bucket, &locked_tier());
     // Where the rule follows retention, of which an audit has none, it is a year.
-    let by_retention = serde_json::json!({"object-lock": {"mode": "governance"}});
+    let by_retention =
+        serde_json::json!({"object-lock": {"mode": "governance", "for": "retention"}});
     add(&mut world, "cellar", store, &bucket, &by_retention);
     let until = tomorrow(store, 1);
     for name in ["vault", "cellar"] {
