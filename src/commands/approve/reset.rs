@@ -1,7 +1,7 @@
 //! `approve --reset`: the way out when so many keys are lost that nobody can approve anything any more.
 //!
 //! Whoever runs it could change the catalog's database by hand; this way takes seven days, in which every command that looks at reality says
-//! so and anybody may take it back, and the audit keeps it. Decision: `docs/decisions/0041-lost-approval-keys.md`.
+//! so and anybody may take it back, and the audit keeps it. Decision: `docs/decisions/0042-lost-approval-keys.md`.
 
 use crate::{
     arguments::{ApproveArguments, Global},
