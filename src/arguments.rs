@@ -7,6 +7,7 @@ mod diff;
 mod drill;
 mod explain;
 mod hold;
+mod import;
 mod key;
 mod prove;
 mod report;
@@ -16,11 +17,12 @@ mod wal;
 
 pub(crate) use approve::ApproveArguments;
 pub(crate) use audit::{AuditCommand, AuditShow, AuditVerify};
-pub(crate) use catalog::{AdoptArguments, CapturedAt, CatalogCommand, ImportArguments};
+pub(crate) use catalog::{AdoptArguments, CapturedAt, CatalogCommand, CatalogImportArguments};
 pub(crate) use diff::DiffArguments;
 pub(crate) use drill::{DrillArguments, DrillCommand, LogFormat, RunbookArguments, RunbookFormat};
 pub(crate) use explain::ExplainArguments;
 pub(crate) use hold::HoldCommand;
+pub(crate) use import::{ImportArguments, ImportTool};
 pub(crate) use key::{KeyCommand, KeyGenerate, KeyRotate};
 pub(crate) use prove::ProveArguments;
 pub(crate) use report::{PeriodArguments, ReportCommand, ReportFormat, SampleArguments};
@@ -112,6 +114,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  mainstay init postgres://db.example.com/orders\n  mainstay init ./shop.db --out mainstay.toml"
     )]
     Init(InitArguments),
+    /// Write the policy that keeps what restic, borg, pgBackRest or Barman keeps, and prove it by simulation
+    #[command(after_help = import::EXAMPLES)]
+    Import(ImportArguments),
     /// Check the policy and show every mistake at its place
     #[command(
         after_help = "Examples:\n  mainstay validate\n  mainstay validate -p policy/ --strict\n  mainstay validate --json | jq '.findings[] | .code'"

@@ -87,6 +87,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit> {
     let global = &arguments.global;
     match arguments.command {
         Command::Init(arguments) => commands::init::run(&arguments),
+        Command::Import(arguments) => commands::import::run(&arguments, global),
         Command::Validate => commands::validate::run(global),
         Command::Schema => commands::schema::run(),
         Command::Fmt(arguments) => commands::fmt::run(&arguments, global),

@@ -21,6 +21,7 @@ mod facts;
 mod fate;
 mod fingerprint;
 pub mod forecast;
+pub mod foreign;
 mod lifetime;
 mod log;
 mod log_status;

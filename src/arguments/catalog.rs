@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// `catalog import`.
 #[derive(Debug, Args)]
-pub(crate) struct ImportArguments {
+pub(crate) struct CatalogImportArguments {
     /// Database
     pub(crate) database: String,
     /// Series that gets them [default: the one that runs most often]
@@ -82,7 +82,7 @@ pub(crate) enum CatalogCommand {
     },
     /// Make recovery points of the backups that a database's own software keeps (Barman), and that are not known yet
     #[command(after_help = "Example:\n  mainstay catalog import core")]
-    Import(ImportArguments),
+    Import(CatalogImportArguments),
     /// Make recovery points of existing files, such as the nightly dumps of a script; the files stay as they are
     #[command(
         after_help = "What a file is, is told by its content: dumps of pg_dump (custom, tar, plain SQL) and SQLite files, also packed with gzip \

@@ -1,7 +1,7 @@
 //! `catalog rebuild | import | adopt | runs | events`: looking after what is remembered between runs.
 
 use super::{
-    adopt, import, planning,
+    adopt, catalog_import, planning,
     running::{self, RealClock},
 };
 use crate::{
@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 pub(crate) async fn run(command: CatalogCommand, global: &Global) -> Result<Exit> {
     match command {
         CatalogCommand::Rebuild { tier } => rebuild_from(&tier, global).await,
-        CatalogCommand::Import(arguments) => import::run(arguments, global).await,
+        CatalogCommand::Import(arguments) => catalog_import::run(arguments, global).await,
         CatalogCommand::Adopt(arguments) => adopt::run(*arguments, global).await,
         CatalogCommand::Runs { limit } => runs(limit, global).await,
         CatalogCommand::Events { run } => events(&run, global).await,

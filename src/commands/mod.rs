@@ -6,6 +6,7 @@ pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod catalog;
+pub(crate) mod catalog_import;
 pub(crate) mod completions;
 mod custody;
 pub(crate) mod diff;

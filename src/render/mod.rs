@@ -12,6 +12,7 @@ pub(crate) mod drift;
 pub(crate) mod drill;
 pub(crate) mod explain_point;
 pub(crate) mod findings;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod markdown;
 pub(crate) mod out;

@@ -6,7 +6,7 @@
 
 use super::{backup, planning, running};
 use crate::{
-    arguments::{Global, ImportArguments},
+    arguments::{CatalogImportArguments, Global},
     clock,
     exit::Exit,
     failure::{Failure, Result},
@@ -32,7 +32,7 @@ struct Account {
     failed: usize,
 }
 
-pub(crate) async fn run(arguments: ImportArguments, global: &Global) -> Result<Exit> {
+pub(crate) async fn run(arguments: CatalogImportArguments, global: &Global) -> Result<Exit> {
     let (path, policy) = policy::load(global)?;
     let database = planning::declared(&policy, &arguments.database)?;
     let now = clock::now();
