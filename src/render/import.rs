@@ -142,9 +142,9 @@ fn verdict(tool: &str, comparison: &Comparison, pointers: bool) -> String {
     }
     if comparison.never_fewer() {
         return format!(
-            "everything that {tool} keeps, and after {} of {runs} backups more: up to {} more points at once",
+            "everything that {tool} keeps, and after {} of {runs} backups more: {} at once at most",
             grouped(comparison.more.runs),
-            comparison.more.most_at_once
+            points_of(comparison.more.most_at_once, "more")
         );
     }
     let (fewer, most) = (
@@ -153,7 +153,7 @@ fn verdict(tool: &str, comparison: &Comparison, pointers: bool) -> String {
     );
     if pointers {
         return format!(
-            "after {fewer} of {runs} backups up to {most} fewer pointers; {tool} keeps the data all the same"
+            "after {fewer} of {runs} backups fewer pointers, {most} at most; {tool} keeps the data all the same"
         );
     }
     format!(
@@ -211,6 +211,11 @@ pub(crate) fn findings(findings: &[Finding]) -> String {
 
 fn day(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%MZ").to_string()
+}
+
+fn points_of(number: usize, more: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {more} point{s}")
 }
 
 /// 12,345

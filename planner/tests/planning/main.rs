@@ -10,6 +10,8 @@ mod diffs;
 mod drills;
 mod forecasts;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod locked;
 #[cfg(test)]
 mod log;

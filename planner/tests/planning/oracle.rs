@@ -2,7 +2,11 @@
 
 use super::support::keep;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-use mainstay_planner::retention::{Occupy, Point, Why, evaluate};
+use mainstay_planner::{
+    foreign::{Backup, Count, Kind, Rules, restic},
+    retention::{Occupy, Point, Why, evaluate},
+};
+use model::{Keep, retention::KeepCount};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path};
 
@@ -91,6 +95,60 @@ fn retention_equals_restic_in_all_forty_cases() {
     for case in cases {
         one_case(snapshots, case);
     }
+}
+
+#[test]
+fn the_model_of_restic_keeps_what_restic_keeps_in_all_cases_without_tags() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/oracles/restic-forget.json");
+    let Ok(text) = std::fs::read_to_string(path) else {
+        return;
+    };
+    let oracle: Value = serde_json::from_str(&text).unwrap();
+    let mut times: Vec<Timestamp> = oracle["snapshots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(time)
+        .collect();
+    times.sort_unstable();
+    let backups: Vec<Backup> = times
+        .iter()
+        .map(|at| Backup {
+            at: *at,
+            kind: Kind::Full,
+        })
+        .collect();
+    let cases = oracle["cases"].as_array().unwrap();
+    let cases: Vec<&Value> = cases
+        .iter()
+        .filter(|case| case["policy"].get("tags").is_none())
+        .collect();
+    assert!(cases.len() > 25, "{}", cases.len());
+    for case in cases {
+        let (text, _) = translate(&case["policy"]);
+        let rules = foreign_rules(&keep(&text));
+        let verdicts = rules.judge(&backups, Timestamp::MAX, &TimeZone::UTC);
+        let kept = times.iter().zip(verdicts).rev();
+        let kept: Vec<Timestamp> = kept
+            .filter(|(_, why)| why.is_some())
+            .map(|(at, _)| *at)
+            .collect();
+        let theirs: Vec<Timestamp> = case["keep"].as_array().unwrap().iter().map(time).collect();
+        assert_eq!(kept, theirs, "case {}: {text}", case["id"]);
+    }
+}
+
+fn foreign_rules(keep: &Keep) -> Rules {
+    let mut rules = restic::Rules::default();
+    for rule in &keep.rules {
+        match rule.count {
+            KeepCount::Count(n) => rules.counts.push((rule.each, Count::Of(n))),
+            KeepCount::All => rules.counts.push((rule.each, Count::Unlimited)),
+            KeepCount::Window(window) => rules.windows.push((rule.each, window)),
+        }
+    }
+    Rules::Restic(rules)
 }
 
 fn one_case(snapshots: &[Value], case: &Value) {

@@ -288,17 +288,27 @@ fn table(name: &str, server: &Server<'_>, main: &Text, engine: Engine) -> Vec<St
 }
 
 fn retention(server: &Server<'_>, engine: Engine, reading: &mut Reading) -> Option<barman::Rules> {
-    let minimum = server.get("minimum_redundancy").map_or(0, |(text, entry)| match entry.value.parse::<u32>() {
-        Ok(minimum) => {
-            if minimum > 0 {
-                let says = format!("never fewer than {minimum} points (`last`); `safety.min-verified` guards the verified ones");
-                reading.note(Some(text.at(entry.line)), Fate::Changed, format!("minimum_redundancy = {minimum}"), says);
+    let minimum = server.get("minimum_redundancy").map_or(0, |(text, entry)| {
+        match entry.value.parse::<u32>() {
+            Ok(minimum) => {
+                if minimum > 0 {
+                    let says = format!("`last = {minimum}` at least");
+                    reading.note(
+                        Some(text.at(entry.line)),
+                        Fate::Changed,
+                        format!("minimum_redundancy = {minimum}"),
+                        says,
+                    );
+                }
+                minimum
             }
-            minimum
-        }
-        Err(_) => {
-            reading.problem(text.at(entry.line), format!("`minimum_redundancy = {}`: this is no number", entry.value));
-            0
+            Err(_) => {
+                reading.problem(
+                    text.at(entry.line),
+                    format!("`minimum_redundancy = {}`: this is no number", entry.value),
+                );
+                0
+            }
         }
     });
     others(server, reading);

@@ -82,6 +82,15 @@ impl Reading {
         }
     }
 
+    /// By file and line; what has no place comes last.
+    pub(crate) fn sort(&mut self) {
+        let key = |place: &Option<Place>| {
+            let place = place.as_ref().map(|place| (place.file.clone(), place.line));
+            (place.is_none(), place)
+        };
+        self.notes.sort_by_key(|note| key(&note.place));
+    }
+
     pub(crate) fn problem(&mut self, place: Place, says: impl Into<String>) {
         let says = says.into();
         self.problems.push(Problem { place, says });

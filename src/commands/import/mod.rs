@@ -56,6 +56,7 @@ pub(crate) fn run(arguments: &ImportArguments, global: &Global) -> Result<Exit> 
     if !reading.problems.is_empty() {
         return Err(not_understood(tool, &text, &reading));
     }
+    reading.sort();
     let heading = |proof| write::Heading {
         tool,
         config: &text.name,

@@ -210,7 +210,9 @@ fn tier(text: &Text, settings: &Settings<'_>, number: u32, reading: &mut Reading
             table.push(format!("endpoint = {}", quoted(&endpoint)));
         }
         if let Some(entry) = get("s3-key").or_else(|| get("s3-key-secret")) {
-            let says = "not copied: put them into REPO_ACCESS_KEY_ID and REPO_SECRET_ACCESS_KEY, or into a file";
+            let says = format!(
+                "not copied: put them into REPO{number}_ACCESS_KEY_ID and REPO{number}_SECRET_ACCESS_KEY"
+            );
             reading.note(
                 Some(text.at(entry.line)),
                 Fate::Changed,
@@ -414,6 +416,7 @@ fn database(
             );
             series.keeps.push((tier.clone(), keep));
         }
+        say(text, settings, *number, rules, &reaches, reading);
         let age = archive(
             text, settings, *number, rules, &reaches, &streams, when, reading,
         );
@@ -421,6 +424,48 @@ fn database(
         database.rules.push((tier, foreign));
     }
     database
+}
+
+/// What became of the counts, now that it is known how far they reach.
+fn say(
+    text: &Text,
+    settings: &Settings<'_>,
+    repo: u32,
+    rules: pgbackrest::Rules,
+    reaches: &BTreeMap<Kind, Reach>,
+    reading: &mut Reading,
+) {
+    let get = |name: &str| settings.get(&format!("repo{repo}-{name}"));
+    let last = |kind: Kind| reaches.get(&kind).map_or(0, |reach| reach.backups);
+    match (get("retention-full"), rules.full) {
+        (Some(entry), Some(pgbackrest::Full::Count(n))) => {
+            let says = format!("`last = {n}` in the series `full`; the others reach as far back");
+            let setting = format!("{}={n}", entry.key);
+            reading.note(Some(text.at(entry.line)), Fate::Taken, setting, says);
+        }
+        (Some(entry), Some(pgbackrest::Full::Days(n))) => {
+            let n_last = last(Kind::Full);
+            let says = format!(
+                "`last = {n_last}` in the series `full`: as many as there are at most until another one is older than {n} days"
+            );
+            let setting = format!("{}={n} (time)", entry.key);
+            reading.note(Some(text.at(entry.line)), Fate::Changed, setting, says);
+        }
+        _ => reading.note(
+            None,
+            Fate::Assumed,
+            format!("repo{repo}-retention-full"),
+            "it is not set: no full backup expires, and `forever = true`",
+        ),
+    }
+    if let (Some(entry), Some(n)) = (get("retention-diff"), rules.differential) {
+        let says = format!(
+            "`last = {}` in the series `diff`: full ones count among the {n}",
+            last(Kind::Differential)
+        );
+        let setting = format!("{}={n}", entry.key);
+        reading.note(Some(text.at(entry.line)), Fate::Changed, setting, says);
+    }
 }
 
 fn server(name: &str, settings: &Settings<'_>) -> Vec<String> {
@@ -490,40 +535,6 @@ fn retention(
         }),
         differential: number(text, get("retention-diff"), reading),
     };
-    match (get("retention-full"), full) {
-        (Some(entry), Some(n)) => {
-            let says = if is_time {
-                format!(
-                    "full points until another one is older than {n} days, as a number of points (see below)"
-                )
-            } else {
-                format!("`last = {n}` in the series `full`; what depends on them stays as long")
-            };
-            let fate = if is_time { Fate::Changed } else { Fate::Taken };
-            let kind = if is_time { " (time)" } else { "" };
-            reading.note(
-                Some(text.at(entry.line)),
-                fate,
-                format!("{}={n}{kind}", entry.key),
-                says,
-            );
-        }
-        (None, _) => reading.note(
-            None,
-            Fate::Assumed,
-            format!("repo{repo}-retention-full"),
-            "it is not set: no full backup expires, and `forever = true`",
-        ),
-        _ => {}
-    }
-    if let (Some(entry), Some(n)) = (get("retention-diff"), rules.differential) {
-        reading.note(
-            Some(text.at(entry.line)),
-            Fate::Changed,
-            format!("{}={n}", entry.key),
-            "as a number of points of its series; full ones count in it",
-        );
-    }
     rules
 }
 

@@ -123,7 +123,7 @@ pub(crate) fn read(text: &Text, schedules: &Schedules, reading: &mut Reading) ->
         return Err(source::nothing(
             text,
             "no `restic forget` and no `restic backup`",
-            "name the shell script, crontab or systemd unit that runs `restic forget --keep-…`",
+            "name the shell script, crontab or systemd unit that runs `restic forget --keep-…`; of resticprofile or autorestic, save the command that they show (`resticprofile --dry-run forget`) and name that",
         ));
     }
     conflicts(text, &mut forgets, reading);
@@ -364,7 +364,7 @@ fn forget(
                         Some(place),
                         Fate::Taken,
                         format!("{long} {value}"),
-                        format!("`\"{period}\"`"),
+                        format!("`{} = \"{period}\"`", long.trim_start_matches("--keep-")),
                     );
                     forget.rules.windows.retain(|(one, _)| one != each);
                     forget.rules.windows.push((*each, period));
@@ -453,7 +453,7 @@ fn count(long: &str, value: &str, place: &Place, reading: &mut Reading) -> Optio
         Ok(number) if number < 0 => {
             reading.problem(
                 place.clone(),
-                format!("`{long} {value}`: restic refuses this (before 0.15 it counted as 0, and everything else was deleted); write `unlimited`, or leave it out"),
+                format!("`{long} {value}`: restic refuses this (before 0.16 it counted as 0, and everything else was deleted); write `unlimited`, or leave it out"),
             );
             None
         }
