@@ -175,8 +175,8 @@ fn side(text: &mut String, title: &str, side: &Side) {
     };
     let _ = writeln!(
         text,
-        "  {title} {} different points, {longest}:",
-        grouped(side.points as u64)
+        "  {title} {}, {longest}:",
+        points_of(side.points, "different")
     );
     for group in side.groups.iter().take(MOST_GROUPS) {
         let _ = writeln!(
@@ -215,7 +215,7 @@ fn day(at: Timestamp) -> String {
 
 fn points_of(number: usize, more: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
-    format!("{number} {more} point{s}")
+    format!("{} {more} point{s}", grouped(number as u64))
 }
 
 /// 12,345

@@ -239,7 +239,7 @@ pub(crate) fn database(
 pub(crate) fn files(paths: &[String], reading: &mut Reading) -> Vec<String> {
     let mut table = vec!["engine = \"files\"".to_owned()];
     if paths.is_empty() {
-        let says = "nothing says it: `paths = [\"/CHANGE/ME\"]`; for a database take its engine instead of `files`";
+        let says = "nothing says, so `paths = [\"/CHANGE/ME\"]`; for a database take its engine instead of `files`";
         reading.note(None, Fate::Assumed, "what is backed up", says);
         table.push("# CHANGE: what is backed up; for a database: engine = \"postgres\" and url, or \"sqlite\" and path".to_owned());
         table.push("paths = [\"/CHANGE/ME\"]".to_owned());

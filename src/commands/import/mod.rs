@@ -43,6 +43,15 @@ const NO_ZONE: &str = "UTC";
 
 pub(crate) fn run(arguments: &ImportArguments, global: &Global) -> Result<Exit> {
     let tool = arguments.tool.name();
+    if let Some(file) = &arguments.out
+        && file.exists()
+    {
+        // Before years are simulated in vain; `save` makes sure.
+        return Err(unwritable(
+            file,
+            std::io::Error::from(std::io::ErrorKind::AlreadyExists),
+        ));
+    }
     let text = source::read(&arguments.config)?;
     let mut reading = Reading::default();
     let (zone, zone_name) = zone(arguments, &mut reading);
@@ -229,27 +238,27 @@ fn formatted_and_loaded(text: String, file: &Path) -> Result<(Policy, Loaded)> {
 }
 
 fn save(file: &Path, text: &str) -> Result<()> {
-    let failed = |error: std::io::Error| {
-        let help = if error.kind() == std::io::ErrorKind::AlreadyExists {
-            "name another file with `--out`; nothing is overwritten"
-        } else {
-            "check the folder"
-        };
-        Failure::from_error(
-            "mainstay::import::write",
-            Some(help.to_owned()),
-            &Because(
-                format!("cannot write `{}`", file.display()),
-                Box::new(error),
-            ),
-        )
+    let mut options = OpenOptions::new();
+    let new = options.write(true).create_new(true).open(file);
+    new.and_then(|mut new| {
+        new.write_all(text.as_bytes())?;
+        new.sync_all()
+    })
+    .map_err(|error| unwritable(file, error))
+}
+
+fn unwritable(file: &Path, error: std::io::Error) -> Failure {
+    let help = if error.kind() == std::io::ErrorKind::AlreadyExists {
+        "name another file with `--out`; nothing is overwritten"
+    } else {
+        "check the folder"
     };
-    let mut new = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(file)
-        .map_err(failed)?;
-    new.write_all(text.as_bytes())
-        .and_then(|()| new.sync_all())
-        .map_err(failed)
+    Failure::from_error(
+        "mainstay::import::write",
+        Some(help.to_owned()),
+        &Because(
+            format!("cannot write `{}`", file.display()),
+            Box::new(error),
+        ),
+    )
 }

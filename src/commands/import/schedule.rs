@@ -70,7 +70,7 @@ impl Schedules {
             None,
             Fate::Assumed,
             "when it runs",
-            format!("nothing says it: `schedule = \"{NIGHTLY}\"`; give --schedule or --crontab"),
+            format!("nothing says, so `schedule = \"{NIGHTLY}\"`; give --schedule or --crontab"),
         );
         NIGHTLY.to_owned()
     }
