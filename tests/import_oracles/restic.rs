@@ -71,15 +71,12 @@ fn the_model_of_restic_keeps_what_restic_keeps() {
         let mut given = Vec::new();
         for (name, value) in words(options) {
             given.push(format!("--keep-{name}={}", value.replace("mo", "m")));
-            match name.strip_prefix("within") {
-                Some(unit) => {
-                    let unit = unit.strip_prefix('-').map_or(Each::Point, each);
-                    rules.windows.push((unit, Period::parse(value).unwrap()));
-                }
-                None => {
-                    let count = Count::Of(value.parse().unwrap());
-                    rules.counts.push((each(name), count));
-                }
+            if let Some(unit) = name.strip_prefix("within") {
+                let unit = unit.strip_prefix('-').map_or(Each::Point, each);
+                rules.windows.push((unit, Period::parse(value).unwrap()));
+            } else {
+                let count = Count::Of(value.parse().unwrap());
+                rules.counts.push((each(name), count));
             }
         }
         arguments.extend(given.iter().map(String::as_str));

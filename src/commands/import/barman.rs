@@ -288,29 +288,7 @@ fn table(name: &str, server: &Server<'_>, main: &Text, engine: Engine) -> Vec<St
 }
 
 fn retention(server: &Server<'_>, engine: Engine, reading: &mut Reading) -> Option<barman::Rules> {
-    let minimum = server.get("minimum_redundancy").map_or(0, |(text, entry)| {
-        match entry.value.parse::<u32>() {
-            Ok(minimum) => {
-                if minimum > 0 {
-                    let says = format!("`last = {minimum}` at least");
-                    reading.note(
-                        Some(text.at(entry.line)),
-                        Fate::Changed,
-                        format!("minimum_redundancy = {minimum}"),
-                        says,
-                    );
-                }
-                minimum
-            }
-            Err(_) => {
-                reading.problem(
-                    text.at(entry.line),
-                    format!("`minimum_redundancy = {}`: this is no number", entry.value),
-                );
-                0
-            }
-        }
-    });
+    let minimum = minimum(server, reading);
     others(server, reading);
     let Some((text, entry)) = server
         .get("retention_policy")
@@ -348,6 +326,24 @@ fn retention(server: &Server<'_>, engine: Engine, reading: &mut Reading) -> Opti
         says,
     );
     Some(barman::Rules { policy, minimum })
+}
+
+fn minimum(server: &Server<'_>, reading: &mut Reading) -> u32 {
+    let Some((text, entry)) = server.get("minimum_redundancy") else {
+        return 0;
+    };
+    let place = text.at(entry.line);
+    let Ok(minimum) = entry.value.parse::<u32>() else {
+        let says = format!("`minimum_redundancy = {}`: this is no number", entry.value);
+        reading.problem(place, says);
+        return 0;
+    };
+    if minimum > 0 {
+        let setting = format!("minimum_redundancy = {minimum}");
+        let says = format!("`last = {minimum}` at least");
+        reading.note(Some(place), Fate::Changed, setting, says);
+    }
+    minimum
 }
 
 /// What has to do with retention without saying what stays.

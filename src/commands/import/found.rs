@@ -174,11 +174,11 @@ pub(crate) fn name_of(text: &str, fallback: &str) -> String {
 
 /// The name, with a number where it is taken already.
 pub(crate) fn unique(name: String, is_taken: impl Fn(&str) -> bool) -> String {
-    if !is_taken(&name) {
-        return name;
+    let mut free = name.clone();
+    let mut number = 2;
+    while is_taken(&free) {
+        free = format!("{name}-{number}");
+        number += 1;
     }
-    (2..)
-        .map(|number| format!("{name}-{number}"))
-        .find(|name| !is_taken(name))
-        .unwrap_or(name)
+    free
 }

@@ -36,7 +36,12 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use policy_schema::{Loaded, Policy};
 use schedule::Schedules;
 use source::Text;
-use std::{fs::OpenOptions, io::Write as _, path::Path, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs::OpenOptions,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 /// The zone of this machine has no name that a policy could be told.
 const NO_ZONE: &str = "UTC";
@@ -200,10 +205,13 @@ fn schedules(arguments: &ImportArguments) -> Result<Schedules> {
 }
 
 fn not_understood(tool: &str, text: &Text, reading: &Reading) -> Failure {
-    let problems = reading.problems.iter();
-    let list: String = problems
-        .map(|problem| format!("\n  {}: {}", problem.place, problem.says))
-        .collect();
+    let list = reading
+        .problems
+        .iter()
+        .fold(String::new(), |mut list, problem| {
+            let _ = write!(list, "\n  {}: {}", problem.place, problem.says);
+            list
+        });
     Failure::new(
         "mainstay::import::not-understood",
         format!("`{}` cannot be taken over as it is:{list}", text.name),
@@ -219,22 +227,19 @@ fn formatted_and_loaded(text: String, file: &Path) -> Result<(Policy, Loaded)> {
         text,
     };
     let loaded = policy_schema::load(vec![source], &wiring::kinds());
-    match loaded.policy.clone() {
-        Some(policy) => Ok((policy, loaded)),
-        None => {
-            let mut sources = findings::Sources::default();
-            for source in &loaded.sources {
-                let shown = loaded.shown_text(&source.path).unwrap_or_default();
-                sources.add(&source.path, shown);
-            }
-            out::words(&findings::text(&loaded.findings, &sources, 100));
-            Err(Failure::new(
-                "mainstay::import::invalid",
-                "what was found makes no valid policy; see above",
-            )
-            .help("mend what the findings name in the configuration (or a copy of it); nothing was written"))
-        }
+    if let Some(policy) = loaded.policy.clone() {
+        return Ok((policy, loaded));
     }
+    let mut sources = findings::Sources::default();
+    for source in &loaded.sources {
+        let shown = loaded.shown_text(&source.path).unwrap_or_default();
+        sources.add(&source.path, shown);
+    }
+    out::words(&findings::text(&loaded.findings, &sources, 100));
+    let message = "what was found makes no valid policy; see above";
+    Err(Failure::new("mainstay::import::invalid", message).help(
+        "mend what the findings name in the configuration (or a copy of it); nothing was written",
+    ))
 }
 
 fn save(file: &Path, text: &str) -> Result<()> {

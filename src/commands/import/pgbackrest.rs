@@ -123,7 +123,7 @@ pub(crate) fn read(
             text,
             &settings,
             &repositories,
-            streams,
+            &streams,
             when,
             &found,
             reading,
@@ -374,7 +374,7 @@ fn database(
     text: &Text,
     settings: &Settings<'_>,
     repositories: &BTreeSet<u32>,
-    streams: Vec<(Kind, String)>,
+    streams: &[(Kind, String)],
     when: &When,
     found: &Found,
     reading: &mut Reading,
@@ -406,7 +406,7 @@ fn database(
         let rules = retention(text, settings, *number, reading);
         let foreign = Rules::PgBackRest(rules);
         let reaches = match rules.full {
-            Some(_) => keeps::reaches(&foreign, &streams, &when.zone, when.from),
+            Some(_) => keeps::reaches(&foreign, streams, &when.zone, when.from),
             None => BTreeMap::new(),
         };
         for series in &mut database.series {
@@ -418,7 +418,7 @@ fn database(
         }
         say(text, settings, *number, rules, &reaches, reading);
         let age = archive(
-            text, settings, *number, rules, &reaches, &streams, when, reading,
+            text, settings, *number, rules, &reaches, streams, when, reading,
         );
         database.log.push((tier.clone(), age));
         database.rules.push((tier, foreign));
@@ -525,7 +525,7 @@ fn retention(
             false
         }
     };
-    let rules = pgbackrest::Rules {
+    pgbackrest::Rules {
         full: full.map(|n| {
             if is_time {
                 pgbackrest::Full::Days(n)
@@ -534,8 +534,7 @@ fn retention(
             }
         }),
         differential: number(text, get("retention-diff"), reading),
-    };
-    rules
+    }
 }
 
 /// How far back every moment can be reached.

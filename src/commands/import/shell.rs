@@ -199,7 +199,7 @@ impl<'s> Reader<'s> {
             .filter(|at| {
                 words
                     .get(at + 1)
-                    .is_some_and(|word| word.text.starts_with("-") && word.text.ends_with('c'))
+                    .is_some_and(|word| word.text.starts_with('-') && word.text.ends_with('c'))
             })
             .and_then(|at| words.get(at + 2));
         if let Some(inner) = inner {

@@ -46,7 +46,7 @@ pub(crate) fn read(path: &Path) -> Result<Text> {
             bytes.len() >> 20
         )));
     }
-    let line_of = |at: usize| bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line_of = |at: usize| bytes[..at].split(|byte| *byte == b'\n').count();
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
         let line = line_of(at);
         return Err(unreadable(&format!(
