@@ -11,7 +11,9 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Pa
 /// Labels of backups in what pgBackRest says.
 fn labels(text: &str) -> BTreeSet<String> {
     let parts = text.split(|c: char| !(c.is_ascii_digit() || "FDI_-".contains(c)));
-    let is_label = |part: &&str| part.len() >= 16 && part.ends_with(['F', 'D', 'I']);
+    // Names of log segments end with such letters too, but have no dash.
+    let is_label =
+        |part: &&str| part.contains('-') && part.len() >= 16 && part.ends_with(['F', 'D', 'I']);
     parts.filter(is_label).map(str::to_owned).collect()
 }
 
@@ -28,9 +30,10 @@ fn the_model_of_pgbackrest_keeps_what_pgbackrest_keeps() {
     let server = Server::start(&["archive_mode=on", "wal_level=replica", "max_wal_senders=3"]);
     let folder = tempfile::Builder::new()
         .prefix("mainstay-test-pgbackrest-")
-        .permissions(fs::Permissions::from_mode(0o777))
         .tempdir_in("/tmp")
         .unwrap();
+    // The server runs as another user when the test is run by root.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let here = folder.path().display();
     let config = folder.path().join("pgbackrest.conf");
     let text = format!(
