@@ -102,8 +102,10 @@ async fn read_page(
 ) -> Result<Vec<RecoveryPoint>, CatalogError> {
     let rows = transaction
         .rows(
-            "SELECT id, captured_at, slot, method, parent, bytes, wal FROM points \
-             WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3",
+            // Only an adopted point is of its slot to the microsecond, so few manifests are looked into.
+            "SELECT id, captured_at, slot, method, parent, bytes, wal, CAST(CASE WHEN captured_at = slot AND EXISTS \
+             (SELECT 1 FROM manifests WHERE manifests.point = points.id AND manifest LIKE '%\"adopted_from\":%') \
+             THEN 1 ELSE 0 END AS BIGINT) FROM points WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3",
             &[from.into(), to.into(), PAGE.into()],
         )
         .await?;
@@ -118,6 +120,7 @@ async fn read_page(
         let wal = wal.map(|text| serde_json::from_str(&text)).transpose();
         let wal = wal.map_err(|_| row.bad("the log that a point needs"))?;
         points.push(RecoveryPoint {
+            adopted: row.natural(7)? == 1,
             wal,
             bytes: ByteCount(row.natural(5)?),
             captured_at: row.time(1)?,
@@ -208,6 +211,7 @@ async fn read_incomplete(
         .map(|row| {
             let id: RecoveryPointId = row.parsed(0, "a recovery point id")?;
             Ok(RecoveryPoint {
+                adopted: false,
                 wal: None,
                 bytes: ByteCount(0),
                 captured_at: row.time(3)?,

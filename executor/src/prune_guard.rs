@@ -350,6 +350,7 @@ mod tests {
         let tier = TierName::new("nas").unwrap();
         let at: Timestamp = "2026-11-01T02:00:00Z".parse().unwrap();
         let point = RecoveryPoint {
+            adopted: false,
             wal: None,
             bytes: ByteCount(1),
             captured_at: at,

@@ -83,6 +83,9 @@ impl Inventory {
 /// A state of a database that one can return to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryPoint {
+    /// Whether it was made of an existing file: such a point says nothing of the schedule at its time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
     /// Stored size of one copy.
     #[serde(default)]
     pub bytes: ByteCount,

@@ -128,6 +128,11 @@ pub struct TableExpectation {
 }
 
 impl Manifest {
+    /// Whether the point was made of an existing file.
+    pub fn is_adopted(&self) -> bool {
+        self.source.contains_key("adopted_from")
+    }
+
     /// Total of the stored objects.
     pub fn bytes(&self) -> ByteCount {
         self.objects

@@ -112,6 +112,7 @@ fn inventory(policy: &Policy) -> Inventory {
         for night in 0..10 {
             let slot = now - SignedDuration::from_hours(24 * night + 2);
             inventory.recovery_points.push(RecoveryPoint {
+                adopted: false,
                 bytes: ByteCount(1 << 30),
                 captured_at: slot,
                 copies: vec![Copy {

@@ -177,6 +177,7 @@ impl Scene<'_> {
                 continue;
             }
             inventory.recovery_points.push(RecoveryPoint {
+                adopted: true,
                 bytes: state.bytes,
                 captured_at: state.slot,
                 copies,

@@ -145,9 +145,17 @@ fn dumps_of_every_format_become_points_and_come_back() {
     );
     dump(
         &server,
-        &folder.join("create_2024-10-01.sql"),
+        &folder.join("cut_2024-10-01.sql"),
         &["-Fp", "--create"],
     );
+    for (name, arguments) in [
+        ("cut_2024-10-02.sql", &["-Fp", "--schema-only"][..]),
+        ("erp_2024-10-03.dump", &["-Fc", "--schema-only"]),
+        ("erp_2024-10-04.tar", &["-Ft", "--data-only"]),
+        ("cut_2024-10-05.sql", &["-Fp", "--data-only", "--inserts"]),
+    ] {
+        dump(&server, &folder.join(name), arguments);
+    }
     let done = server
         .program("pg_dump", "other")
         .arg("-Fc")
@@ -171,6 +179,8 @@ fn dumps_of_every_format_become_points_and_come_back() {
     let words = site.expect(9, &adopt);
     for part in [
         "pg_dump --create",
+        "pg_dump --schema-only",
+        "pg_dump --data-only",
         "pg_dumpall",
         "a dump of database `other`",
         "the trailer is missing",

@@ -91,7 +91,8 @@ fn files_become_points_that_are_kept_verified_and_restored_and_stay_where_they_a
         .says("whose content is another");
     assert_eq!(site.points(), points);
 
-    // They count like others: the plan keeps them all, and its own first backup comes beside them.
+    // They count like others: the plan keeps them all, and its own first backup comes beside them. It is no slot's that was missed.
+    site.expect(2, &["plan"]).never_says("issed");
     site.apply();
     assert_eq!(site.points().len(), 5);
     site.expect(0, &["explain", ids[0]]).says("yearly");
@@ -156,7 +157,17 @@ fn odd_names_links_and_other_files_are_met_without_harm() {
     }
     std::os::unix::fs::symlink(".", at(b"loop")).unwrap();
     std::os::unix::fs::symlink("self", at(b"self")).unwrap();
-    let ended = site.expect(9, &["catalog", "adopt", "shop", "old", "--json"]);
+    let ended = site.expect(
+        9,
+        &[
+            "catalog",
+            "adopt",
+            "shop",
+            "old",
+            "--any-database",
+            "--json",
+        ],
+    );
     insta::assert_json_snapshot!("states_of_odd_files", states(&document(&ended)));
     assert_eq!(site.points().len(), 5);
     for point in site.points() {
@@ -175,7 +186,7 @@ fn odd_names_links_and_other_files_are_met_without_harm() {
         fs::remove_file(site.path().join("back.db")).unwrap();
     }
     // In words; the pipe named by itself is never waited for.
-    let shown = site.expect(9, &["catalog", "adopt", "shop", "old"]);
+    let shown = site.expect(9, &["catalog", "adopt", "shop", "old", "--any-database"]);
     insta::assert_snapshot!(
         "odd_files",
         shown
@@ -192,6 +203,34 @@ fn odd_names_links_and_other_files_are_met_without_harm() {
     site.expect(1, &["catalog", "adopt", "shop", "old/README.txt"]);
     site.expect(1, &["catalog", "adopt", "shop", "nowhere"])
         .says("nothing-found");
+}
+
+#[test]
+fn files_of_another_database_in_the_same_folder_are_never_taken_for_its_states() {
+    let site = Site::new(SHOP);
+    let folder = old(&site);
+    for (name, entries) in [
+        ("shop-2024-01-01.db", 10),
+        ("shop-2024-02-01.db", 20),
+        ("crm-2024-03-01.db", 30),
+    ] {
+        old_shop(&folder.join(name), entries);
+    }
+    let adopt = ["catalog", "adopt", "shop"];
+    let refused = site.expect(1, &[&adopt[..], &["old", "--json"]].concat());
+    let states = states(&document(&refused));
+    assert!(
+        states
+            .values()
+            .all(|state| state == "refused unclear-database"),
+        "{states:?}"
+    );
+    assert_eq!(site.points(), []);
+    site.expect(0, &[&adopt[..], &["old/shop-*.db"]].concat())
+        .says("Adopted 2 files");
+    // What is a point already does not count: the other one is asked for alone, or by that word.
+    site.expect(0, &[&adopt[..], &["old", "--any-database"]].concat())
+        .says("Adopted 1 file");
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(crate) async fn what_was_recorded_is_in_the_inventory(subject: Subject) {
         verified,
     };
     let point = |manifest: &model::Manifest, copies| RecoveryPoint {
+        adopted: manifest.is_adopted(),
         wal: None,
         bytes: manifest.bytes(),
         captured_at: manifest.captured_at,

@@ -179,6 +179,7 @@ fn add_foreign(
     let point = points
         .entry(manifest.id.clone())
         .or_insert_with(|| RecoveryPoint {
+            adopted: manifest.is_adopted(),
             wal: manifest.wal.map(Box::new),
             bytes: ByteCount(0),
             captured_at: manifest.captured_at,
@@ -195,6 +196,7 @@ fn add_foreign(
         // Its run crashed between the manifest and the catalog.
         point.state = PointState::Complete;
         point.captured_at = manifest.captured_at;
+        point.adopted = manifest.is_adopted();
         point.parent.clone_from(&manifest.parent);
         point.wal = manifest.wal.map(Box::new);
     }

@@ -224,6 +224,7 @@ fn new_point(
         .filter(|_| member.rolls_forward)
         .map(|log| Box::new(log.span(now)));
     RecoveryPoint {
+        adopted: false,
         bytes: member.sizes.at(slot, parent.is_some()),
         captured_at: now,
         copies: Vec::new(),

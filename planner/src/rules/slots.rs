@@ -45,8 +45,10 @@ pub(super) fn a_due_slot_without_a_point_is_made_up(
     let due = started(world, facts).and_then(|at| series.schedule.last_at_or_before(at, zone));
     let unsatisfied = due.filter(|due| newest.is_none_or(|newest| newest < *due));
     let requested = world.options.requests(&facts.database.name, &series.name);
+    // Before the first backup of its own a series had no slots to miss: files that were adopted are of another one's schedule.
+    let began = facts.points.iter().any(|facts| !facts.point.adopted);
     let missed = match (newest, unsatisfied) {
-        (Some(newest), Some(due)) => missed_between(world, facts, newest, due),
+        (Some(newest), Some(due)) if began => missed_between(world, facts, newest, due),
         _ => None,
     };
 
@@ -67,7 +69,7 @@ pub(super) fn a_due_slot_without_a_point_is_made_up(
                 ),
             );
             // The slot itself is lost too, unless the series has only just been declared.
-            let lost = newest.map(|_| match missed {
+            let lost = newest.filter(|_| began).map(|_| match missed {
                 Some(earlier) => Missed {
                     count: earlier.count + 1,
                     last: due,

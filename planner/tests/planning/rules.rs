@@ -46,6 +46,26 @@ fn only_the_newest_of_several_missed_slots_is_made_up() {
 }
 
 #[test]
+fn before_the_first_backup_of_its_own_a_series_has_missed_nothing() {
+    let policy = policy(TWO_TIERS);
+    let adopted = daily("orders/daily", "2024-11-15", 3, "nas:f archive:f adopted");
+    let first = plan(&policy, &inventory(NOW, &adopted), NOW);
+    assert_eq!(first.missed, []);
+    assert!(
+        show(&first).contains("slot 2026-11-21T02:00:00Z is due"),
+        "{}",
+        show(&first)
+    );
+    let own = daily("orders/daily", "2026-11-10", 1, "nas:f archive:f");
+    let both = inventory(NOW, &format!("{adopted}\n{own}"));
+    assert_eq!(plan(&policy, &both, NOW).missed[0].count, 10);
+    // One that was adopted since then makes none of them undone.
+    let newer = daily("orders/daily", "2026-11-15", 1, "nas:f archive:f adopted");
+    let mixed = inventory(NOW, &format!("{own}\n{newer}"));
+    assert_eq!(plan(&policy, &mixed, NOW).missed[0].count, 5);
+}
+
+#[test]
 fn a_slot_whose_window_has_passed_is_missed() {
     let policy = policy(r#"orders/daily "0 2 * * *" nas{daily=7} start-within=30m"#);
     let points = daily("orders/daily", "2026-11-18", 2, "nas:v");

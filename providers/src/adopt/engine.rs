@@ -70,7 +70,7 @@ impl AdoptingEngine {
             parent: None,
             captured_at: of.inspected.captured.at,
             finished_at: request.now,
-            source: of.inspected.recognised.facts.clone(),
+            source: source(of, None, &request.options),
             objects: Vec::new(),
             expectations: Expectations::default(),
             recipients: Vec::new(),
@@ -231,7 +231,7 @@ impl Capture for FileCapture {
         };
         Ok(CaptureSummary {
             captured_at: self.of.inspected.captured.at,
-            source: source(&self.of, &sha256),
+            source: source(&self.of, Some(&sha256), &self.options),
             expectations: Expectations::default(),
             wal: None,
         })
@@ -239,7 +239,11 @@ impl Capture for FileCapture {
 }
 
 /// Where the point comes from, and what the file says of itself.
-fn source(of: &FileOfPoint, sha256: &Digest) -> BTreeMap<String, String> {
+fn source(
+    of: &FileOfPoint,
+    sha256: Option<&Digest>,
+    options: &serde_json::Value,
+) -> BTreeMap<String, String> {
     let known = &of.inspected.recognised;
     let mut source = known.facts.clone();
     // Not `database`: that is what an engine has asked a server.
@@ -249,9 +253,15 @@ fn source(of: &FileOfPoint, sha256: &Digest) -> BTreeMap<String, String> {
             .iter()
             .map(|name| ("dump_of".to_owned(), name.clone())),
     );
+    // A series of definitions alone gets such dumps.
+    if let Some(content) = options.get("content").and_then(serde_json::Value::as_str) {
+        source.insert("content".to_owned(), content.to_owned());
+    }
+    if let Some(sha256) = sha256 {
+        source.insert("adopted_sha256".to_owned(), sha256.hex().to_owned());
+    }
     for (name, value) in [
         ("adopted_from", of.file.name.clone()),
-        ("adopted_sha256", sha256.hex().to_owned()),
         ("adopted_bytes", of.file.bytes.0.to_string()),
         ("adopted_modified", of.file.modified.to_string()),
         (

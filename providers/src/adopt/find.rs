@@ -3,7 +3,7 @@
 //! Invariants: links inside folders are not followed, so there are no loops and no file is met twice; what Mainstay itself
 //! stores is never met; hidden files are not dumps yet. What is passed over is said, with why.
 
-use super::shown;
+use super::{name_time, shown};
 use crate::api::{ObjectKey, ProviderError, Result, Tier};
 use jiff::Timestamp;
 use model::{ByteCount, Disposition, key_ring, manifest};
@@ -56,6 +56,15 @@ pub struct ExistingFile {
     pub modified: Timestamp,
     /// Whether a person named it, instead of a folder that holds it.
     pub named: bool,
+}
+
+impl ExistingFile {
+    /// What it is called besides its time: by its own name, else by its folder's. Files of one database share it.
+    pub fn words(&self) -> String {
+        let path = self.place.path();
+        let mut parts = path.rsplit('/').map(name_time::words);
+        parts.find(|words| !words.is_empty()).unwrap_or_default()
+    }
 }
 
 /// What a look gave.

@@ -60,6 +60,8 @@ kinds! {
     OtherMethod = "other-method",
     /// A dump of another database.
     OtherDatabase = "other-database",
+    /// It does not tell of which database it is, and files beside it are named otherwise.
+    UnclearDatabase = "unclear-database",
     /// A part of it lies in another file.
     Incomplete = "incomplete",
     /// It does not tell of when it is.

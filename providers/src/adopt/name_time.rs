@@ -38,6 +38,9 @@ pub(super) fn find(name: &str) -> Result<Option<Stamp>, String> {
             continue;
         }
         if let Some((stamp, end)) = year_first(text, at) {
+            if let Some(end) = unclear_offset(text, stamp, end) {
+                return Err(format!("`{}` can be read in several ways", &name[at..end]));
+            }
             found.push((stamp, &name[at..end]));
             at = end;
         } else if let Some(end) = unclear(text, at) {
@@ -57,6 +60,35 @@ pub(super) fn find(name: &str) -> Result<Option<Stamp>, String> {
             let other = rest.last().map_or("", |(_, text)| text);
             Err(format!("it has several times: `{first}` and `{other}`"))
         }
+    }
+}
+
+/// What a file's name calls its database: the words before the time, else those behind it; empty where a name is a time alone.
+pub(super) fn words(name: &str) -> String {
+    let text = name.as_bytes();
+    let starts = || {
+        (0..text.len())
+            .filter(|at| digits(text, *at) > 0 && (*at == 0 || digits(text, *at - 1) == 0))
+    };
+    let time = starts()
+        .find_map(|at| {
+            let end = year_first(text, at).map(|(_, end)| end);
+            end.or_else(|| unclear(text, at)).map(|end| (at, end))
+        })
+        .or_else(|| starts().find_map(|at| epoch(text, at).map(|_| (at, at + digits(text, at)))));
+    let plain = |part: &str| {
+        let part = part.trim_matches(|letter: char| !letter.is_alphanumeric());
+        part.to_lowercase()
+    };
+    let Some((at, end)) = time else {
+        // Numbers in sequence, as logrotate gives them.
+        return plain(name.trim_end_matches(|letter: char| letter.is_ascii_digit()));
+    };
+    let before = plain(&name[..at]);
+    if before.is_empty() {
+        plain(name[end..].split('.').next().unwrap_or_default())
+    } else {
+        before
     }
 }
 
@@ -113,6 +145,8 @@ fn time_behind(text: &[u8], date_end: usize) -> Option<(Time, usize)> {
     let announced = is(text, date_end, b"Tt");
     let at = date_end + usize::from(is(text, date_end, b"Tt_-. @"));
     match digits(text, at) {
+        // The year of another date: 2024-03-01-2024-03-08.
+        4 if year_first(text, at).is_some() => None,
         run @ (4 | 6) => Some((compact_time(text, at, run)?, fraction(text, at + run))),
         2 => {
             let hour: i8 = number(text, at, 2)?;
@@ -168,19 +202,52 @@ fn zoned(text: &[u8], local: DateTime, end: usize) -> (Stamp, usize) {
     if utc.is_some_and(|utc| utc.eq_ignore_ascii_case(b"UTC")) && ends(word + 3) {
         return at_offset(Offset::UTC, word + 3);
     }
-    if is(text, end, b"+") && digits(text, end + 1) >= 2 {
+    let west = is(text, end, b"-") && announced(text, end) && west_of(text, end) == Some(true);
+    if (is(text, end, b"+") && digits(text, end + 1) >= 2) || west {
         let hours: Option<i32> = number(text, end + 1, 2);
         let (minutes, end): (Option<i32>, usize) = match digits(text, end + 1) {
             4 => (number(text, end + 3, 2), end + 5),
             2 if is(text, end + 3, b":") => (number(text, end + 4, 2), end + 6),
             _ => (Some(0), end + 3),
         };
-        let seconds = hours.zip(minutes).map(|(h, m)| h * 3600 + m * 60);
+        let sign = if west { -1 } else { 1 };
+        let seconds = hours.zip(minutes).map(|(h, m)| sign * (h * 3600 + m * 60));
         if let Some(Ok(offset)) = seconds.map(Offset::from_seconds) {
             return at_offset(offset, end);
         }
     }
     (Stamp::Local(local), end)
+}
+
+/// Whether a time that ends there is written with the `T` of ISO 8601.
+fn announced(text: &[u8], end: usize) -> bool {
+    let time = &text[end.saturating_sub("1T02:00:00".len())..end];
+    time.windows(3).any(|three| {
+        three[0].is_ascii_digit() && b"Tt".contains(&three[1]) && three[2].is_ascii_digit()
+    })
+}
+
+/// Whether what follows a time reads like an offset to the west: `-0500` and `-05:00` are whole (`true`), `-05` may be a number.
+fn west_of(text: &[u8], end: usize) -> Option<bool> {
+    if !is(text, end, b"-") {
+        return None;
+    }
+    let (minutes, whole) = match (digits(text, end + 1), is(text, end + 3, b":")) {
+        (4, _) => (number(text, end + 3, 2)?, true),
+        (2, true) => (number(text, end + 4, 2)?, true),
+        (2, false) => (0, false),
+        _ => return None,
+    };
+    let hours: u8 = number(text, end + 1, 2)?;
+    (hours <= 12 && [0_u8, 30, 45].contains(&minutes)).then_some(whole)
+}
+
+/// A number behind a time that may be its offset to the west; where it ends.
+fn unclear_offset(text: &[u8], stamp: Stamp, end: usize) -> Option<usize> {
+    let local = matches!(stamp, Stamp::Local(_));
+    let whole = west_of(text, end).filter(|whole| local && (*whole || announced(text, end)))?;
+    let colon = usize::from(is(text, end + 3, b":"));
+    Some(end + 3 + if whole { 2 + colon } else { 0 })
 }
 
 /// Day or month first (`01-03-2024`, `01032024`), or a year of two digits (`24-03-01`); where it ends.
@@ -253,6 +320,11 @@ mod tests {
             ("20240301020005.db", "2024-03-01T02:00:05"),
             ("202403010200.db", "2024-03-01T02:00:00"),
             ("2024-03-01T02:00:00+01:00.db", "2024-03-01T01:00:00Z"),
+            ("2024-03-01T02:00:00-05:00.db", "2024-03-01T07:00:00Z"),
+            ("20240301T020000-0330.db", "2024-03-01T05:30:00Z"),
+            ("20240301-0200-0017.db", "2024-03-01T02:00:00"),
+            // A range of one day.
+            ("erp_2024-03-01-2024-03-01.db", "2024-03-01"),
             ("2024-03-01T02:00:00.123456Z.db", "2024-03-01T02:00:00Z"),
             ("2024-03-01_02-00-00_UTC.db", "2024-03-01T02:00:00Z"),
             ("20240301T02.dump", "2024-03-01T02:00:00"),
@@ -278,6 +350,9 @@ mod tests {
                 "01032024.dump",
                 "24-03-01.sql",
                 "erp_2024-03-01_to_2024-03-08.sql",
+                "erp_2024-03-01-2024-03-08.sql",
+                "erp_2024-03-01_02-00-00-0500.sql",
+                "erp_20240301T020000-05.sql",
             ]
             .map(|name| format!("{name}: {}", told(name)))
             .join("\n"),
@@ -287,7 +362,29 @@ mod tests {
         01032024.dump: unclear: `01032024` can be read in several ways
         24-03-01.sql: unclear: `24-03-01` can be read in several ways
         erp_2024-03-01_to_2024-03-08.sql: unclear: it has several times: `2024-03-01` and `2024-03-08`
+        erp_2024-03-01-2024-03-08.sql: unclear: it has several times: `2024-03-01` and `2024-03-08`
+        erp_2024-03-01_02-00-00-0500.sql: unclear: `2024-03-01_02-00-00-0500` can be read in several ways
+        erp_20240301T020000-05.sql: unclear: `20240301T020000-05` can be read in several ways
         ");
+    }
+
+    #[test]
+    fn the_words_beside_a_time_are_the_databases() {
+        for (name, database) in [
+            ("erp_2024-03-01.dump", "erp"),
+            ("ERP-20240301-0200.sql.gz", "erp"),
+            ("erp_01-03-2024.dump", "erp"),
+            ("erp_1709258400.dump", "erp"),
+            ("tel2015551234_2026-11-09.db", "tel2015551234"),
+            ("2024-03-01_02-00-00_crm.sql.gz", "crm"),
+            ("2024.03.01-erp.sql.gz", "erp"),
+            ("erp3_2024-03-01_02h15m.Friday.sql.gz", "erp3"),
+            ("erp_2024-03-01.db.bak", "erp"),
+            ("20240301T020000Z.dump", ""),
+            ("erp.sql.7", "erp.sql"),
+        ] {
+            assert_eq!(words(name), database, "{name}");
+        }
     }
 
     #[test]

@@ -210,12 +210,43 @@ fn refuse_twins(rows: &mut [Row]) {
     }
 }
 
+/// Files that do not tell of which database they are, and are called differently: they may be of several.
+fn refuse_mixed(rows: &mut [Row]) {
+    let mut by_words: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, row) in rows.iter().enumerate() {
+        let inside = row.inspected.as_ref().map(|of| &of.recognised.database);
+        if matches!((&row.fate, inside), (Fate::Fits, Some(None))) {
+            by_words.entry(row.file.words()).or_default().push(index);
+        }
+    }
+    if by_words.len() < 2 {
+        return;
+    }
+    for (words, index) in by_words
+        .iter()
+        .flat_map(|(words, all)| all.iter().map(move |index| (words, *index)))
+    {
+        let others: Vec<String> = by_words
+            .keys()
+            .filter(|other| *other != words)
+            .take(3)
+            .map(|other| format!("`{other}`"))
+            .collect();
+        let why = format!(
+            "nothing inside it tells of which database it is, and other files are called {} instead of `{words}`: name those of one database, such as with a pattern in quotes, or add --any-database",
+            others.join(", ")
+        );
+        rows[index].fate = Fate::Unfit(Unfit::new(UnfitKind::UnclearDatabase, why));
+    }
+}
+
 /// Tells what is a recovery point already from what would take another one's place.
 pub(super) async fn compare(
     account: &mut Account,
     inventory: &Inventory,
     catalog: Option<&Catalog>,
     (database, series): (&DatabaseDeclaration, &Series),
+    any_database: bool,
 ) -> Result<()> {
     for row in &mut account.rows {
         let (Fate::Fits, Some(slot)) = (&row.fate, row.slot()) else {
@@ -236,6 +267,9 @@ pub(super) async fn compare(
             };
             row.point = Some(id);
         }
+    }
+    if !any_database {
+        refuse_mixed(&mut account.rows);
     }
     Ok(())
 }

@@ -108,7 +108,15 @@ impl Work<'_> {
         let looked = planning::look(self.global, self.path, self.policy, now, false).await?;
         let catalog = session::catalog_if_any(self.global, self.path).await?;
         let of = (self.database, self.series);
-        files::compare(account, &looked.inventory, catalog.as_ref(), of).await?;
+        let any_database = self.arguments.any_database;
+        files::compare(
+            account,
+            &looked.inventory,
+            catalog.as_ref(),
+            of,
+            any_database,
+        )
+        .await?;
         if let Some(catalog) = catalog {
             catalog.close().await;
         }

@@ -169,6 +169,7 @@ fn complete(
     copies: Vec<Copy>,
 ) -> RecoveryPoint {
     RecoveryPoint {
+        adopted: false,
         bytes: point.bytes,
         captured_at: point.captured_at,
         copies,

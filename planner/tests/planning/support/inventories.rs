@@ -45,6 +45,7 @@ pub(super) fn point(id: &str, rest: &str) -> RecoveryPoint {
     let id = RecoveryPointId::parse(id).unwrap();
     let slot = stamp_to_time(id.stamp());
     let mut point = RecoveryPoint {
+        adopted: false,
         wal: None,
         bytes: ByteCount(1 << 20),
         captured_at: slot,
@@ -60,6 +61,8 @@ pub(super) fn point(id: &str, rest: &str) -> RecoveryPoint {
     for word in rest.split_whitespace() {
         if word == "incomplete" {
             point.state = PointState::Incomplete;
+        } else if word == "adopted" {
+            point.adopted = true;
         } else if let Some(parent) = word.strip_prefix("parent=") {
             point.parent = Some(RecoveryPointId::parse(parent).unwrap());
         } else if let Some(wal) = word.strip_prefix("wal=") {

@@ -25,6 +25,8 @@ pub(super) struct Scan {
     pub(super) rows: BTreeMap<(String, String), u64>,
     /// Tables that are defined.
     pub(super) defined: Vec<(String, String)>,
+    /// Whether any table's rows are there, be they none, or written as `INSERT`.
+    pub(super) data: bool,
     /// Whether the last line of a complete dump (or of complete globals) was there.
     pub(super) trailer: bool,
     /// Whether the text ended in the middle of a table's rows.
@@ -51,6 +53,7 @@ pub(super) fn scan(source: impl Read) -> io::Result<Scan> {
         if let Some(header) = text.strip_prefix("-- ") {
             if header.starts_with("Data for Name: ") && header.contains("; Type: TABLE DATA; ") {
                 announced = Announced::Rows;
+                found.data = true;
             } else if header.starts_with("Name: ") {
                 let table = header.contains("; Type: TABLE; ");
                 announced = if table {

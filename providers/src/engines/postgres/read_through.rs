@@ -35,7 +35,8 @@ pub(super) async fn read_through(
             let archive = archive::tool_major(&manifest);
             let set = binaries::for_restore(&installed, archive, archive, bin_dir)?;
             let mut program = Program::new(set.program("pg_restore")).arg("--file=-");
-            if content != Content::Schema {
+            // Of a file that was adopted nothing is expected, and whether all of it is there needs both.
+            if content != Content::Schema && !manifest.is_adopted() {
                 // Rows only: no function's body can then pass for a table's rows.
                 program = program.arg("--data-only");
             }
@@ -53,6 +54,9 @@ pub(super) async fn read_through(
             scan
         }
     };
+    if manifest.is_adopted() {
+        checks.extend(partial(content, &scan));
+    }
     compare(&manifest, content, &scan, &mut checks);
     for object in others {
         let what = format!("the {} are complete", object.role);
@@ -64,6 +68,24 @@ pub(super) async fn read_through(
         });
     }
     Ok(checks)
+}
+
+/// What a dump that somebody's script made lacks of a whole one: `pg_dump` writes the rows of every table, be they none.
+fn partial(content: Content, scan: &Scan) -> Option<Check> {
+    let detail = match (content, scan.defined.is_empty(), scan.data) {
+        (Content::All | Content::Data, false, false) => {
+            "the definitions of tables alone, as `pg_dump --schema-only` writes them, and the rows of none"
+        }
+        (Content::All | Content::Schema, true, true) => {
+            "rows alone, as `pg_dump --data-only` writes them, and the definition of no table"
+        }
+        _ => return None,
+    };
+    Some(Check {
+        what: "what the dump holds".to_owned(),
+        passed: false,
+        detail: detail.to_owned(),
+    })
 }
 
 fn trailer_words(found: bool) -> String {
