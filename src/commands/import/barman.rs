@@ -191,7 +191,7 @@ fn database(
     let schedule = schedules.of(reading, main, "barman", None, &[]);
     let rules = retention(server, engine, reading);
     let name = name_of(server.name, "main");
-    let name = unique(name, |name| {
+    let name = unique(&name, |name| {
         found.databases.iter().any(|one| one.name == name)
     });
     let tier = found.tiers[0].name.clone();

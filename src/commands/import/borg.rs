@@ -170,7 +170,7 @@ pub(crate) fn read(
                 .map(|path| base(path.trim_end_matches('/')).to_owned())
         });
         let name = name_of(&wish.unwrap_or_default(), "files");
-        let name = unique(name, |name| {
+        let name = unique(&name, |name| {
             found.databases.iter().any(|one| one.name == name)
         });
         let tiers = ["repository".to_owned()];

@@ -115,7 +115,7 @@ pub(crate) fn read(
     let tiers: Vec<String> = found.tiers.iter().map(|tier| tier.name.clone()).collect();
     for (wish, table) in what(text, &get, reading) {
         let name = name_of(&wish, "files");
-        let name = unique(name, |name| {
+        let name = unique(&name, |name| {
             found.databases.iter().any(|one| one.name == name)
         });
         let table = table
@@ -212,7 +212,7 @@ fn tiers(text: &Text, repositories: Option<&Node>, found: &mut Found, reading: &
             format!("repository-{}", found.tiers.len() + 1)
         };
         let name = label.map_or(fallback.clone(), |label| name_of(label, &fallback));
-        let name = unique(name, |name| {
+        let name = unique(&name, |name| {
             found.tiers.iter().any(|tier| tier.name == name)
         });
         let tier = repository::tier(reading, &name, Some((path, text.at(item.line))));

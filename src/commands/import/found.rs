@@ -173,8 +173,8 @@ pub(crate) fn name_of(text: &str, fallback: &str) -> String {
 }
 
 /// The name, with a number where it is taken already.
-pub(crate) fn unique(name: String, is_taken: impl Fn(&str) -> bool) -> String {
-    let mut free = name.clone();
+pub(crate) fn unique(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let mut free = name.to_owned();
     let mut number = 2;
     while is_taken(&free) {
         free = format!("{name}-{number}");

@@ -381,7 +381,7 @@ fn database(
 ) -> Database {
     let stanza = settings.stanza;
     let name = name_of(stanza, "main");
-    let name = unique(name, |name| {
+    let name = unique(&name, |name| {
         found.databases.iter().any(|one| one.name == name)
     });
     let mut database = Database {
