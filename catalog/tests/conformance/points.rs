@@ -13,7 +13,11 @@ use model::{
 pub(crate) async fn what_was_recorded_is_in_the_inventory(subject: Subject) {
     let catalog = subject.open().await;
     let lease = lease(&catalog).await;
-    let (first, mut second) = (manifest(1), manifest(2));
+    let (mut first, mut second) = (manifest(1), manifest(2));
+    // As of a file that was adopted: its state is that of its slot.
+    first.captured_at = first.slot;
+    let from = ("adopted_from".to_owned(), "/old/orders.db".to_owned());
+    first.source.extend([from]);
     second.parent = Some(first.id.clone());
     store(&catalog, &lease, &second, "nas", 200).await;
     catalog.record_point(&lease, &first).await.unwrap();
@@ -29,6 +33,7 @@ pub(crate) async fn what_was_recorded_is_in_the_inventory(subject: Subject) {
     let passed = verification(&second, "nas", VerifyLevel::FullRead, 400, true);
     catalog.record_verification(&passed).await.unwrap();
 
+    assert!(first.is_adopted() && !second.is_adopted());
     let copy = |name: &str, bytes, seconds, held, verified| Copy {
         bytes: ByteCount(bytes),
         held,
