@@ -342,6 +342,17 @@ fn checks_are_asked_of_those_that_they_are_for() {
 }
 
 #[test]
+fn checks_that_set_controls_are_proved_where_somebody_asks_for_them() {
+    let checks = "\n[[check]]\nid = \"minimum-frequency\"\nparameters = { every = \"24h\" }\n[[check]]\nid = \"minimum-retention\"\nparameters = { keep-for = \"35d\" }\n\
+                  [[check]]\nid = \"newest-within\"\nseverity = \"warning\"\n[[check]]\nid = \"minimum-lock\"\nseverity = \"info\"\n[[check]]\nid = \"rpo\"\nenabled = false\n";
+    let place = Place::new(&format!("{ONLY_DUMPS}{checks}"), &weeks());
+    let text = place.prove(6, &[]).stdout;
+    insta::assert_snapshot!("minimums", text);
+    let asks_less = checks.replace("35d", "28d");
+    Place::new(&format!("{ONLY_DUMPS}{asks_less}"), &weeks()).prove(0, &[]);
+}
+
+#[test]
 fn an_inventory_tells_at_most_how_far_a_log_is_behind() {
     // The server went on by a few records after the last piece was stored, eighty minutes ago: they may be nothing that anybody would miss.
     let mut inventory = weeks();

@@ -298,6 +298,60 @@ fn one_changed_number_in_a_bundle_is_found_and_named() {
 }
 
 #[test]
+fn controls_ask_what_checks_of_the_policy_ask_of_each_database_and_a_bundle_holds_it() {
+    let checks = r#"
+[[check]]
+id = "minimum-frequency"
+parameters = { every = "12h" }
+[[check]]
+id = "minimum-frequency"
+scope = { class = "gold" }
+parameters = { every = "30m" }
+[[check]]
+id = "newest-within"
+enabled = false
+parameters = { age = "30d" }
+[[check]]
+id = "minimum-retention"
+scope = { class = "silver" }
+parameters = { keep-for = "1d" }
+"#;
+    let labels = "path = \"shop.db\"\nobjective = { rpo = \"2d\" }\nlabels = { class = \"gold\" }";
+    let policy = SHOP_EVERY_SECOND
+        .replace("path = \"shop.db\"", labels)
+        .replace("every = \"1s\"", "every = \"5m\"");
+    let site = Site::new(&format!("{policy}{checks}"));
+    site.apply();
+    let report = site.expect(0, &["report", "compliance", "--json"]).json();
+    let why = |id: &str| {
+        control(&report, id)["subjects"][0]["why"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    // The entry that names a label of it, not the one for all; not the one for others; not the one that is switched off.
+    assert!(
+        why("schedule.frequency")
+            .ends_with("30 min are asked for by check minimum-frequency of the policy"),
+        "{}",
+        why("schedule.frequency")
+    );
+    assert!(why("retention.minimum").ends_with("35 days are asked for by the default"));
+    assert!(why("recency.newest").ends_with("2 days are allowed by its RPO"));
+    site.expect(0, &["report", "compliance"])
+        .says("by check minimum-frequency of the policy");
+    let [_, bundle] = bundles(&site);
+    let (_folder, again) = elsewhere(&bundle);
+    assert_eq!(again.code, Some(0), "{again}");
+    // Asked less by a hand in the facts than by the policy that lies beside them.
+    let loose =
+        |text: String| text.replace("\"frequency_seconds\":1800", "\"frequency_seconds\":9000");
+    let changed = change(&bundle, "facts.json", true, loose);
+    assert_eq!(changed.code, Some(1), "{changed}");
+    assert!(changed.stdout.contains("facts.parameters"), "{changed}");
+}
+
+#[test]
 fn what_is_no_bundle_is_said_to_be_none() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bundle.tar"), "no tar").unwrap();

@@ -6,7 +6,7 @@
 
 mod reading;
 
-pub(crate) use reading::{read_checks, read_exceptions};
+pub(crate) use reading::{misplaced_parameter, read_checks, read_exceptions};
 
 use crate::{
     policy::{DatabaseDeclaration, Policy},
@@ -37,17 +37,29 @@ pub enum CheckId {
     RestoreTestedWithin,
     /// What is stored is encrypted.
     Encryption,
+    /// Recovery points are made often enough.
+    MinimumFrequency,
+    /// Something is kept long enough.
+    MinimumRetention,
+    /// The newest good recovery point is young enough.
+    NewestWithin,
+    /// A copy cannot be deleted for long enough.
+    MinimumLock,
 }
 
 impl CheckId {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Rpo,
         Self::Rto,
         Self::ThreeTwoOneOneZero,
         Self::KeyCustody,
         Self::RestoreTestedWithin,
         Self::Encryption,
+        Self::MinimumFrequency,
+        Self::MinimumRetention,
+        Self::NewestWithin,
+        Self::MinimumLock,
     ];
 
     /// As it is written.
@@ -59,12 +71,27 @@ impl CheckId {
             Self::KeyCustody => "key-custody",
             Self::RestoreTestedWithin => "restore-tested-within",
             Self::Encryption => "encryption",
+            Self::MinimumFrequency => "minimum-frequency",
+            Self::MinimumRetention => "minimum-retention",
+            Self::NewestWithin => "newest-within",
+            Self::MinimumLock => "minimum-lock",
         }
     }
 
     /// Whether it is an objective of the database itself.
     pub fn is_objective(self) -> bool {
         matches!(self, Self::Rpo | Self::Rto)
+    }
+
+    /// Whether it sets the parameter of a control of the compliance report. Those have a default there, so a check that nobody declares asks nothing more.
+    pub fn sets_control(self) -> bool {
+        matches!(
+            self,
+            Self::MinimumFrequency
+                | Self::MinimumRetention
+                | Self::NewestWithin
+                | Self::MinimumLock
+        )
     }
 }
 
@@ -126,8 +153,87 @@ pub enum CheckRule {
         /// Whether only what lies off-site must be encrypted.
         off_site_only: bool,
     },
+    /// `minimum-frequency`.
+    #[serde(rename_all = "kebab-case")]
+    Frequency {
+        /// How far apart recovery points may be.
+        every: Period,
+    },
+    /// `minimum-retention`.
+    #[serde(rename_all = "kebab-case")]
+    Retention {
+        /// How long something must be kept.
+        keep_for: Period,
+    },
+    /// `newest-within`.
+    #[serde(rename_all = "kebab-case")]
+    Newest {
+        /// How old the newest good recovery point may be.
+        age: Period,
+    },
+    /// `minimum-lock`.
+    #[serde(rename_all = "kebab-case")]
+    Lock {
+        /// How long after its point was made a copy must be impossible to delete.
+        lock_for: Period,
+    },
     /// An objective: what is asked stands in the database.
     Objective {},
+}
+
+impl CheckRule {
+    /// Whether it asks less than another of the same check, in anything.
+    pub fn asks_less_than(&self, other: &Self) -> bool {
+        let shorter = |a: Period, b: Period| a.approximate() < b.approximate();
+        match (*self, *other) {
+            (
+                Self::Copies {
+                    copies,
+                    count_source,
+                    media,
+                    off_site,
+                    immutable,
+                    errors,
+                },
+                Self::Copies {
+                    copies: copies_before,
+                    count_source: source_before,
+                    media: media_before,
+                    off_site: off_site_before,
+                    immutable: immutable_before,
+                    errors: errors_before,
+                },
+            ) => {
+                (count_source && !source_before)
+                    || errors > errors_before
+                    || [
+                        (copies, copies_before),
+                        (media, media_before),
+                        (off_site, off_site_before),
+                        (immutable, immutable_before),
+                    ]
+                    .iter()
+                    .any(|(now, before)| now < before)
+            }
+            (Self::KeyCustody { recipients: now }, Self::KeyCustody { recipients: before }) => {
+                now < before
+            }
+            (
+                Self::Encryption { off_site_only: now },
+                Self::Encryption {
+                    off_site_only: before,
+                },
+            ) => now && !before,
+            (Self::RestoreTested { within: now }, Self::RestoreTested { within: before })
+            | (Self::Frequency { every: now }, Self::Frequency { every: before })
+            | (Self::Newest { age: now }, Self::Newest { age: before }) => shorter(before, now),
+            (Self::Retention { keep_for: now }, Self::Retention { keep_for: before })
+            | (Self::Lock { lock_for: now }, Self::Lock { lock_for: before }) => {
+                shorter(now, before)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// `[[check]]`.
@@ -182,13 +288,22 @@ impl CheckDeclaration {
 impl Policy {
     /// The check as it holds for a database.
     pub fn check_of(&self, id: CheckId, database: &DatabaseDeclaration) -> CheckDeclaration {
+        self.declared_check(id, database)
+            .cloned()
+            .unwrap_or_else(|| CheckDeclaration::built_in(id))
+    }
+
+    /// The entry that holds for a database, if any does.
+    pub fn declared_check(
+        &self,
+        id: CheckId,
+        database: &DatabaseDeclaration,
+    ) -> Option<&CheckDeclaration> {
         self.checks
             .iter()
             .filter(|check| check.id == id && in_scope(&check.scope, database))
             // Of equals the last.
             .max_by_key(|check| check.scope.len())
-            .cloned()
-            .unwrap_or_else(|| CheckDeclaration::built_in(id))
     }
 
     /// The exceptions that were made for a check of a database, whether they still hold or not.
@@ -229,13 +344,30 @@ fn rule(id: CheckId, written: &WrittenParameters) -> CheckRule {
         },
         CheckId::RestoreTestedWithin => CheckRule::RestoreTested {
             // A drill a month, and some days for somebody to mend it.
-            within: written.within.unwrap_or(Period {
-                days: 35,
-                ..Period::default()
-            }),
+            within: written.within.unwrap_or(days(35)),
         },
         CheckId::Encryption => CheckRule::Encryption {
             off_site_only: written.off_site_only.unwrap_or(false),
         },
+        // The defaults of the controls that they set.
+        CheckId::MinimumFrequency => CheckRule::Frequency {
+            every: written.every.unwrap_or(days(1)),
+        },
+        CheckId::MinimumRetention => CheckRule::Retention {
+            keep_for: written.keep_for.unwrap_or(days(35)),
+        },
+        CheckId::NewestWithin => CheckRule::Newest {
+            age: written.age.unwrap_or(days(1)),
+        },
+        CheckId::MinimumLock => CheckRule::Lock {
+            lock_for: written.lock_for.unwrap_or_default(),
+        },
+    }
+}
+
+fn days(days: u32) -> Period {
+    Period {
+        days,
+        ..Period::default()
     }
 }

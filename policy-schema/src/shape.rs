@@ -6,6 +6,7 @@
 //! Not here: references, schedules and everything else that needs more than one value (`meaning`).
 
 use crate::{
+    checks::misplaced_parameter,
     report::{Draft, Report, near_or_all},
     secrets,
     tree::{Entry, Node, Value as Held},
@@ -306,7 +307,12 @@ pub(crate) fn unknown_key(report: &mut Report<'_>, entry: &Entry, at: At<'_>, al
         return;
     }
     let here = at.key(&entry.key);
-    let help = near_or_all(&entry.key, allowed, "keys of this table");
+    let of_check = allowed
+        .contains(&"parameters")
+        .then(|| misplaced_parameter(&entry.key));
+    let help = of_check
+        .flatten()
+        .unwrap_or_else(|| near_or_all(&entry.key, allowed, "keys of this table"));
     let draft = Draft::error("policy::unknown-key", format!("unknown key `{here}`"))
         .at(entry.key_place, "not a key of this table")
         .help(help);

@@ -9,7 +9,7 @@ use crate::{
     table::{Cell, Table, columns},
 };
 use jiff::tz::TimeZone;
-use model::evidence::{Assessment, ControlVerdict, EvidenceFacts};
+use model::evidence::{Assessment, ControlVerdict, EvidenceFacts, SubjectResult};
 use std::collections::BTreeMap;
 
 /// Controls of the section on encryption, places and locks.
@@ -163,10 +163,15 @@ fn controls(assessment: &Assessment) -> Table {
     let mut sorted: Vec<_> = assessment.controls.iter().collect();
     sorted.sort_by_key(|control| control.verdict);
     let rows = sorted.into_iter().map(|control| {
+        // Of what is met, what the policy itself has asked: an auditor asks whether it was enough.
+        let by_policy = |subject: &&SubjectResult| {
+            control.verdict != ControlVerdict::Met
+                || subject.numbers.get("asked-by-policy") == Some(&1)
+        };
         let first = control
             .subjects
-            .first()
-            .filter(|_| control.verdict != ControlVerdict::Met)
+            .iter()
+            .find(by_policy)
             .map(|worst| format!(" ({}: {})", worst.subject, worst.why))
             .unwrap_or_default();
         vec![

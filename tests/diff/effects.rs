@@ -338,6 +338,45 @@ fn fewer_people_who_must_agree_and_checks_that_fail_nothing_are_weaker() {
 }
 
 #[test]
+fn a_check_that_asks_less_of_a_database_is_weaker_whichever_entry_says_so() {
+    let check = "\n[[check]]\nid = \"minimum-retention\"\nparameters = { keep-for = \"60d\" }\n";
+    let place = Place::new();
+    place.write("mainstay.toml", &format!("{SHOP}{check}"));
+    place.commit("sixty days");
+    let weaker = |place: &Place| {
+        let json = place.json(0, &["main"]);
+        let settings = json["settings"].as_array().unwrap();
+        let check = settings.iter().find(|setting| setting["path"] == "check");
+        check.unwrap()["weaker"].clone()
+    };
+    place.change("60d", "90d");
+    assert_eq!(weaker(&place), false);
+    place.change("90d", "59d");
+    assert_eq!(weaker(&place), true);
+    // As many checks as before and one more, but the new one holds for the database and asks less.
+    place.change("59d", "60d");
+    place.change(
+        "path = \"shop.db\"",
+        "path = \"shop.db\"\nlabels = { env = \"test\" }",
+    );
+    let policy = fs::read_to_string(place.path().join("mainstay.toml")).unwrap();
+    let scoped = check
+        .replace("60d", "30d")
+        .replace("parameters", "scope = { env = \"test\" }\nparameters");
+    place.write("mainstay.toml", &format!("{policy}{scoped}"));
+    assert_eq!(weaker(&place), true);
+    // Below the default of the control, where nothing was asked before.
+    let place = Place::new();
+    place.write(
+        "mainstay.toml",
+        &format!("{SHOP}{}", check.replace("60d", "7d")),
+    );
+    assert_eq!(weaker(&place), true);
+    place.write("mainstay.toml", &format!("{SHOP}{check}"));
+    assert_eq!(weaker(&place), false);
+}
+
+#[test]
 fn what_stands_in_a_label_moves_no_cursor() {
     let place = Place::new();
     place.change(

@@ -52,7 +52,7 @@ pub struct EvidenceFacts {
     pub losses: Vec<LossFact>,
     /// Version of Mainstay that gathered this.
     pub mainstay_version: String,
-    /// What the controls ask where the policy asks nothing itself.
+    /// What the controls ask.
     pub parameters: Parameters,
     /// Policies in force in the period, and the one before, the oldest first.
     pub policies: Vec<PolicyFact>,
@@ -302,9 +302,32 @@ pub struct LossFact {
     pub tier: TierName,
 }
 
-/// What the controls ask where the policy asks nothing itself.
+/// What checks of the policy ask of one database, in seconds; `None`: nothing, so the default holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AskedParameters {
+    /// A restore or drill at least this often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_seconds: Option<i64>,
+    /// A recovery point at least this often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frequency_seconds: Option<i64>,
+    /// The newest good point is at most so old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_point_seconds: Option<i64>,
+    /// The storage refuses to delete a copy for at least this long after its point was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_seconds: Option<i64>,
+    /// Something is kept at least this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_seconds: Option<i64>,
+}
+
+/// What the controls ask: the defaults, and what the policy asks instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameters {
+    /// What checks of the policy ask of single databases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub asked: BTreeMap<DatabaseName, AskedParameters>,
     /// A restore or drill of each database at least this often, in days.
     pub drill_days: u32,
     /// A recovery point of each database at least this often, in hours.
@@ -320,6 +343,7 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
+            asked: BTreeMap::new(),
             drill_days: 35,
             frequency_hours: 24,
             last_point_hours: 24,

@@ -13,9 +13,9 @@ pub use assessment::{
     RecoveryRow, SampledPoint, SubjectResult,
 };
 pub use facts::{
-    AuditFact, CopyFact, CopyFate, Deletion, Discovery, EvidenceFacts, ExceptionFact, FORMAT,
-    FailedStep, HoldFact, KeyFact, LogFact, LossFact, Parameters, PolicyFact, ProofFact, RunFact,
-    TierFact, VerificationFact,
+    AskedParameters, AuditFact, CopyFact, CopyFate, Deletion, Discovery, EvidenceFacts,
+    ExceptionFact, FORMAT, FailedStep, HoldFact, KeyFact, LogFact, LossFact, Parameters,
+    PolicyFact, ProofFact, RunFact, TierFact, VerificationFact,
 };
 pub use retention::{
     DayCount, DeletionVerdict, Demand, JudgedDeletion, MissedSlots, Overdue, RetentionEvidence,

@@ -1,15 +1,18 @@
 //! The copies as they are at the end of the period: present, verified, encrypted, off site, locked.
 
 use super::{
+    asked::{Asked, Source},
     standing::{Standing, place_words},
     verdict::{met, moment, number, subject},
 };
+use jiff::SignedDuration;
 use model::{
     CopyState, DatabaseName, LockMode, RecoveryPointId, VerifyLevel,
     evidence::{
         ControlVerdict, CopyFact, CopyFate, LossFact, RetentionEvidence, SubjectResult, TierFact,
     },
 };
+use policy_schema::policy::CheckId;
 use std::collections::BTreeSet;
 
 /// `retention.no-foreign-deletion`.
@@ -246,6 +249,12 @@ fn is_locked(standing: &Standing<'_>, copy: &CopyFact) -> bool {
         .is_some_and(|until| until > standing.facts.until)
 }
 
+/// How long after its point was made a copy is locked.
+fn locked_for(copy: &CopyFact) -> Option<SignedDuration> {
+    let made = copy.captured_at.unwrap_or(copy.slot);
+    copy.locked_until.map(|until| until.duration_since(made))
+}
+
 /// `copies.off-site`.
 pub(super) fn off_site(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<SubjectResult> {
     by_good_copies(standing, |name, good| {
@@ -351,11 +360,16 @@ pub(super) fn newest<'c>(copies: &[&'c CopyFact]) -> Option<&'c RecoveryPointId>
 /// `immutability.lock`.
 pub(super) fn locked(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<SubjectResult> {
     by_good_copies(standing, |name, good| {
+        let asked = Asked::new(&standing.facts.parameters, name, CheckId::MinimumLock);
         let locked: Vec<_> = good
             .iter()
             .filter(|copy| is_locked(standing, copy))
             .collect();
-        let why = match locked.iter().filter_map(|copy| copy.locked_until).max() {
+        let enough = locked
+            .iter()
+            .filter(|copy| locked_for(copy) >= Some(asked.length))
+            .count();
+        let mut why = match locked.iter().filter_map(|copy| copy.locked_until).max() {
             None => "no good copy is locked".to_owned(),
             Some(until) => format!(
                 "{} good copies are locked, one until {}",
@@ -363,11 +377,23 @@ pub(super) fn locked(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<Subj
                 moment(until)
             ),
         };
+        if asked.source != Source::Default {
+            why = format!(
+                "{why}; {enough} of them for as long as check {} of the policy asks, {} h from when the point was made",
+                CheckId::MinimumLock,
+                asked.length.as_hours()
+            );
+        }
         subject(
             name,
-            met(!locked.is_empty()),
+            met(enough > 0),
             why,
-            &[("locked", number(locked.len()))],
+            &[
+                ("locked", number(locked.len())),
+                ("locked-long-enough", number(enough)),
+                ("asked-seconds", asked.length.as_secs()),
+                asked.by_policy(),
+            ],
         )
     })
 }

@@ -1,16 +1,13 @@
 //! Population and schedule: what is declared, what is protected, how often, for how long.
 
 use super::{
+    asked::{Asked, kept_hours},
     standing::Standing,
     verdict::{met, moment, number, subject},
 };
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use model::{
-    Keep,
-    evidence::{ControlVerdict, Coverage, RetentionEvidence, SubjectResult},
-    retention::{Each, KeepCount},
-};
-use policy_schema::{DatabaseDemands, SeriesDemands};
+use jiff::SignedDuration;
+use model::evidence::{ControlVerdict, Coverage, RetentionEvidence, SubjectResult};
+use policy_schema::{DatabaseDemands, policy::CheckId};
 
 /// How much is covered.
 pub(super) fn coverage(standing: &Standing<'_>) -> Coverage {
@@ -107,7 +104,6 @@ pub(super) fn protected(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<S
 
 /// `schedule.frequency`.
 pub(super) fn frequency(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<SubjectResult> {
-    let asked = SignedDuration::from_hours(i64::from(standing.facts.parameters.frequency_hours));
     let until = standing.facts.until;
     standing
         .databases()
@@ -125,25 +121,28 @@ pub(super) fn frequency(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<S
                 .values()
                 .map(|series| series.schedule.largest_gap(until, &demands.zone))
                 .min();
-            let allowed = declared.rpo.map_or(asked, |rpo| rpo.min(asked));
+            let id = CheckId::MinimumFrequency;
+            let asked = Asked::new(&standing.facts.parameters, name, id).or_rpo(declared.rpo);
             let Some(gap) = gap else {
                 let why = "it has no series, so nothing makes a recovery point";
                 return subject(name, ControlVerdict::NotMet, why, &[]);
             };
             let why = format!(
-                "at most {} apart, {} are asked for",
+                "at most {} apart, {} are asked for by {}",
                 hours(gap),
-                hours(allowed)
+                hours(asked.length),
+                asked.source
             );
             // A day with 25 hours is a day.
             let an_hour = SignedDuration::from_hours(1);
             subject(
                 name,
-                met(gap <= allowed.saturating_add(an_hour)),
+                met(gap <= asked.length.saturating_add(an_hour)),
                 why,
                 &[
                     ("largest-gap-seconds", gap.as_secs()),
-                    ("asked-seconds", allowed.as_secs()),
+                    ("asked-seconds", asked.length.as_secs()),
+                    asked.by_policy(),
                 ],
             )
         })
@@ -155,6 +154,14 @@ fn hours(length: SignedDuration) -> String {
         minutes if minutes < 120 => format!("{minutes} min"),
         minutes if minutes < 48 * 60 || minutes % 1440 != 0 => format!("{} h", minutes / 60),
         minutes => format!("{} days", minutes / 1440),
+    }
+}
+
+/// Whole days where there are two or more.
+fn days(length: SignedDuration) -> String {
+    match length.as_hours() {
+        0..48 => hours(length),
+        all => format!("{} days", all / 24),
     }
 }
 
@@ -197,11 +204,12 @@ pub(super) fn slots(_: &Standing<'_>, retention: &RetentionEvidence) -> Vec<Subj
 
 /// `retention.minimum`.
 pub(super) fn retention(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<SubjectResult> {
-    let asked = i64::from(standing.facts.parameters.retention_days);
     let until = standing.facts.until;
     standing
         .databases()
         .map(|(name, declared, demands)| {
+            let id = CheckId::MinimumRetention;
+            let asked = Asked::new(&standing.facts.parameters, name, id);
             let reach = declared
                 .series
                 .values()
@@ -209,52 +217,35 @@ pub(super) fn retention(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<S
                     series
                         .keep
                         .values()
-                        .map(|keep| days(keep, series, until, &demands.zone))
+                        .map(|keep| kept_hours(keep, &series.schedule, until, &demands.zone))
                 })
                 .max();
-            let Some(days) = reach else {
+            let Some(kept) = reach else {
                 let why = "it has no series, so nothing is kept";
                 return subject(name, ControlVerdict::NotMet, why, &[]);
             };
-            let why = match days {
-                i64::MAX => "something is kept for ever".to_owned(),
-                days => format!("something is kept for {days} days, {asked} are asked for"),
+            let for_ever = kept == i64::MAX;
+            let kept_words = if for_ever {
+                "for ever".to_owned()
+            } else {
+                format!("for {}", days(SignedDuration::from_hours(kept)))
             };
+            let why = format!(
+                "something is kept {kept_words}, {} are asked for by {}",
+                days(asked.length),
+                asked.source
+            );
+            let kept_days = if for_ever { kept } else { kept / 24 };
             subject(
                 name,
-                met(days >= asked),
+                met(for_ever || SignedDuration::from_hours(kept) >= asked.length),
                 why,
-                &[("kept-days", days), ("asked-days", asked)],
+                &[
+                    ("kept-days", kept_days),
+                    ("asked-days", asked.length.as_hours() / 24),
+                    asked.by_policy(),
+                ],
             )
         })
         .collect()
-}
-
-/// For how many days a rule keeps something, by its longest part; rough where months have no fixed length.
-fn days(keep: &Keep, series: &SeriesDemands, until: Timestamp, zone: &TimeZone) -> i64 {
-    if keep.forever {
-        return i64::MAX;
-    }
-    let gap = series.schedule.largest_gap(until, zone).as_hours();
-    keep.rules
-        .iter()
-        .map(|rule| {
-            let unit_hours = match rule.each {
-                Each::Point => gap,
-                Each::Hour => 1,
-                Each::Day => 24,
-                Each::Week => 7 * 24,
-                Each::Month => 30 * 24,
-                Each::Quarter => 91 * 24,
-                Each::Year => 365 * 24,
-            };
-            match rule.count {
-                KeepCount::All => i64::MAX,
-                KeepCount::Window(period) => period.approximate().as_hours() / 24,
-                // Of units that the schedule does not fill each one is as long as the gap.
-                KeepCount::Count(count) => i64::from(count) * unit_hours.max(gap) / 24,
-            }
-        })
-        .max()
-        .unwrap_or(0)
 }

@@ -6,6 +6,7 @@
 //! facts do not tell is "cannot tell", never "met".
 //! Not here: gathering facts (the root package), documents (`reports`).
 
+mod asked;
 mod catalogue;
 mod changes;
 mod copies;
@@ -21,6 +22,8 @@ mod tests;
 mod verdict;
 mod window;
 
+pub use asked::parameters;
+pub(crate) use asked::{at_least, kept_hours};
 pub use catalogue::{Control, controls};
 pub use sample::draw;
 

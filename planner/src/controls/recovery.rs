@@ -1,6 +1,7 @@
 //! Objectives and proofs: how old the newest point is, when a restore was last proved, and how long it took.
 
 use super::{
+    asked::{Asked, Source},
     copies::newest,
     standing::Standing,
     verdict::{met, moment, number, subject},
@@ -12,6 +13,7 @@ use model::{
         ControlVerdict, CopyFact, ObjectiveRow, RecoveryRow, RetentionEvidence, SubjectResult,
     },
 };
+use policy_schema::policy::CheckId;
 
 /// Restores and drills of one database in the period, oldest first.
 fn of<'s>(
@@ -45,31 +47,34 @@ fn age(standing: &Standing<'_>, database: &DatabaseName) -> Option<SignedDuratio
 
 /// `recency.newest`.
 pub(super) fn recency(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<SubjectResult> {
-    let default = SignedDuration::from_hours(i64::from(standing.facts.parameters.last_point_hours));
     standing
         .databases()
         .map(|(name, declared, _)| {
-            let allowed = match declared.rpo {
-                // With an archived log the loss is its lag, not the age of the newest base.
-                Some(rpo) if declared.log.is_empty() => rpo,
-                Some(_) | None => default,
+            let asked = Asked::new(&standing.facts.parameters, name, CheckId::NewestWithin);
+            // With an archived log the loss is its lag, not the age of the newest base.
+            let rpo = declared.rpo.filter(|_| declared.log.is_empty());
+            let asked = match (rpo, asked.source) {
+                (Some(rpo), Source::Default) => Asked::rpo(rpo),
+                _ => asked.or_rpo(rpo),
             };
             let Some(age) = age(standing, name) else {
                 let why = "it has no good recovery point";
                 return subject(name, ControlVerdict::NotMet, why, &[]);
             };
             let why = format!(
-                "newest good point is {} old, {} are allowed",
+                "newest good point is {} old, {} are allowed by {}",
                 words(age),
-                words(allowed)
+                words(asked.length),
+                asked.source
             );
             subject(
                 name,
-                met(age <= allowed),
+                met(age <= asked.length),
                 why,
                 &[
                     ("age-seconds", age.as_secs()),
-                    ("allowed-seconds", allowed.as_secs()),
+                    ("allowed-seconds", asked.length.as_secs()),
+                    asked.by_policy(),
                 ],
             )
         })
@@ -89,10 +94,11 @@ fn words(length: SignedDuration) -> String {
 
 /// `recovery.proved`.
 pub(super) fn proved(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<SubjectResult> {
-    let asked = i64::from(standing.facts.parameters.drill_days);
     standing
         .databases()
         .map(|(name, declared, _)| {
+            let id = CheckId::RestoreTestedWithin;
+            let asked = Asked::new(&standing.facts.parameters, name, id);
             let records: Vec<_> = all_of(standing, name).collect();
             let newest = records.iter().max_by_key(|record| record.finished_at);
             let passed = records
@@ -100,20 +106,27 @@ pub(super) fn proved(standing: &Standing<'_>, _: &RetentionEvidence) -> Vec<Subj
                 .filter(|record| record.passed)
                 .map(|record| record.finished_at)
                 .max();
-            let days = passed.map(|at| standing.age(at).as_hours() / 24);
+            let age = passed.map(|at| standing.age(at));
             let mut numbers = vec![
                 ("scheduled-drills", number(declared.drills)),
-                ("allowed-days", asked),
+                ("allowed-days", asked.length.as_hours() / 24),
+                asked.by_policy(),
             ];
-            numbers.extend(days.map(|days| ("days-since-proof", days)));
-            let (verdict, why) = match (days, newest) {
+            numbers.extend(age.map(|age| ("days-since-proof", age.as_hours() / 24)));
+            let (verdict, why) = match (age, newest) {
                 (_, Some(last)) if !last.passed => (
                     ControlVerdict::NotMet,
                     format!("the last one failed at {}", moment(last.finished_at)),
                 ),
-                (Some(days), _) => (
-                    met(days <= asked),
-                    format!("last proved {days} days ago, {asked} are allowed"),
+                (Some(age), _) => (
+                    // What was proved on the last day that is allowed was proved in time.
+                    met(age < asked.length.saturating_add(SignedDuration::from_hours(24))),
+                    format!(
+                        "last proved {} ago, {} are allowed by {}",
+                        words(age),
+                        words(asked.length),
+                        asked.source
+                    ),
                 ),
                 (None, _) => (
                     ControlVerdict::NotMet,

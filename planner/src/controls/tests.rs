@@ -14,6 +14,7 @@ use model::{
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod asked;
 mod lost;
 
 fn at(text: &str) -> Timestamp {

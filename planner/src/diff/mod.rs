@@ -7,6 +7,7 @@
 //!
 //! Not here: reading policies and revisions (root package), deleting anything (`apply`, which asks again).
 
+mod checks;
 mod document;
 mod lives;
 mod places;
@@ -79,7 +80,7 @@ pub fn diff(
     points::compare(&old_side, &new_side, &mut diff);
     lives::compare(&old_side, &new_side, &mut diff);
     promises::compare(&old_side, &new_side, &mut diff);
-    settings::compare(changes, &mut diff);
+    settings::compare(changes, &policies, &mut diff);
     verdicts::compare(&old_side, &new_side, &mut diff);
     approve(&policies, &mut diff);
     diff

@@ -2,9 +2,9 @@
 //!
 //! Not here: keys that have a list of their own in the document.
 
-use super::{PolicyDiff, Setting};
+use super::{PolicyDiff, Setting, checks};
 use model::VerifyLevel;
-use policy_schema::Change;
+use policy_schema::{Change, Policy};
 use serde_json::Value;
 
 /// Keys of a database that stand elsewhere in the document.
@@ -13,13 +13,13 @@ const ELSEWHERE_OF_DATABASE: &[&str] = &["encrypt-with"];
 /// Keys of a series that stand elsewhere in the document.
 const ELSEWHERE_OF_SERIES: &[&str] = &["keep", "schedule"];
 
-pub(super) fn compare(changes: Vec<Change>, diff: &mut PolicyDiff) {
+pub(super) fn compare(changes: Vec<Change>, policies: &[Policy; 2], diff: &mut PolicyDiff) {
     for change in changes {
         if is_elsewhere(&change) {
             continue;
         }
         diff.settings.push(Setting {
-            weaker: is_weaker(&change),
+            weaker: is_weaker(&change, policies),
             from: change.from,
             path: change.path,
             to: change.to,
@@ -53,7 +53,7 @@ fn is_reordered(change: &Change) -> bool {
     sorted(&change.from) == sorted(&change.to)
 }
 
-fn is_weaker(change: &Change) -> bool {
+fn is_weaker(change: &Change, policies: &[Policy; 2]) -> bool {
     let path: Vec<&str> = change.path.split('.').collect();
     let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_u64);
     match path.as_slice() {
@@ -80,7 +80,12 @@ fn is_weaker(change: &Change) -> bool {
         ["approval", "exclude-author"] => change.from == Some(Value::Bool(true)),
         ["approval", "signers", ..] => change.to.is_some(),
         ["exception"] => exceptions(change).1 > exceptions(change).0,
-        ["check"] => demands(change.to.as_ref()) < demands(change.from.as_ref()),
+        // Another label may be another entry.
+        ["database", _, "labels", ..] => checks::ask_less(policies),
+        ["check"] => {
+            demands(change.to.as_ref()) < demands(change.from.as_ref())
+                || checks::ask_less(policies)
+        }
         ["database", _, "objective", "at-age"] => {
             let promised = |value: &Option<Value>| {
                 value.as_ref().and_then(Value::as_array).map_or(0, Vec::len)

@@ -4,6 +4,7 @@
 //! Not here: which check holds for a database with which parameters (`policy_schema`), objectives (`judge`).
 
 use super::{
+    minimums,
     proof::{CheckResult, DatabaseProof, Figure, Verdict},
     sources::{Known, pairs},
     words::span as words,
@@ -18,14 +19,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// More points than this are counted, not named.
 const MOST_NAMED: usize = 20;
 
-struct Outcome {
+pub(super) struct Outcome {
     verdict: Verdict,
     why: String,
     points: Vec<RecoveryPointId>,
 }
 
 impl Outcome {
-    fn new(verdict: Verdict, why: impl Into<String>) -> Self {
+    pub(super) fn new(verdict: Verdict, why: impl Into<String>) -> Self {
         Self {
             verdict,
             why: why.into(),
@@ -40,8 +41,13 @@ pub(crate) fn results(
     known: &Known<'_>,
     proof: &DatabaseProof,
 ) -> Vec<CheckResult> {
-    let enabled = CheckId::ALL.map(|id| policy.check_of(id, known.database));
-    let enabled = enabled.into_iter().filter(|check| check.enabled);
+    // What only sets a control of the report is told where somebody asks for it.
+    let asked = CheckId::ALL
+        .into_iter()
+        .filter(|id| !id.sets_control() || policy.declared_check(*id, known.database).is_some());
+    let enabled = asked
+        .map(|id| policy.check_of(id, known.database))
+        .filter(|check| check.enabled);
     enabled
         .map(|check| {
             let outcome = match check.rule {
@@ -53,6 +59,10 @@ pub(crate) fn results(
                     tested(proof, since, &within.to_string(), known)
                 }
                 CheckRule::Encryption { off_site_only } => encryption(policy, known, off_site_only),
+                CheckRule::Frequency { every } => minimums::frequency(policy, known, every),
+                CheckRule::Retention { keep_for } => minimums::retention(policy, known, keep_for),
+                CheckRule::Newest { age } => minimums::newest(known, age),
+                CheckRule::Lock { lock_for } => minimums::lock(policy, known, lock_for),
             };
             let in_force = |one: &&ExceptionDeclaration| known.now < one.until;
             let mut exceptions = policy.exceptions_of(check.id, known.database);

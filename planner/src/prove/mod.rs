@@ -12,6 +12,7 @@ mod checks;
 mod gaps;
 mod judge;
 mod log;
+mod minimums;
 mod profile;
 mod proof;
 mod shape;

@@ -9,11 +9,11 @@ use crate::{
     report::{Draft, Report},
     sections::Sections,
     shape::{At, Schema},
-    tree::{Node, Place},
+    tree::{Entry, Node, Place},
     written::{Language, WrittenCheck, WrittenException},
 };
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
-use model::DatabaseName;
+use model::{DatabaseName, Period};
 
 /// The parameters that a check has.
 fn parameters(id: CheckId) -> &'static [&'static str] {
@@ -30,7 +30,20 @@ fn parameters(id: CheckId) -> &'static [&'static str] {
         CheckId::KeyCustody => &["recipients"],
         CheckId::RestoreTestedWithin => &["within"],
         CheckId::Encryption => &["off-site-only"],
+        CheckId::MinimumFrequency => &["every"],
+        CheckId::MinimumRetention => &["keep-for"],
+        CheckId::NewestWithin => &["age"],
+        CheckId::MinimumLock => &["lock-for"],
     }
+}
+
+/// What to write when a parameter stands beside `id`, where it is no key.
+pub(crate) fn misplaced_parameter(key: &str) -> Option<String> {
+    let has = |id: &CheckId| parameters(*id).contains(&key);
+    let id = CheckId::ALL.into_iter().find(has)?;
+    Some(format!(
+        "it is a parameter of check `{id}`: write `parameters = {{ {key} = … }}`"
+    ))
 }
 
 /// Reads `[[check]]`.
@@ -79,7 +92,11 @@ pub(crate) fn read_checks(
 fn check_parameters(report: &mut Report<'_>, node: &Node, id: CheckId) {
     let written = node.get("parameters").and_then(|node| node.table());
     for entry in written.into_iter().flat_map(|table| &table.entries) {
-        if report.wrong.contains(&entry.key_place) || parameters(id).contains(&entry.key.as_str()) {
+        if report.wrong.contains(&entry.key_place) {
+            continue;
+        }
+        if parameters(id).contains(&entry.key.as_str()) {
+            check_not_zero(report, entry, id);
             continue;
         }
         let help = match parameters(id) {
@@ -94,6 +111,21 @@ fn check_parameters(report: &mut Report<'_>, node: &Node, id: CheckId) {
         .help(help);
         report.add(draft);
     }
+}
+
+/// A minimum of nothing asks nothing, and nothing is made every no time; a lock of any length is what `minimum-lock` asks without its parameter.
+fn check_not_zero(report: &mut Report<'_>, entry: &Entry, id: CheckId) {
+    let zero = entry.node.text().and_then(|text| Period::parse(text).ok());
+    if !id.sets_control() || !zero.is_some_and(Period::is_zero) {
+        return;
+    }
+    let draft = Draft::error(
+        "policy::zero-duration",
+        format!("`{}` must not be zero", entry.key),
+    )
+    .at(entry.node.place, "zero")
+    .help("leave the entry out where the default will do; `[[exception]]` accepts a failure, with an owner and an end");
+    report.add(draft);
 }
 
 /// Reads `[[exception]]`.

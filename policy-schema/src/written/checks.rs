@@ -51,6 +51,14 @@ pub(crate) struct WrittenParameters {
     pub(crate) within: Option<Period>,
     /// `encryption`: whether only what lies off-site must be encrypted. Default false.
     pub(crate) off_site_only: Option<bool>,
+    /// `minimum-frequency`: how far apart recovery points may be. Default 1d.
+    pub(crate) every: Option<Period>,
+    /// `minimum-retention`: how long something must be kept. Default 35d.
+    pub(crate) keep_for: Option<Period>,
+    /// `newest-within`: how old the newest good recovery point may be. Default 1d.
+    pub(crate) age: Option<Period>,
+    /// `minimum-lock`: how long after its point was made a copy must be impossible to delete. Default: any lock will do.
+    pub(crate) lock_for: Option<Period>,
 }
 
 /// A check that somebody lets a database fail for a while.

@@ -136,7 +136,7 @@ async fn from_catalog(
         logs: Vec::new(),
         losses: losses(catalog, &steps, span).await?,
         mainstay_version: env!("CARGO_PKG_VERSION").to_owned(),
-        parameters: look::parameters(policy),
+        parameters: planner::controls::parameters(policy),
         policies: policies(catalog, policy, span).await?,
         proofs: Vec::new(),
         recoveries: recoveries(catalog.recoveries(None, MOST).await?, span),

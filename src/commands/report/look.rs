@@ -4,28 +4,28 @@ use crate::{failure::Result, wiring};
 use executor::look_at_keys;
 use model::{
     DatabaseName, TierName,
-    evidence::{Discovery, ExceptionFact, KeyFact, LogFact, Parameters, ProofFact, TierFact},
+    evidence::{Discovery, ExceptionFact, KeyFact, LogFact, ProofFact, TierFact},
 };
 use planner::{
     prove::{Proof, Verdict},
     status::{LogStatus, LogTier},
 };
-use policy_schema::{
-    Policy,
-    policy::{CheckId, CheckRule},
-};
+use policy_schema::{Policy, policy::CheckId};
 use providers::registry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The control that a check of the policy is an exception from.
 fn control_of(check: CheckId) -> &'static str {
     match check {
-        CheckId::Rpo => "recency.newest",
+        CheckId::Rpo | CheckId::NewestWithin => "recency.newest",
         CheckId::Rto => "recovery.time",
         CheckId::ThreeTwoOneOneZero => "copies.3-2-1-1-0",
         CheckId::KeyCustody => "encryption.custody",
         CheckId::RestoreTestedWithin => "recovery.proved",
         CheckId::Encryption => "encryption.at-rest",
+        CheckId::MinimumFrequency => "schedule.frequency",
+        CheckId::MinimumRetention => "retention.minimum",
+        CheckId::MinimumLock => "immutability.lock",
     }
 }
 
@@ -46,18 +46,6 @@ pub(super) fn exceptions(policy: &Policy) -> Vec<ExceptionFact> {
         }
     }
     facts
-}
-
-/// What the controls ask: the policy's own checks for all databases, else the defaults.
-pub(super) fn parameters(policy: &Policy) -> Parameters {
-    let mut parameters = Parameters::default();
-    for check in policy.checks.iter().filter(|check| check.scope.is_empty()) {
-        if let CheckRule::RestoreTested { within } = check.rule {
-            let days = within.approximate().as_hours() / 24;
-            parameters.drill_days = u32::try_from(days).unwrap_or(u32::MAX);
-        }
-    }
-    parameters
 }
 
 pub(super) fn tiers(policy: &Policy) -> BTreeMap<TierName, TierFact> {

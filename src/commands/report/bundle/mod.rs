@@ -53,7 +53,7 @@ pub(super) fn write(
     if let Some(inputs) = inputs.filter(|_| !facts.proofs.is_empty()) {
         // A policy that names other files, or holds a secret, may not be the same without them.
         match inputs.prove() {
-            Ok((digest, proofs)) if proofs == facts.proofs && is_of(facts, &digest) => {
+            Ok((digest, proofs, _)) if proofs == facts.proofs && is_of(facts, &digest) => {
                 files.insert(PROOF.to_owned(), as_text(&inputs)?);
             }
             Ok(_) => left_out = Some("without its secrets the policy is another one".to_owned()),

@@ -6,7 +6,10 @@
 
 use crate::{commands::prove, commands::report::look, wiring};
 use jiff::Timestamp;
-use model::{Digest, Inventory, evidence::ProofFact};
+use model::{
+    Digest, Inventory,
+    evidence::{Parameters, ProofFact},
+};
 use planner::prove::Facts;
 use policy_schema::{Loaded, Policy, Source};
 use serde::{Deserialize, Serialize};
@@ -64,14 +67,15 @@ impl Inputs {
         self.now
     }
 
-    /// The proofs that it gives, and the digest of the policy that they are of; an error in words.
-    pub(super) fn prove(&self) -> Result<(Digest, Vec<ProofFact>), String> {
+    /// The proofs that it gives, with the digest of the policy that they are of and what controls ask under it; an error in words.
+    pub(super) fn prove(&self) -> Result<(Digest, Vec<ProofFact>, Parameters), String> {
         if self.format != FORMAT {
             return Err(format!("its format is not `{FORMAT}`"));
         }
         let policy = self.policy()?;
         let proof = prove::again(&policy, &self.inventory, &self.facts, self.now);
-        Ok((policy.digest.clone(), look::proofs(&proof)))
+        let parameters = planner::controls::parameters(&policy);
+        Ok((policy.digest.clone(), look::proofs(&proof), parameters))
     }
 
     fn policy(&self) -> Result<Policy, String> {

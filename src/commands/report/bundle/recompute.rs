@@ -203,7 +203,7 @@ fn prove_again(
     if inputs.now() != facts.until {
         differences.push(format!("{PROOF}: it is of another moment than the facts"));
     }
-    let (digest, proofs) = match inputs.prove() {
+    let (digest, proofs, parameters) = match inputs.prove() {
         Ok(proved) => proved,
         Err(why) => {
             differences.push(format!("{PROOF}: {why}"));
@@ -220,6 +220,12 @@ fn prove_again(
         "facts.proofs",
         &value(&facts.proofs),
         &value(&proofs),
+        differences,
+    );
+    compare(
+        "facts.parameters",
+        &serde_json::to_value(&facts.parameters).unwrap_or_default(),
+        &serde_json::to_value(&parameters).unwrap_or_default(),
         differences,
     );
     Ok(Some(proofs.len()))
