@@ -1,11 +1,10 @@
 //! Barman's `barman.conf` and the files of its servers. By default Barman stays the engine and goes on keeping its backups; with `--replace` Mainstay takes its place.
 
 use super::{
-    borg::When,
     found::{Database, Fate, Found, Reading, Series, Tier, name_of, quoted, unique},
     ini::{self, Entry},
     keeps, options,
-    schedule::Schedules,
+    schedule::{Schedules, When},
     source::{self, Text},
 };
 use crate::failure::Result;

@@ -16,6 +16,14 @@ pub(crate) struct Place {
     pub(crate) line: usize,
 }
 
+impl Place {
+    /// For what is read without being reported.
+    pub(crate) fn nowhere(line: usize) -> Self {
+        let file = String::new();
+        Self { file, line }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
@@ -108,6 +116,15 @@ pub(crate) struct Found {
     pub(crate) remarks: Vec<String>,
 }
 
+impl Found {
+    /// The name that comes nearest to the wish and that no database has yet.
+    pub(crate) fn free_name(&self, wish: &str, fallback: &str) -> String {
+        unique(&name_of(wish, fallback), |name| {
+            self.databases.iter().any(|one| one.name == name)
+        })
+    }
+}
+
 /// A place of copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tier {
@@ -129,6 +146,37 @@ pub(crate) struct Database {
     pub(crate) rules: Vec<(String, Rules)>,
     /// Mainstay's points only point to what the tool goes on keeping.
     pub(crate) pointers: bool,
+}
+
+impl Database {
+    /// All of its backups are alike: one series, under one rule on every tier.
+    pub(crate) fn of_one_series(
+        name: String,
+        table: Vec<String>,
+        schedule: String,
+        tiers: &[Tier],
+        keep: &str,
+        rules: &Rules,
+    ) -> Self {
+        let keeps = tiers
+            .iter()
+            .map(|tier| (tier.name.clone(), keep.to_owned()));
+        let of_tiers = tiers.iter().map(|tier| (tier.name.clone(), rules.clone()));
+        Self {
+            name,
+            table,
+            series: vec![Series {
+                name: "all".to_owned(),
+                kind: Kind::Full,
+                table: Vec::new(),
+                schedule,
+                keeps: keeps.collect(),
+            }],
+            log: Vec::new(),
+            rules: of_tiers.collect(),
+            pointers: false,
+        }
+    }
 }
 
 /// One series.

@@ -33,6 +33,18 @@ pub(crate) fn of_restic(rules: &restic::Rules) -> String {
     format!("{{ {} }}", parts.join(", "))
 }
 
+/// The key of a policy for a rule of borg.
+pub(crate) fn key(unit: borg::Unit) -> &'static str {
+    match unit {
+        borg::Unit::Second | borg::Unit::Minute => "last",
+        borg::Unit::Hour => "hourly",
+        borg::Unit::Day => "daily",
+        borg::Unit::Week => "weekly",
+        borg::Unit::Month => "monthly",
+        borg::Unit::Year => "yearly",
+    }
+}
+
 /// borg's: finest first, each counting only what no rule before it keeps; with what had to be said otherwise.
 pub(crate) fn of_borg(
     rules: &borg::Rules,
@@ -50,22 +62,15 @@ pub(crate) fn of_borg(
     ];
     let mut periods = Vec::new();
     for (unit, n) in rules.counts.iter().filter(|(_, n)| n.is_set()) {
-        let key = match unit {
-            borg::Unit::Second | borg::Unit::Minute => {
-                // Backups are at least a minute apart, so each is one of its second and of its minute.
-                match n {
-                    Count::Of(n) => last = last.saturating_add(*n),
-                    Count::Unlimited => all_last = true,
-                }
-                continue;
+        if matches!(unit, borg::Unit::Second | borg::Unit::Minute) {
+            // Backups are at least a minute apart, so each is one of its second and of its minute.
+            match n {
+                Count::Of(n) => last = last.saturating_add(*n),
+                Count::Unlimited => all_last = true,
             }
-            borg::Unit::Hour => "hourly",
-            borg::Unit::Day => "daily",
-            borg::Unit::Week => "weekly",
-            borg::Unit::Month => "monthly",
-            borg::Unit::Year => "yearly",
-        };
-        periods.push(format!("{key} = {}", count(*n)));
+            continue;
+        }
+        periods.push(format!("{} = {}", key(*unit), count(*n)));
     }
     if let Some(hours) = rules.within_hours {
         if last > 0 {

@@ -8,6 +8,8 @@
 mod barman;
 mod borg;
 mod borgmatic;
+mod calendar;
+mod engines;
 pub(crate) mod found;
 mod ini;
 mod keeps;
@@ -30,11 +32,10 @@ use crate::{
     render::{findings, import as render, out},
     wiring,
 };
-use borg::When;
 use found::{Found, Reading};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use policy_schema::{Loaded, Policy};
-use schedule::Schedules;
+use schedule::{Schedules, When};
 use source::Text;
 use std::{
     fmt::Write as _,

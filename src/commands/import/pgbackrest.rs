@@ -1,12 +1,11 @@
 //! pgBackRest's `pgbackrest.conf`: each stanza becomes a database, each repository a tier, each kind of backup that is scheduled a series.
 
 use super::{
-    borg::When,
     found::{Database, Fate, Found, Reading, Series, Tier, name_of, quoted, unique},
     ini::{self, Entry},
     keeps::{self, Reach},
     options,
-    schedule::Schedules,
+    schedule::{Schedules, When},
     shell::{self, base},
     source::{self, Text},
 };

@@ -1,9 +1,22 @@
 //! Where restic and borg keep their repositories, as tiers: beside them, never in them.
 
-use super::found::{Fate, Place, Reading, Tier, quoted};
+use super::{
+    found::{Fate, Found, Place, Reading, Tier, quoted},
+    source::Text,
+};
 
 /// Where points are put when it is not known.
 const SOMEWHERE: &str = "/srv/mainstay";
+
+/// What is known of a tool that encrypts all it stores, in one repository: its address and the line that names it.
+pub(crate) fn only(text: &Text, named: Option<&(String, usize)>, reading: &mut Reading) -> Found {
+    let named = named.map(|(url, line)| (url.as_str(), text.at(*line)));
+    Found {
+        encrypted: true,
+        tiers: vec![tier(reading, "repository", named)],
+        ..Found::default()
+    }
+}
 
 /// The tier for a repository; what stands there is left alone.
 pub(crate) fn tier(reading: &mut Reading, name: &str, repository: Option<(&str, Place)>) -> Tier {

@@ -40,8 +40,10 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    pub(crate) fn variable(&self, name: &str) -> Option<&Word> {
-        self.variables.get(name)?.first()
+    /// What a variable was set to, and in which line.
+    pub(crate) fn variable(&self, name: &str) -> Option<(String, usize)> {
+        let word = self.variables.get(name)?.first()?;
+        Some((word.text.clone(), word.line))
     }
 }
 
