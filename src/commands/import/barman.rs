@@ -1,7 +1,8 @@
 //! Barman's `barman.conf` and the files of its servers. By default Barman stays the engine and goes on keeping its backups; with `--replace` Mainstay takes its place.
 
 use super::{
-    found::{Database, Fate, Found, Reading, Series, Tier, name_of, quoted, unique},
+    engines,
+    found::{Database, Fate, Found, Reading, Series, Tier, quoted},
     ini::{self, Entry},
     keeps, options,
     schedule::{Schedules, When},
@@ -88,49 +89,11 @@ pub(crate) fn read(
                 .map(move |entry| (text, entry))
         })
         .collect();
-    for (text, entry) in &all {
-        let suspicious = entry.key.contains("retention")
-            || entry.key.contains("redundancy")
-            || strsim::damerau_levenshtein(&entry.key, "retention_policy") <= 3;
-        if suspicious && !RETENTION.contains(&entry.key.as_str()) {
-            reading.problem(text.at(entry.line), options::unknown(&entry.key, RETENTION));
-        }
-    }
+    suspicious(&all, reading);
     let (global, of_servers): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|(_, entry)| entry.section == "barman" || entry.section.is_empty());
-    let mut servers: Vec<Server<'_>> = Vec::new();
-    for (text, entry) in &of_servers {
-        match servers
-            .iter_mut()
-            .find(|server| server.name == entry.section)
-        {
-            Some(server) => {
-                if let Some(first) = server
-                    .own
-                    .iter()
-                    .find(|one| one.key == entry.key && RETENTION.contains(&one.key.as_str()))
-                {
-                    reading.problem(
-                        text.at(entry.line),
-                        format!(
-                            "`{}` of `{}` is set already at {}",
-                            entry.key,
-                            server.name,
-                            server.text.at(first.line)
-                        ),
-                    );
-                }
-                server.own.push(entry);
-            }
-            None => servers.push(Server {
-                name: &entry.section,
-                text,
-                own: vec![entry],
-                global: &global,
-            }),
-        }
-    }
+    let servers = servers(&of_servers, &global, reading);
     if servers.is_empty() && reading.problems.is_empty() {
         return Err(source::nothing(
             &texts[0],
@@ -146,6 +109,53 @@ pub(crate) fn read(
         found.databases.push(database);
     }
     Ok(found)
+}
+
+/// What looks like retention and is not is a problem.
+fn suspicious(all: &[(&Text, Entry)], reading: &mut Reading) {
+    for (text, entry) in all {
+        let suspicious = entry.key.contains("retention")
+            || entry.key.contains("redundancy")
+            || strsim::damerau_levenshtein(&entry.key, "retention_policy") <= 3;
+        if suspicious && !RETENTION.contains(&entry.key.as_str()) {
+            reading.problem(text.at(entry.line), options::unknown(&entry.key, RETENTION));
+        }
+    }
+}
+
+/// The servers in the order of the files; retention that is set twice for one is a problem.
+fn servers<'e>(
+    of_servers: &'e [(&'e Text, Entry)],
+    global: &'e [(&'e Text, Entry)],
+    reading: &mut Reading,
+) -> Vec<Server<'e>> {
+    let mut servers: Vec<Server<'e>> = Vec::new();
+    for (text, entry) in of_servers {
+        let known = servers
+            .iter_mut()
+            .find(|server| server.name == entry.section);
+        let Some(server) = known else {
+            servers.push(Server {
+                name: &entry.section,
+                text,
+                own: vec![entry],
+                global,
+            });
+            continue;
+        };
+        let mut own = server.own.iter();
+        let twice = own.find(|one| one.key == entry.key && RETENTION.contains(&one.key.as_str()));
+        if let Some(first) = twice {
+            let first = server.text.at(first.line);
+            let says = format!(
+                "`{}` of `{}` is set already at {first}",
+                entry.key, server.name
+            );
+            reading.problem(text.at(entry.line), says);
+        }
+        server.own.push(entry);
+    }
+    servers
 }
 
 fn remarks(engine: Engine) -> Vec<String> {
@@ -189,10 +199,7 @@ fn database(
 ) -> Database {
     let schedule = schedules.of(reading, main, "barman", None, &[]);
     let rules = retention(server, engine, reading);
-    let name = name_of(server.name, "main");
-    let name = unique(&name, |name| {
-        found.databases.iter().any(|one| one.name == name)
-    });
+    let name = found.free_name(server.name, "main");
     let tier = found.tiers[0].name.clone();
     let reach = rules.and_then(|rules| {
         let streams = [(Kind::Full, schedule.clone())];
@@ -265,11 +272,7 @@ fn table(name: &str, server: &Server<'_>, main: &Text, engine: Engine) -> Vec<St
             of("host", "localhost"),
             of("dbname", "postgres")
         );
-        let variable = format!("{}_URL", name.to_uppercase().replace('-', "_"));
-        return vec![
-            "engine = \"postgres\"".to_owned(),
-            format!("url = {{ env = \"{variable}\" }} # {url}"),
-        ];
+        return engines::postgres(&engines::url_variable(name), &url);
     }
     let mut table = vec![
         "engine = \"barman\"".to_owned(),

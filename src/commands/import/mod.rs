@@ -37,12 +37,7 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use policy_schema::{Loaded, Policy};
 use schedule::{Schedules, When};
 use source::Text;
-use std::{
-    fmt::Write as _,
-    fs::OpenOptions,
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, fs::OpenOptions, io::Write as _, path::Path};
 
 /// The zone of this machine has no name that a policy could be told.
 const NO_ZONE: &str = "UTC";
@@ -61,10 +56,9 @@ pub(crate) fn run(arguments: &ImportArguments, global: &Global) -> Result<Exit> 
     let text = source::read(&arguments.config)?;
     let mut reading = Reading::default();
     let (zone, zone_name) = zone(arguments, &mut reading);
-    let from = arguments.now.unwrap_or_else(clock::now);
     let when = When {
-        zone: zone.clone(),
-        from,
+        zone,
+        from: arguments.now.unwrap_or_else(clock::now),
     };
     let schedules = schedules(arguments)?;
     let found = find(arguments, &text, &schedules, &when, &mut reading)?;
@@ -72,81 +66,109 @@ pub(crate) fn run(arguments: &ImportArguments, global: &Global) -> Result<Exit> 
         return Err(not_understood(tool, &text, &reading));
     }
     reading.sort();
-    let heading = |proof| write::Heading {
-        tool,
+    let import = Import {
+        arguments,
         config: &text.name,
         zone: &zone_name,
-        proof,
+        found,
+        reading,
     };
-    let file = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| PathBuf::from("mainstay.toml"));
-    let (first, _) =
-        formatted_and_loaded(write::policy(&found, &reading.notes, &heading(&[])), &file)?;
-    let until = from
-        .to_zoned(zone)
-        .checked_add(i64::from(arguments.years).years())
-        .map_or(Timestamp::MAX, |end| end.timestamp());
-    let proofs = proof::prove(&found, &first, from, until);
-    let words: Vec<String> = proofs
-        .iter()
-        .map(|proof| render::in_one_line(tool, proof, arguments.years))
-        .collect();
-    let (_, loaded) = formatted_and_loaded(
-        write::policy(&found, &reading.notes, &heading(&words)),
-        &file,
-    )?;
-    let policy = loaded
-        .sources
-        .first()
-        .map_or("", |source| source.text.as_str());
-
+    let (proofs, loaded, until) = import.prove(&when)?;
+    let policy = (loaded.sources.first()).map_or("", |source| source.text.as_str());
     if let Some(file) = &arguments.out {
         save(file, policy)?;
+    }
+    let report = render::Report {
+        tool,
+        config: &text.name,
+        policy,
+        notes: &import.reading.notes,
+        proofs: &proofs,
+        findings: &loaded.findings,
+        from: when.from,
+        until,
+    };
+    if global.json {
+        out::json(&render::json(&report))?;
+    } else {
+        show(&report, arguments)?;
     }
     let fewer = proofs
         .iter()
         .any(|proof| !proof.pointers && !proof.comparison.never_fewer());
-    if global.json {
-        out::json(&render::json(&render::Report {
-            tool,
-            config: &text.name,
-            policy,
-            notes: &reading.notes,
-            proofs: &proofs,
-            findings: &loaded.findings,
-            from,
-            until,
-        }))?;
-    } else {
-        if arguments.out.is_none() {
-            out::data(policy)?;
-        }
-        out::words(&render::text(
-            tool,
-            &reading.notes,
-            &proofs,
-            from,
-            arguments.years,
-        ));
-        if !loaded.findings.is_empty() {
-            out::words(&render::findings(&loaded.findings));
-        }
-        if let Some(file) = &arguments.out {
-            out::words(&format!(
-                "\nWrote {}. Read it, then: mainstay validate -p {} && mainstay plan -p {}\n",
-                file.display(),
-                file.display(),
-                file.display()
-            ));
-        }
-    }
     Ok(if fewer {
         Exit::NeedsApproval
     } else {
         Exit::Done
     })
+}
+
+/// A configuration that was understood.
+struct Import<'a> {
+    arguments: &'a ImportArguments,
+    config: &'a str,
+    zone: &'a str,
+    found: Found,
+    reading: Reading,
+}
+
+impl Import<'_> {
+    /// Lets the tool and the policy run side by side, and writes what came of it into the policy; also returns until when they ran.
+    fn prove(&self, when: &When) -> Result<(Vec<proof::Proof>, Loaded, Timestamp)> {
+        let years = self.arguments.years;
+        let (policy, _) = self.policy(&[])?;
+        let until = when
+            .from
+            .to_zoned(when.zone.clone())
+            .checked_add(i64::from(years).years())
+            .map_or(Timestamp::MAX, |end| end.timestamp());
+        let proofs = proof::prove(&self.found, &policy, when.from, until);
+        let tool = self.arguments.tool.name();
+        let words: Vec<String> = proofs
+            .iter()
+            .map(|proof| render::in_one_line(tool, proof, years))
+            .collect();
+        let (_, loaded) = self.policy(&words)?;
+        Ok((proofs, loaded, until))
+    }
+
+    /// The policy, with what was proved of it in its header.
+    fn policy(&self, proof: &[String]) -> Result<(Policy, Loaded)> {
+        let heading = write::Heading {
+            tool: self.arguments.tool.name(),
+            config: self.config,
+            zone: self.zone,
+            proof,
+        };
+        let text = write::policy(&self.found, &self.reading.notes, &heading);
+        let fallback = Path::new("mainstay.toml");
+        let file = self.arguments.out.as_deref().unwrap_or(fallback);
+        formatted_and_loaded(text, file)
+    }
+}
+
+/// The policy goes to standard output, unless a file was named for it; the rest is words.
+fn show(report: &render::Report<'_>, arguments: &ImportArguments) -> Result<()> {
+    if arguments.out.is_none() {
+        out::data(report.policy)?;
+    }
+    out::words(&render::text(
+        report.tool,
+        report.notes,
+        report.proofs,
+        report.from,
+        arguments.years,
+    ));
+    if !report.findings.is_empty() {
+        out::words(&render::findings(report.findings));
+    }
+    if let Some(file) = &arguments.out {
+        let file = file.display();
+        out::words(&format!(
+            "\nWrote {file}. Read it, then: mainstay validate -p {file} && mainstay plan -p {file}\n"
+        ));
+    }
+    Ok(())
 }
 
 fn find(

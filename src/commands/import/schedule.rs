@@ -131,7 +131,8 @@ impl Schedules {
     }
 }
 
-fn usable(reading: &mut Reading, text: &Text, cron: &str, line: usize) -> bool {
+/// Whether a line of a crontab is a schedule; a problem where it is none.
+pub(crate) fn usable(reading: &mut Reading, text: &Text, cron: &str, line: usize) -> bool {
     let schedule = Schedule::cron(cron);
     if let Err(error) = &schedule {
         reading.problem(text.at(line), format!("`{cron}` is no schedule: {error}"));
