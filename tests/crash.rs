@@ -207,6 +207,24 @@ fn an_encrypted_run_killed_at_any_named_moment_is_finished_by_the_next() {
 }
 
 #[test]
+fn a_deletion_that_died_twice_half_way_is_ended_by_the_next() {
+    let site = saturated(SHOP_EVERY_SECOND);
+    for first in ["after-delete-manifest", "after-delete-data"] {
+        for second in ["after-delete-manifest", "after-delete-data"] {
+            let before = laws::whole(&site);
+            shop::grow(&site.shop(), 1);
+            site.next_second();
+            for name in [first, second] {
+                let killed = site.start(&APPLY, &[("MAINSTAY_CRASH_AT", name)]).wait();
+                assert_eq!(killed.signal, Some(9), "no apply passes `{name}`\n{killed}");
+            }
+            assert_converges(&site, &before);
+        }
+    }
+    assert_all_is_well(&site);
+}
+
+#[test]
 fn one_apply_after_a_kill_there_is_nothing_left_to_do() {
     let prunes = [
         "before-delete",

@@ -74,23 +74,25 @@ impl Catalog {
             });
         }
         if was_there && matches!(state, CopyState::Missing | CopyState::Damaged) {
-            let loss = AuditEntry {
-                at,
-                who: finder(lease),
-                kind: AuditKind::CopyLoss,
-                what: format!("{id}@{tier}"),
-                why: match state {
-                    CopyState::Missing => "it is gone from the tier".to_owned(),
-                    _ => "it is damaged".to_owned(),
-                },
-                details: Some(AuditDetails::CopyLoss {
-                    point: id.clone(),
-                    state,
-                    tier: tier.clone(),
-                }),
-            };
+            let loss = loss(lease, id, tier, state, at);
             audit::append(&mut transaction, &loss).await?;
         }
+        transaction.commit().await
+    }
+
+    /// Records in the audit that a copy was found gone, and leaves its state: whoever is about to forget the copy may die before that,
+    /// and a copy that is known to be missing would not be pruned again. A repeat makes another entry.
+    pub async fn record_loss(
+        &self,
+        lease: &Lease,
+        id: &RecoveryPointId,
+        tier: &TierName,
+        at: Timestamp,
+    ) -> Result<(), CatalogError> {
+        let mut transaction = self.write("record_loss").await?;
+        lease::fence(&mut transaction, lease).await?;
+        let loss = loss(lease, id, tier, CopyState::Missing, at);
+        audit::append(&mut transaction, &loss).await?;
         transaction.commit().await
     }
 
@@ -236,5 +238,30 @@ pub(crate) fn state(word: &str) -> Option<CopyState> {
         "damaged" => Some(CopyState::Damaged),
         "foreign" => Some(CopyState::Foreign),
         _ => None,
+    }
+}
+
+/// That a copy which was there is not, or not as it should be.
+fn loss(
+    lease: &Lease,
+    id: &RecoveryPointId,
+    tier: &TierName,
+    state: CopyState,
+    at: Timestamp,
+) -> AuditEntry {
+    AuditEntry {
+        at,
+        who: finder(lease),
+        kind: AuditKind::CopyLoss,
+        what: format!("{id}@{tier}"),
+        why: match state {
+            CopyState::Missing => "it is gone from the tier".to_owned(),
+            _ => "it is damaged".to_owned(),
+        },
+        details: Some(AuditDetails::CopyLoss {
+            point: id.clone(),
+            state,
+            tier: tier.clone(),
+        }),
     }
 }

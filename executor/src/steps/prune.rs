@@ -15,7 +15,7 @@ use crate::{
     prune_guard::{self, Verdict},
     stored,
 };
-use model::{ByteCount, CopyState, Reason, ReasonCode, audit::Deletion};
+use model::{ByteCount, Reason, ReasonCode, audit::Deletion};
 use providers::api::{ObjectKey, Tier};
 
 /// The storage refuses to delete an object.
@@ -38,11 +38,11 @@ pub(crate) async fn ensure_pruned(at: &Try<'_>) -> Result<Ended, StepError> {
     let objects = stored::list_folder(tier, &step.recovery_point).await?;
     let manifest = stored::manifest_key(&step.recovery_point)?;
     if known.is_present() && !objects.iter().any(|info| info.key == manifest) {
-        // What is gone already, this step must not make look like its own deletion.
+        // What is gone already, this step must not make look like its own deletion; the report tells what a run that died had begun.
         let (lease, point, now) = (&context.lease, &step.recovery_point, context.now());
         context
             .catalog
-            .set_copy_state(lease, point, &step.tier, CopyState::Missing, now)
+            .record_loss(lease, point, &step.tier, now)
             .await?;
     }
     if let Some(blocked) = delete(at, tier, &manifest).await? {
