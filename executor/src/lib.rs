@@ -44,7 +44,9 @@ mod verify_now;
 pub mod wal;
 mod wiring;
 
-pub use apply::{ApplyOptions, Routine, RunEnd, RunError, RunReport, StepReport, apply};
+pub use apply::{
+    ApplyOptions, Routine, RunEnd, RunError, RunReport, StepReport, apply, how_to_sign,
+};
 pub use cancel::{Cancel, CancelSwitch, cancellation};
 pub use clock::Clock;
 pub use copies::find_manifest;

@@ -3,7 +3,8 @@
 //! Why nothing can be lost: the new ring is put together from data keys that the old one really gave; every wanted key that can
 //! open anything here must open its new entry to the same data key before a byte is written, and an entry that cannot be tried
 //! here (a certificate without its private key) is wrapped anew from that data key. The ring is replaced as a whole, only if
-//! it is still the one that was read, and read back. A crash leaves the old ring or the new one; both open.
+//! it is still the one that was read, and read back. A crash leaves the old ring or the new one; both open. Where keys may only be
+//! taken away with signatures, a ring that nobody signed for keeps every entry byte for byte and only gets more.
 
 use crate::{
     keys::{KeyChain, Tried, is_same_key},
@@ -15,8 +16,8 @@ use bytes::Bytes;
 use catalog::{Catalog, Lease};
 use jiff::Timestamp;
 use model::{
-    Disposition, KeyRing, LockMode, LockOrder, Manifest, RecoveryPointId, WrappedKey,
-    key_ring::SealedObject, wal::WalFolder,
+    Digest, Disposition, KeyRing, LockMode, LockOrder, Manifest, RecoveryPointId, WrappedKey,
+    approval::RingChange, canonical, key_ring::SealedObject, wal::WalFolder,
 };
 use providers::{
     api::{
@@ -24,8 +25,13 @@ use providers::{
     },
     seal::DataKey,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+/// Nobody signed for what a ring would lose.
+pub(crate) const NEEDS_APPROVAL: &str = "mainstay::key::needs-approval";
 /// Somebody has replaced the ring since it was read.
 const CHANGED: &str = "mainstay::tier::changed";
 
@@ -39,9 +45,28 @@ pub(crate) struct Rewrapping<'a> {
     pub(crate) wanted: &'a [Wanted],
     /// Recipients that are not wanted stay.
     pub(crate) keep_old: bool,
+    pub(crate) may_lose: &'a MayLose,
     pub(crate) catalog: &'a Catalog,
     pub(crate) lease: &'a Lease,
     pub(crate) now: Timestamp,
+}
+
+/// Which rings may lose entries.
+#[derive(Debug, Default)]
+pub(crate) enum MayLose {
+    #[default]
+    Any,
+    /// Those with these digests; the others keep all their entries.
+    Only(BTreeSet<Digest>),
+}
+
+impl MayLose {
+    fn allows(&self, ring: &KeyRing) -> serde_json::Result<bool> {
+        Ok(match self {
+            Self::Any => true,
+            Self::Only(digests) => digests.contains(&canonical::digest(ring)?),
+        })
+    }
 }
 
 /// What became of a ring.
@@ -88,16 +113,21 @@ pub(crate) async fn ensure_recipients(
     let mut tries = 0;
     loop {
         let (ring, tag) = read(tier, place).await?;
-        if !needs_change(order, &ring) && !has_wrong_entry(order, tier, &ring).await? {
+        if !needs_change(order, &ring) && wrong_entries(order, tier, &ring).await?.is_empty() {
             protect_like_manifest(order, tier, place).await?;
             return Ok(Rewrapped::AlreadyFine);
         }
-        let new = rewrap(order, &ring).await?;
-        let bytes = new.to_bytes().map_err(|error| StepError::ReadBack {
+        let unwritable = |error: serde_json::Error| StepError::ReadBack {
             point: ring.recovery_point.clone(),
             tier: tier.name().clone(),
             why: error.to_string(),
-        })?;
+        };
+        let only_adds = !order.may_lose.allows(&ring).map_err(unwritable)?;
+        if only_adds {
+            refuse_loss(order, tier, &ring).await?;
+        }
+        let new = rewrap(order, &ring, only_adds).await?;
+        let bytes = new.to_bytes().map_err(unwritable)?;
         let protection = tier.protection(&key).await?;
         order.catalog.ensure_current(order.lease).await?;
         let written = tier
@@ -130,6 +160,89 @@ pub(crate) async fn ensure_recipients(
         }
         return Ok(Rewrapped::Done);
     }
+}
+
+/// What a ring would lose; `None`: nothing, so that nobody has to agree.
+pub(crate) async fn loss(
+    order: &Rewrapping<'_>,
+    tier: &dyn Tier,
+    place: Place<'_>,
+) -> Result<Option<RingChange>, StepError> {
+    let (ring, _) = read(tier, place).await?;
+    let lost = lost(order, tier, &ring).await?;
+    if lost.is_empty() {
+        return Ok(None);
+    }
+    let wanted = order
+        .wanted
+        .iter()
+        .map(|(key, facts)| words_of(key.kind(), &facts.key_id));
+    let kept = ring
+        .objects
+        .values()
+        .flat_map(|object| &object.recipients)
+        .filter(|known| order.keep_old && !is_wanted(order, known))
+        .map(|known| words_of(&known.kind, &known.key_id));
+    let before = canonical::digest(&ring).map_err(|error| StepError::ReadBack {
+        point: ring.recovery_point.clone(),
+        tier: tier.name().clone(),
+        why: error.to_string(),
+    })?;
+    Ok(Some(RingChange {
+        after: wanted.chain(kept).collect(),
+        before,
+        lost,
+    }))
+}
+
+fn words_of(kind: &str, key_id: &str) -> String {
+    format!("{kind} {key_id}")
+}
+
+/// Keys whose entries a rewrap would drop, or replace because the key that claims to be theirs does not open them: whoever may write the
+/// policy may also declare a key that only claims it.
+async fn lost(
+    order: &Rewrapping<'_>,
+    tier: &dyn Tier,
+    ring: &KeyRing,
+) -> Result<BTreeSet<String>, StepError> {
+    let wrong = wrong_entries(order, tier, ring).await?;
+    let mut lost = BTreeSet::new();
+    for known in ring.objects.values().flat_map(|object| &object.recipients) {
+        let words = words_of(&known.kind, &known.key_id);
+        let goes = if is_wanted(order, known) {
+            wrong.contains(&words)
+        } else {
+            !order.keep_old
+        };
+        if goes {
+            lost.insert(words);
+        }
+    }
+    Ok(lost)
+}
+
+async fn refuse_loss(
+    order: &Rewrapping<'_>,
+    tier: &dyn Tier,
+    ring: &KeyRing,
+) -> Result<(), StepError> {
+    let lost: Vec<String> = lost(order, tier, ring).await?.into_iter().collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(ProviderError::new(
+        NEEDS_APPROVAL,
+        Disposition::NeedsOperator,
+        format!(
+            "the key ring of `{}` on tier `{}` would lose `{}`, and nobody signed for the ring as it is now",
+            ring.recovery_point,
+            tier.name(),
+            lost.join("`, `")
+        ),
+    )
+    .help("run `mainstay key rotate` again: it says what is to be signed")
+    .into())
 }
 
 async fn read(
@@ -184,17 +297,17 @@ fn needs_change(order: &Rewrapping<'_>, ring: &KeyRing) -> bool {
     })
 }
 
-/// Whether a key that is here does not open its entry although the entry names it: a ring whose recipients only look right must
+/// Keys that are here and do not open their entry although the entry names them: a ring whose recipients only look right must
 /// not be called fine, because somebody will put away the key that still opens it.
 ///
 /// Errors: entries that open different keys; which of them is right cannot be told here.
-async fn has_wrong_entry(
+async fn wrong_entries(
     order: &Rewrapping<'_>,
     tier: &dyn Tier,
     ring: &KeyRing,
-) -> Result<bool, StepError> {
+) -> Result<BTreeSet<String>, StepError> {
     let point = &ring.recovery_point;
-    let mut wrong = false;
+    let mut wrong = BTreeSet::new();
     for (file, object) in &ring.objects {
         let mut known: Option<DataKey> = None;
         for recipient in &object.recipients {
@@ -207,8 +320,12 @@ async fn has_wrong_entry(
                     });
                 }
                 Tried::Opened(key) => known = Some(key),
-                Tried::Refused { wrong_entry, .. } => wrong |= wrong_entry,
-                Tried::Untested(_) => {}
+                Tried::Refused {
+                    wrong_entry: true, ..
+                } => {
+                    wrong.insert(words_of(&recipient.kind, &recipient.key_id));
+                }
+                Tried::Refused { .. } | Tried::Untested(_) => {}
             }
         }
     }
@@ -223,7 +340,11 @@ fn is_wanted(order: &Rewrapping<'_>, known: &WrappedKey) -> bool {
 }
 
 /// The ring with the wanted recipients, each shown to open what the old ring opens.
-async fn rewrap(order: &Rewrapping<'_>, ring: &KeyRing) -> Result<KeyRing, StepError> {
+async fn rewrap(
+    order: &Rewrapping<'_>,
+    ring: &KeyRing,
+    only_adds: bool,
+) -> Result<KeyRing, StepError> {
     let point = &ring.recovery_point;
     let mut objects = BTreeMap::new();
     for (file, object) in &ring.objects {
@@ -236,8 +357,14 @@ async fn rewrap(order: &Rewrapping<'_>, ring: &KeyRing) -> Result<KeyRing, StepE
             {
                 continue;
             }
-            let entry = entry_for(point, file, object, &data_key, &**key, facts).await?;
-            recipients.push(entry);
+            let known = object
+                .recipients
+                .iter()
+                .find(|known| only_adds && is_same_key(known, key.kind(), &facts.key_id));
+            recipients.push(match known {
+                Some(known) => named(known, &**key),
+                None => entry_for(point, file, object, &data_key, &**key, facts).await?,
+            });
         }
         if order.keep_old {
             let old = object
@@ -255,6 +382,14 @@ async fn rewrap(order: &Rewrapping<'_>, ring: &KeyRing) -> Result<KeyRing, StepE
         );
     }
     Ok(crate::keys::ring_of(point, objects))
+}
+
+/// An entry under the present name of its key.
+fn named(known: &WrappedKey, key: &dyn KeyProvider) -> WrappedKey {
+    WrappedKey {
+        name: key.name().clone(),
+        ..known.clone()
+    }
 }
 
 /// The entry of one wanted key: the one that is there if it is proved, else a new one.
@@ -278,10 +413,7 @@ async fn entry_for(
             .await
             .is_ok_and(|opened| opened == *data_key)
     {
-        return Ok(WrappedKey {
-            name: key.name().clone(),
-            ..known.clone()
-        });
+        return Ok(named(known, key));
     }
     let new = key.wrap(data_key, &context).await?;
     let unproved = |why: String| {

@@ -2,7 +2,7 @@
 //!
 //! Holding needs nobody's approval; releasing needs the signatures that a deletion beyond routine needs, where rules are in force.
 
-use super::running::RealClock;
+use super::{approve, running::RealClock};
 use crate::{
     arguments::{Global, HoldCommand},
     clock,
@@ -18,7 +18,7 @@ use executor::{Clock, HoldReport, spread_hold};
 use jiff::Timestamp;
 use model::{
     RecoveryPointId,
-    approval::{RELEASE_FORMAT, ReleaseRequest, judge_request},
+    approval::{RELEASE_FORMAT, ReleaseRequest},
 };
 use serde_json::{Value, json};
 use std::{fmt::Write as _, sync::Arc};
@@ -51,9 +51,6 @@ async fn spread(
 
 /// Who agreed to the release of a point's holds; `None`: nobody has to. Deleting what was held needs no signatures any more.
 async fn agreed(catalog: &Catalog, point: &RecoveryPointId) -> Result<Option<String>> {
-    let Some(rules) = catalog.approval_rules().await? else {
-        return Ok(None);
-    };
     let history = catalog.hold_history().await?;
     let ours = history
         .iter()
@@ -84,22 +81,8 @@ async fn agreed(catalog: &Catalog, point: &RecoveryPointId) -> Result<Option<Str
         holds,
         recovery_point: point.clone(),
     };
-    let id = request
-        .id()
-        .map_err(|error| Failure::from_error("mainstay::hold::needs-approval", None, &error))?;
-    let verdict = judge_request(&rules, &id, &catalog.signatures(&id).await?);
-    if verdict.is_given() {
-        let names: Vec<_> = verdict.approved_by.into_iter().collect();
-        return Ok(Some(names.join(", ")));
-    }
-    Err(Failure::new(
-        "mainstay::hold::needs-approval",
-        format!("the release of the holds of `{point}` needs approval: {verdict}"),
-    )
-    .help(format!(
-        "nothing was released; those who may sign with `mainstay approve {id} --key FILE`, then give this command again"
-    ))
-    .exit(Exit::NeedsApproval))
+    let what = format!("the release of the holds of `{point}`");
+    approve::agreed(catalog, &request, "mainstay::hold::needs-approval", &what).await
 }
 
 impl Stores {
@@ -222,10 +205,7 @@ pub(crate) async fn run(command: HoldCommand, global: &Global) -> Result<Exit> {
         HoldCommand::Release { point, why, who } => {
             let catalog = session::catalog_or_fail(global, &policy).await?;
             let who = who.unwrap_or_else(settings::who);
-            let why = match agreed(&catalog, &point).await? {
-                Some(signers) => format!("{why} (approved by {signers})"),
-                None => why,
-            };
+            let why = approve::with_signers(why, agreed(&catalog, &point).await?.as_deref());
             let released = catalog.release_hold(&point, &who, &why, now).await?;
             let stores = spread(&point, false, &who, global, &catalog).await;
             // A store that could not be reached the last time is let go by a repeat.

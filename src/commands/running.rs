@@ -36,6 +36,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
             RunError::Locked { .. } => Exit::Locked,
+            RunError::NeedsApproval { .. } => Exit::NeedsApproval,
             _ => Exit::Failed,
         };
         let failure = error.to_failure();

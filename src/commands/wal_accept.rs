@@ -1,22 +1,26 @@
 //! `wal accept`: a person says that another cluster has come in the place of the one whose log the tiers hold.
 //!
 //! Invariant: where the database's server can be asked, its own word counts: a number that it contradicts is refused, because from
-//! then on the server's own files would be.
+//! then on the server's own files would be. Where rules of approval are in force, a tier takes another cluster's log only from what
+//! was there when those who may sign agreed.
 
 use crate::{
     arguments::{Global, WalAcceptArguments, WalArchiveArguments},
     clock,
-    commands::{audit, wal},
+    commands::{approve, audit, wal},
     exit::Exit,
     failure::{Failure, Result, with_causes},
     policy,
     render::out,
-    settings, wiring,
+    session, settings, wiring,
 };
 use catalog::{AuditDetails, AuditEntry, AuditKind};
-use executor::wal::KnownCluster;
-use model::{DatabaseName, TierName};
-use std::time::Duration;
+use executor::wal::{KnownCluster, WalClusters, WalStore};
+use model::{
+    DatabaseName, TierName,
+    approval::{CLUSTER_FORMAT, ClusterBefore, ClusterRequest},
+};
+use std::{collections::BTreeMap, time::Duration};
 
 /// How long the server may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -28,17 +32,20 @@ pub(crate) async fn run(arguments: &WalAcceptArguments, global: &Global) -> Resu
     };
     let store = wal::open(&archive, global)?;
     check(arguments, store.database(), global).await?;
-    let cluster = KnownCluster {
+    let mut cluster = KnownCluster {
         system_identifier: arguments.system_identifier,
         segment_bytes: arguments.segment_bytes,
         since: clock::now(),
         who: settings::who(),
         why: arguments.why.clone(),
     };
+    let agreement = agreed(&store, &cluster, global).await?;
+    cluster.why = approve::with_signers(cluster.why, agreement.by.as_deref());
     let tiers: Vec<_> = store.tiers().cloned().collect();
     let mut failed = None;
     for tier in tiers {
-        match store.accept(&tier, &cluster).await {
+        let may = |now: Option<&WalClusters>| agreement.allows(&tier, now);
+        match store.accept(&tier, &cluster, &may).await {
             Ok(true) => {
                 out::words(&format!(
                     "{tier}: takes the log of this cluster from now on\n"
@@ -58,6 +65,75 @@ pub(crate) async fn run(arguments: &WalAcceptArguments, global: &Global) -> Resu
         None => Ok(Exit::Done),
         Some(error) => Err(error.into()),
     }
+}
+
+/// What may be changed.
+#[derive(Default)]
+struct Agreement {
+    /// By tier, what was there when it was agreed to; `None`: nobody has to agree.
+    from: Option<BTreeMap<TierName, Option<ClusterBefore>>>,
+    /// Who signed.
+    by: Option<String>,
+}
+
+impl Agreement {
+    fn allows(&self, tier: &TierName, now: Option<&WalClusters>) -> bool {
+        self.from
+            .as_ref()
+            .is_none_or(|from| from.get(tier) == Some(&now.and_then(before)))
+    }
+}
+
+fn before(clusters: &WalClusters) -> Option<ClusterBefore> {
+    let current = clusters.get(clusters.current)?;
+    Some(ClusterBefore {
+        since: current.since,
+        system_identifier: current.system_identifier,
+    })
+}
+
+/// Where rules are in force, taking another server's log needs their signatures: what it archives would stand for the database's own.
+async fn agreed(store: &WalStore, cluster: &KnownCluster, global: &Global) -> Result<Agreement> {
+    let path = settings::policy_path(global)?;
+    let Some(catalog) = session::catalog_if_any(global, &path).await? else {
+        return Ok(Agreement::default());
+    };
+    if catalog.approval_rules().await?.is_none() {
+        catalog.close().await;
+        return Ok(Agreement::default());
+    }
+    let mut from = BTreeMap::new();
+    for tier in store.tiers() {
+        // One that cannot be read says so when it shall be changed.
+        if let Ok(clusters) = store.clusters(tier).await
+            && clusters.as_ref().is_none_or(|now| !now.takes(cluster))
+        {
+            from.insert(tier.clone(), clusters.as_ref().and_then(before));
+        }
+    }
+    let mut by = None;
+    if !from.is_empty() {
+        let request = ClusterRequest {
+            before: from.clone(),
+            catalog: catalog.identity().await?,
+            database: store.database().clone(),
+            format: CLUSTER_FORMAT,
+            segment_bytes: cluster.segment_bytes,
+            system_identifier: cluster.system_identifier,
+        };
+        let what = format!(
+            "taking the log of cluster {} for `{}`",
+            cluster.system_identifier,
+            store.database()
+        );
+        let code = "mainstay::wal::needs-approval";
+        by = approve::agreed(&catalog, &request, code, &what).await?;
+    }
+    catalog.close().await;
+    Ok(Agreement {
+        from: Some(from),
+        by,
+    })
 }
 
 /// What the audit says of it.

@@ -261,6 +261,6 @@ pub(crate) fn rotation_json(report: &RotateReport) -> Value {
     json!({
         "format": "mainstay.rotation.v1", "complete": report.is_complete(), "tiers": tiers,
         "unreachable": unreachable(report.unreachable.iter().map(|(tier, left)| (tier, &left.failure, left.points.len()))),
-        "without_recipients": report.without_recipients,
+        "without_recipients": report.without_recipients, "approved_by": report.approved_by,
     })
 }

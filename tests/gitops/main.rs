@@ -14,4 +14,5 @@ mod support;
 mod approvals;
 mod attacks;
 mod follow;
+mod requests;
 mod site;

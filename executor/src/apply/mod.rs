@@ -16,7 +16,7 @@ mod routine;
 mod runner;
 
 pub use options::ApplyOptions;
-pub use report::{RunEnd, RunError, RunReport, StepReport};
+pub use report::{RunEnd, RunError, RunReport, StepReport, how_to_sign};
 pub use routine::Routine;
 pub(crate) use runner::STOP_CODES;
 

@@ -1,6 +1,8 @@
 //! What became of a run: one outcome for each step, and what that means as a whole.
 
-use crate::{audit::ExportReport, schedule::GraphError, steps::error::chain};
+use crate::{
+    audit::ExportReport, rewrap::NEEDS_APPROVAL, schedule::GraphError, steps::error::chain,
+};
 use catalog::CatalogError;
 use jiff::Timestamp;
 use model::{
@@ -129,14 +131,35 @@ pub enum RunError {
     /// What a crashed run left behind could not be settled.
     #[error("cannot clean up after a crashed run")]
     CleanUp(Failure),
+    /// Rules of approval are in force, and too few have signed (exit 3).
+    #[error("{what} needs approval: {verdict}")]
+    NeedsApproval {
+        /// The act, in words.
+        what: String,
+        /// What is to be signed.
+        id: Digest,
+        /// What the signatures are worth.
+        verdict: Box<ApprovalVerdict>,
+    },
+    /// What would be signed has no digest.
+    #[error("cannot say what is to be signed")]
+    Unsignable(#[source] serde_json::Error),
     /// The catalog could not be read or written.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
 
+/// What to do where a request lacks signatures.
+pub fn how_to_sign(id: &Digest) -> String {
+    format!(
+        "nothing was changed; those who may, sign with `mainstay approve {id} --key FILE`, then give this command again"
+    )
+}
+
 impl RunError {
     /// Every code, for the test that each has its page in `docs/errors/`.
     pub const CODES: &'static [&'static str] = &[
+        NEEDS_APPROVAL,
         "mainstay::run::clean-up",
         "mainstay::run::locked",
         "mainstay::run::plan-edited",
@@ -154,6 +177,7 @@ impl RunError {
             Self::Locked { .. } => "mainstay::run::locked",
             Self::Scratch(_) => "mainstay::run::scratch",
             Self::CleanUp(_) => "mainstay::run::clean-up",
+            Self::NeedsApproval { .. } | Self::Unsignable(_) => NEEDS_APPROVAL,
             Self::Catalog(error) => error.code(),
         }
     }
@@ -174,6 +198,8 @@ impl RunError {
                 "give this user a writable folder with free space for scratch files, then run `mainstay apply` again"
             }
             Self::CleanUp(failure) => return failure.help.clone(),
+            Self::NeedsApproval { id, .. } => return Some(how_to_sign(id)),
+            Self::Unsignable(_) => return None,
             Self::Catalog(error) => return error.help(),
         };
         Some(text.to_owned())
@@ -184,7 +210,9 @@ impl RunError {
         match self {
             Self::PlanEdited | Self::PlanFormat(_) | Self::PlanInvalid(_) => Disposition::Permanent,
             Self::Locked { .. } => Disposition::Retry,
-            Self::Scratch(_) => Disposition::NeedsOperator,
+            Self::Scratch(_) | Self::NeedsApproval { .. } | Self::Unsignable(_) => {
+                Disposition::NeedsOperator
+            }
             Self::CleanUp(failure) => failure.disposition,
             Self::Catalog(error) => error.disposition(),
         }

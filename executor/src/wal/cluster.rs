@@ -72,6 +72,11 @@ impl WalClusters {
             .find(|known| known.system_identifier == system_identifier)
     }
 
+    /// Whether a tier that says this takes the files of that cluster already.
+    pub fn takes(&self, cluster: &KnownCluster) -> bool {
+        self.with(cluster.clone()).is_none()
+    }
+
     fn first(database: &DatabaseName, cluster: KnownCluster) -> Self {
         Self {
             format: FORMAT.to_owned(),
@@ -275,15 +280,29 @@ fn refuse_other(
     Ok(())
 }
 
-/// Makes a tier take the files of this cluster from now on. `false`: it did already.
+/// Makes a tier take the files of this cluster from now on. `false`: it did already. `may` is asked about what the change starts from.
 pub(crate) async fn accept(
     tier: &dyn Tier,
     database: &DatabaseName,
     cluster: &KnownCluster,
+    may: &(dyn Fn(Option<&WalClusters>) -> bool + Sync),
 ) -> Result<bool> {
     let mut tries = 0;
     loop {
-        let (new, expected) = match read(tier, database).await? {
+        let found = read(tier, database).await?;
+        let now = found.as_ref().map(|(found, _)| found);
+        if now.is_none_or(|now| !now.takes(cluster)) && !may(now) {
+            return Err(ProviderError::new(
+                "mainstay::wal::needs-approval",
+                Disposition::NeedsOperator,
+                format!(
+                    "nobody signed that tier `{}` takes the log of another cluster than the one that it takes now",
+                    tier.name()
+                ),
+            )
+            .help("run `mainstay wal accept` again: it says what is to be signed"));
+        }
+        let (new, expected) = match found {
             None => (
                 WalClusters::first(database, cluster.clone()),
                 Expected::Absent,

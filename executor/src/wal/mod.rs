@@ -58,6 +58,7 @@ pub(crate) const CODES: &[&str] = &[
     "mainstay::wal::file-name",
     "mainstay::wal::keys",
     "mainstay::wal::keys-lost",
+    "mainstay::wal::needs-approval",
     "mainstay::wal::no-answer",
     "mainstay::wal::not-archived",
     "mainstay::wal::not-declared",

@@ -87,8 +87,18 @@ async fn another_cluster_is_refused_until_a_person_accepts_it() {
         why: "upgraded".to_owned(),
     };
     for name in ["nas", "disk"] {
-        assert!(store.accept(&tier(name), &cluster).await.unwrap());
-        assert!(!store.accept(&tier(name), &cluster).await.unwrap());
+        assert!(
+            store
+                .accept(&tier(name), &cluster, &|_| true)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !store
+                .accept(&tier(name), &cluster, &|_| true)
+                .await
+                .unwrap()
+        );
     }
     assert_eq!(
         put(&store, &other).await,
@@ -116,7 +126,7 @@ async fn a_size_that_segments_cannot_have_is_not_accepted() {
             who: "dba".to_owned(),
             why: "a slip".to_owned(),
         };
-        let accepted = open(&world).accept(&tier("nas"), &cluster).await;
+        let accepted = open(&world).accept(&tier("nas"), &cluster, &|_| true).await;
         assert_eq!(code(accepted), "mainstay::wal::cluster-file", "{size}");
     }
     assert!(stored(&world, "nas") == before);

@@ -9,7 +9,10 @@ mod ssh;
 mod sshsig;
 mod verdict;
 
-pub use request::{RELEASE_FORMAT, RESET_WAIT, ReleaseRequest, ResetRequest};
+pub use request::{
+    ApprovalRequest, CLUSTER_FORMAT, ClusterBefore, ClusterRequest, RELEASE_FORMAT, RESET_WAIT,
+    ROTATION_FORMAT, ReleaseRequest, ResetRequest, RingChange, RotationRequest,
+};
 pub use ssh::PublicKey;
 pub use sshsig::SshSignature;
 pub use verdict::{ApprovalVerdict, judge, judge_request, signer_of};

@@ -4,10 +4,12 @@
 //! Invariant: nothing that would not count is ever written down. Not here: the signature itself (`ssh-keygen`), what it is worth when
 //! the plan is applied (`executor`).
 
+mod request;
 mod reset;
 mod sidecar;
 mod sign;
 
+pub(crate) use request::{agreed, with_signers};
 pub(crate) use reset::warning as reset_warning;
 pub(crate) use sidecar::read as signatures_beside;
 

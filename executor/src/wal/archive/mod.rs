@@ -176,9 +176,15 @@ impl WalStore {
         Ok(found.map(|(found, _)| found))
     }
 
-    /// Makes a tier take the files of another cluster from now on. `false`: it does already.
-    pub async fn accept(&self, tier: &TierName, cluster: &cluster::KnownCluster) -> Result<bool> {
-        cluster::accept(self.tier(tier)?, &self.database, cluster).await
+    /// Makes a tier take the files of another cluster from now on. `false`: it does already. `may` is asked whether that may be changed
+    /// which is there at that moment.
+    pub async fn accept(
+        &self,
+        tier: &TierName,
+        cluster: &cluster::KnownCluster,
+        may: &(dyn Fn(Option<&WalClusters>) -> bool + Sync),
+    ) -> Result<bool> {
+        cluster::accept(self.tier(tier)?, &self.database, cluster, may).await
     }
 
     fn tier(&self, name: &TierName) -> Result<&dyn Tier> {

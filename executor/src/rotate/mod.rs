@@ -2,8 +2,11 @@
 //!
 //! Invariants: data objects are neither read nor written, so it works where they are locked or archived; each ring is replaced by
 //! itself (`rewrap.rs`), so a run that ends early has done part of the work, and a repeat does the rest and nothing else; a tier
-//! that is away is reported with the copies that still have their old recipients there.
+//! that is away is reported with the copies that still have their old recipients there; where rules of approval are in force, no key
+//! is taken from a ring that nobody has signed for (`approval.rs`).
 //! Not here: what keys are declared and which are wanted (the root package, from the policy).
+
+mod approval;
 
 use crate::{
     apply::RunError,
@@ -12,14 +15,15 @@ use crate::{
     key_copies::{self, AT_ONCE},
     keys::KeyChain,
     lease::{self, Held},
-    rewrap::{self, Place, Rewrapped, Rewrapping, Wanted},
+    rewrap::{self, MayLose, Place, Rewrapped, Rewrapping, Wanted},
     steps::error::{StepError, catalog_failure},
     wal,
     wiring::Wiring,
 };
 use catalog::{AuditDetails, AuditEntry, AuditKind, Catalog};
 use model::{
-    DatabaseName, Disposition, KeyName, RecoveryPointId, TierName, event::Failure, wal::WalFolder,
+    DatabaseName, Disposition, KeyName, Manifest, RecoveryPointId, TierName, event::Failure,
+    wal::WalFolder,
 };
 use providers::api::{KeyState, ProviderError, Tier};
 use std::{
@@ -79,6 +83,8 @@ pub struct RotateReport {
     pub unreachable: BTreeMap<TierName, NotDone>,
     /// Points of databases for which no recipients are wanted; they were left as they are.
     pub without_recipients: BTreeSet<RecoveryPointId>,
+    /// Who signed that keys are taken from rings; `None`: nobody had to.
+    pub approved_by: Option<String>,
     /// What was done but could not be recorded in the catalog.
     pub gaps: Vec<Failure>,
 }
@@ -103,8 +109,8 @@ struct Shared {
 
 /// Rotates. `progress` gets the copies done so far and all of them.
 ///
-/// Cancellation leaves each ring old or new. Errors: another run is under way, or the catalog fails; a copy or a tier that fails is part
-/// of the answer.
+/// Cancellation leaves each ring old or new. Errors: another run is under way, signatures are missing, or the catalog fails; a copy or
+/// a tier that fails is part of the answer.
 pub async fn rotate(
     order: &RotateOrder,
     wiring: &Wiring,
@@ -210,36 +216,68 @@ async fn under_lease(
     for (tier, (failure, points)) in copies.away {
         report.unreachable.insert(tier, NotDone { failure, points });
     }
-    let mut work: Vec<(Arc<dyn Tier>, RecoveryPointId, Work)> = copies
+    let mut pieces: Vec<Piece> = copies
         .readable
         .into_iter()
-        .map(|(tier, point)| (tier, point.clone(), Work::Point(point)))
+        .map(|(tier, id)| Piece {
+            tier,
+            id,
+            log: None,
+        })
         .collect();
     // A choice of points says nothing of the log.
     if order.points.is_none() {
-        work.extend(folders_of_log(order, wiring, &mut report).await);
+        pieces.extend(folders_of_log(order, wiring, &mut report).await);
     }
-    let all = work.len() as u64;
+    let agreement = approval::ensure_agreed(shared, &pieces).await?;
+    report.approved_by.clone_from(&agreement.by);
+    let may_lose = Arc::new(agreement.may_lose);
+    let all = pieces.len() as u64;
     let mut done = 0;
-    let mut waiting = work.into_iter();
-    let mut working = JoinSet::new();
     progress(done, all);
+    let act = |piece: Piece| {
+        let (shared, may_lose) = (Arc::clone(shared), Arc::clone(&may_lose));
+        async move {
+            let result = one(&shared, &piece, &may_lose).await;
+            (piece, result)
+        }
+    };
+    each(&pieces, act, |piece, result| {
+        done += 1;
+        progress(done, all);
+        report.note(piece.tier.name().clone(), piece.id, result)
+    })
+    .await?;
+    for tier in report.tiers.values_mut() {
+        tier.rewrapped.sort();
+        tier.already_fine.sort();
+        tier.failed.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    Ok(report)
+}
+
+/// Does something with every piece, a few at once. After an error of `note` nothing is under way any more.
+async fn each<T, F>(
+    pieces: &[Piece],
+    act: impl Fn(Piece) -> F,
+    mut note: impl FnMut(Piece, T) -> Result<(), RunError>,
+) -> Result<(), RunError>
+where
+    F: Future<Output = (Piece, T)> + Send + 'static,
+    T: Send + 'static,
+{
+    let mut waiting = pieces.iter();
+    let mut working = JoinSet::new();
     loop {
         while working.len() < AT_ONCE
-            && let Some((tier, point, work)) = waiting.next()
+            && let Some(piece) = waiting.next()
         {
-            let shared = Arc::clone(shared);
-            working.spawn(async move {
-                let result = one(&shared, &*tier, &work).await;
-                (tier.name().clone(), point, result)
-            });
+            working.spawn(act(piece.clone()));
         }
         match working.join_next().await {
-            None => break,
-            Some(Ok((tier, point, result))) => {
-                done += 1;
-                progress(done, all);
-                if let Err(error) = report.note(tier, point, result) {
+            None => return Ok(()),
+            Some(Ok((piece, result))) => {
+                if let Err(error) = note(piece, result) {
                     // Also so that nobody else holds the lease that is given back.
                     working.shutdown().await;
                     return Err(error);
@@ -252,18 +290,41 @@ async fn under_lease(
             }
         }
     }
-    for tier in report.tiers.values_mut() {
-        tier.rewrapped.sort();
-        tier.already_fine.sort();
-        tier.failed.sort_by(|a, b| a.0.cmp(&b.0));
-    }
-    Ok(report)
 }
 
-/// Something with a ring of its own.
-enum Work {
-    Point(RecoveryPointId),
+/// Something with a ring of its own: a copy, or a folder of archived log.
+#[derive(Debug, Clone)]
+struct Piece {
+    tier: Arc<dyn Tier>,
+    id: RecoveryPointId,
+    log: Option<WalFolder>,
+}
+
+impl Piece {
+    /// Whose ring it is; `None`: it is stored plain.
+    async fn owner(&self, catalog: &Catalog) -> Result<Option<Owner>, StepError> {
+        if let Some(folder) = &self.log {
+            return Ok(Some(Owner::Log(folder.clone())));
+        }
+        let manifest = key_copies::manifest_of(Some(catalog), &*self.tier, &self.id).await?;
+        Ok(manifest
+            .is_encrypted()
+            .then(|| Owner::Point(Box::new(manifest))))
+    }
+}
+
+enum Owner {
+    Point(Box<Manifest>),
     Log(WalFolder),
+}
+
+impl Owner {
+    fn place(&self) -> Place<'_> {
+        match self {
+            Self::Point(manifest) => Place::Point(manifest),
+            Self::Log(folder) => Place::Log(folder),
+        }
+    }
 }
 
 /// The folders of archived log that have keys, whatever the policy says of the log now; each counts under the id of its ring.
@@ -271,7 +332,7 @@ async fn folders_of_log(
     order: &RotateOrder,
     wiring: &Wiring,
     report: &mut RotateReport,
-) -> Vec<(Arc<dyn Tier>, RecoveryPointId, Work)> {
+) -> Vec<Piece> {
     let mut work = Vec::new();
     for (name, wired) in &wiring.tiers {
         let is_asked = order.tiers.as_ref().is_none_or(|only| only.contains(name));
@@ -282,7 +343,11 @@ async fn folders_of_log(
             match wal::keys::folders_with_rings(&*wired.tier, database).await {
                 Ok(folders) => work.extend(folders.into_iter().filter_map(|folder| {
                     let id = folder.ring_id().ok()?;
-                    Some((Arc::clone(&wired.tier), id, Work::Log(folder)))
+                    Some(Piece {
+                        tier: Arc::clone(&wired.tier),
+                        id,
+                        log: Some(folder),
+                    })
                 })),
                 Err(error) => {
                     let failure = StepError::from(error).to_failure();
@@ -307,49 +372,34 @@ enum One {
     Failed(Failure),
 }
 
-async fn one(shared: &Shared, tier: &dyn Tier, work: &Work) -> Result<One, StepError> {
-    match work {
-        Work::Point(point) => of_point(shared, tier, point).await,
-        Work::Log(folder) => {
-            let database = folder.database.as_str();
-            rewrapped(shared, tier, database, Place::Log(folder)).await
-        }
-    }
-}
-
-async fn of_point(
-    shared: &Shared,
-    tier: &dyn Tier,
-    point: &RecoveryPointId,
-) -> Result<One, StepError> {
-    let manifest = key_copies::manifest_of(Some(&shared.catalog), tier, point).await?;
-    if !manifest.is_encrypted() {
+async fn one(shared: &Shared, piece: &Piece, may_lose: &MayLose) -> Result<One, StepError> {
+    let Some(owner) = piece.owner(&shared.catalog).await? else {
         return Ok(One::Plain);
-    }
-    rewrapped(shared, tier, point.database(), Place::Point(&manifest)).await
-}
-
-async fn rewrapped(
-    shared: &Shared,
-    tier: &dyn Tier,
-    database: &str,
-    place: Place<'_>,
-) -> Result<One, StepError> {
-    let wanted = match shared.wanted.get(database) {
+    };
+    let wanted = match shared.wanted.get(piece.id.database()) {
         Some(Ok(wanted)) if !wanted.is_empty() => wanted,
         Some(Err(failure)) => return Ok(One::Failed(failure.clone())),
         Some(Ok(_)) | None => return Ok(One::WithoutRecipients),
     };
-    let order = Rewrapping {
+    let order = rewrapping(shared, wanted, may_lose);
+    let rewrapped = rewrap::ensure_recipients(&order, &*piece.tier, owner.place()).await?;
+    Ok(One::Ring(rewrapped))
+}
+
+fn rewrapping<'a>(
+    shared: &'a Shared,
+    wanted: &'a [Wanted],
+    may_lose: &'a MayLose,
+) -> Rewrapping<'a> {
+    Rewrapping {
         chain: &shared.chain,
         wanted,
         keep_old: shared.keep_old,
+        may_lose,
         catalog: &shared.catalog,
         lease: &shared.held.lease,
         now: shared.clock.now(),
-    };
-    let rewrapped = rewrap::ensure_recipients(&order, tier, place).await?;
-    Ok(One::Ring(rewrapped))
+    }
 }
 
 impl RotateReport {
@@ -410,12 +460,16 @@ async fn audit(
             kind: AuditKind::KeyRotation,
             what: format!("run {}: {}", order.run, wanted.join("; ")),
             why: format!(
-                "{} copies rewrapped, {} as wanted before, {} failed, {not_done} on tiers that are away; {}{}",
+                "{} copies rewrapped, {} as wanted before, {} failed, {not_done} on tiers that are away; {}{}{}",
                 count(|tier| tier.rewrapped.len()),
                 count(|tier| tier.already_fine.len()),
                 count(|tier| tier.failed.len()),
                 if order.keep_old { "old recipients kept; " } else { "" },
-                order.why
+                order.why,
+                report
+                    .approved_by
+                    .as_ref()
+                    .map_or_else(String::new, |by| format!(" (approved by {by})"))
             ),
             details: Some(AuditDetails::KeyRotation {
                 already_fine: count(|tier| tier.already_fine.len()) as u64,
