@@ -157,110 +157,129 @@ impl Stores {
 }
 
 pub(crate) async fn run(command: HoldCommand, global: &Global) -> Result<Exit> {
-    let policy = settings::policy_path(global)?;
-    let now = clock::now();
     match command {
         HoldCommand::Add {
             point,
             why,
             until,
             who,
-        } => {
-            if let Some(until) = until
-                && until <= now
-            {
-                return Err(Failure::new(
-                    "mainstay::hold::past",
-                    format!("the hold would end at {until}, which is in the past"),
-                )
-                .help("give a later `--until`, or leave it out to hold until released"));
-            }
-            let catalog = session::catalog_or_fail(global, &policy).await?;
-            let who = who.unwrap_or_else(settings::who);
-            let hold = match catalog.add_hold(&point, &who, &why, until, now).await {
-                Err(catalog::CatalogError::UnknownPoint { .. }) => {
-                    return Err(
-                        session::unknown_point(&catalog, UnknownPoint::Id(&point), now).await,
-                    );
-                }
-                other => other?,
-            };
-            let stores = spread(&point, true, &who, global, &catalog).await;
-            let until = hold.until.map_or_else(
-                || "until released".to_owned(),
-                |until| format!("until {until}"),
-            );
-            if global.json {
-                out::json(
-                    &json!({"format": "mainstay.hold.v1", "recovery_point": hold.recovery_point, "who": hold.who, "why": hold.why, "until": hold.until, "at": hold.at, "stores": stores.json()}),
-                )?;
-            } else {
-                out::data(&format!(
-                    "{point} is held {until}: no plan deletes it on any tier.\n"
-                ))?;
-                out::data(&stores.text("hold it as well: nobody can delete it there"))?;
-            }
-            return Ok(stores.exit());
+        } => add(&point, &why, until, who, global).await,
+        HoldCommand::Release { point, why, who } => release(&point, why, who, global).await,
+        HoldCommand::List => list(global).await,
+    }
+}
+
+async fn add(
+    point: &RecoveryPointId,
+    why: &str,
+    until: Option<Timestamp>,
+    who: Option<String>,
+    global: &Global,
+) -> Result<Exit> {
+    let policy = settings::policy_path(global)?;
+    let now = clock::now();
+    if let Some(until) = until
+        && until <= now
+    {
+        return Err(Failure::new(
+            "mainstay::hold::past",
+            format!("the hold would end at {until}, which is in the past"),
+        )
+        .help("give a later `--until`, or leave it out to hold until released"));
+    }
+    let catalog = session::catalog_or_fail(global, &policy).await?;
+    let who = who.unwrap_or_else(settings::who);
+    let hold = match catalog.add_hold(point, &who, why, until, now).await {
+        Err(catalog::CatalogError::UnknownPoint { .. }) => {
+            return Err(session::unknown_point(&catalog, UnknownPoint::Id(point), now).await);
         }
-        HoldCommand::Release { point, why, who } => {
-            let catalog = session::catalog_or_fail(global, &policy).await?;
-            let who = who.unwrap_or_else(settings::who);
-            let why = approve::with_signers(why, agreed(&catalog, &point).await?.as_deref());
-            let released = catalog.release_hold(&point, &who, &why, now).await?;
-            let stores = spread(&point, false, &who, global, &catalog).await;
-            // A store that could not be reached the last time is let go by a repeat.
-            if released == 0 && !stores.had_work() {
-                return Err(
-                    Failure::new("mainstay::hold::none", format!("`{point}` is not held"))
-                        .help("see what is held with `mainstay hold list`"),
-                );
-            }
-            if global.json {
-                out::json(
-                    &json!({"format": "mainstay.hold.v1", "recovery_point": point, "released": released, "who": who, "why": why, "at": now, "stores": stores.json()}),
-                )?;
-            } else {
-                out::data(&format!(
-                    "{point} is no longer held. Retention decides about it from the next plan on.\n"
-                ))?;
-                out::data(&stores.text("hold it no longer either"))?;
-            }
-            return Ok(stores.exit());
-        }
-        HoldCommand::List => {
-            let holds = match session::catalog_if_any(global, &policy).await? {
-                Some(catalog) => catalog.holds().await?,
-                None => Vec::new(),
-            };
-            if global.json {
-                let holds: Vec<_> = holds
-                    .iter()
-                    .map(|hold| json!({"recovery_point": hold.recovery_point, "who": hold.who, "why": hold.why, "until": hold.until, "at": hold.at, "active": hold.is_active(now)}))
-                    .collect();
-                out::json(&json!({"format": "mainstay.holds.v1", "holds": holds}))?;
-            } else if holds.is_empty() {
-                out::data("Nothing is held.\n")?;
-            } else {
-                let zone = policy::zone(&policy);
-                let rows: Vec<Vec<String>> = holds
-                    .iter()
-                    .map(|hold| {
-                        let until = match hold.until {
-                            Some(until) if hold.is_active(now) => local(until, &zone),
-                            Some(until) => format!("ended {}", local(until, &zone)),
-                            None => "released".to_owned(),
-                        };
-                        vec![
-                            hold.recovery_point.to_string(),
-                            until,
-                            hold.who.clone(),
-                            hold.why.clone(),
-                        ]
-                    })
-                    .collect();
-                out::data(&table(&["RECOVERY POINT", "UNTIL", "WHO", "WHY"], &rows))?;
-            }
-        }
+        other => other?,
+    };
+    let stores = spread(point, true, &who, global, &catalog).await;
+    let until = hold.until.map_or_else(
+        || "until released".to_owned(),
+        |until| format!("until {until}"),
+    );
+    if global.json {
+        out::json(
+            &json!({"format": "mainstay.hold.v1", "recovery_point": hold.recovery_point, "who": hold.who, "why": hold.why, "until": hold.until, "at": hold.at, "stores": stores.json()}),
+        )?;
+    } else {
+        out::data(&format!(
+            "{point} is held {until}: no plan deletes it on any tier.\n"
+        ))?;
+        out::data(&stores.text("hold it as well: nobody can delete it there"))?;
+    }
+    Ok(stores.exit())
+}
+
+async fn release(
+    point: &RecoveryPointId,
+    why: String,
+    who: Option<String>,
+    global: &Global,
+) -> Result<Exit> {
+    let policy = settings::policy_path(global)?;
+    let now = clock::now();
+    let catalog = session::catalog_or_fail(global, &policy).await?;
+    let who = who.unwrap_or_else(settings::who);
+    let why = approve::with_signers(why, agreed(&catalog, point).await?.as_deref());
+    let released = catalog.release_hold(point, &who, &why, now).await?;
+    let stores = spread(point, false, &who, global, &catalog).await;
+    // A store that could not be reached the last time is let go by a repeat.
+    if released == 0 && !stores.had_work() {
+        return Err(
+            Failure::new("mainstay::hold::none", format!("`{point}` is not held"))
+                .help("see what is held with `mainstay hold list`"),
+        );
+    }
+    if global.json {
+        out::json(
+            &json!({"format": "mainstay.hold.v1", "recovery_point": point, "released": released, "who": who, "why": why, "at": now, "stores": stores.json()}),
+        )?;
+    } else {
+        out::data(&format!(
+            "{point} is no longer held. Retention decides about it from the next plan on.\n"
+        ))?;
+        out::data(&stores.text("hold it no longer either"))?;
+    }
+    Ok(stores.exit())
+}
+
+async fn list(global: &Global) -> Result<Exit> {
+    let policy = settings::policy_path(global)?;
+    let now = clock::now();
+    let holds = match session::catalog_if_any(global, &policy).await? {
+        Some(catalog) => catalog.holds().await?,
+        None => Vec::new(),
+    };
+    if global.json {
+        let holds: Vec<_> = holds
+            .iter()
+            .map(|hold| json!({"recovery_point": hold.recovery_point, "who": hold.who, "why": hold.why, "until": hold.until, "at": hold.at, "active": hold.is_active(now)}))
+            .collect();
+        out::json(&json!({"format": "mainstay.holds.v1", "holds": holds}))?;
+    } else if holds.is_empty() {
+        out::data("Nothing is held.\n")?;
+    } else {
+        let zone = policy::zone(&policy);
+        let rows: Vec<Vec<String>> = holds
+            .iter()
+            .map(|hold| {
+                let until = match hold.until {
+                    Some(until) if hold.is_active(now) => local(until, &zone),
+                    Some(until) => format!("ended {}", local(until, &zone)),
+                    None => "released".to_owned(),
+                };
+                vec![
+                    hold.recovery_point.to_string(),
+                    until,
+                    hold.who.clone(),
+                    hold.why.clone(),
+                ]
+            })
+            .collect();
+        out::data(&table(&["RECOVERY POINT", "UNTIL", "WHO", "WHY"], &rows))?;
     }
     Ok(Exit::Done)
 }
