@@ -6,13 +6,13 @@
 mod support;
 
 use model::{Digest, audit::ChainedEntry};
-use rusqlite::Connection;
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
+use std::{fmt::Write as _, fs, path::Path};
+use support::{
+    Site,
+    chain::{by_hand, exports},
+    program::Ended,
+    shop_once,
 };
-use support::{Site, program::Ended, shop_once, stored};
 
 /// A site with some acts and two exports on each of two tiers.
 fn site() -> Site {
@@ -39,22 +39,6 @@ fn site() -> Site {
     );
     site.apply();
     site
-}
-
-fn exports(site: &Site, tier: &str) -> Vec<PathBuf> {
-    let folder = site.tier(tier);
-    let exports = stored::audit_exports(&folder);
-    exports.into_iter().map(|file| folder.join(file)).collect()
-}
-
-/// Does something to the tables past the program, and past what the database refuses with.
-fn by_hand(site: &Site, sql: &str) {
-    let catalog = Connection::open(site.catalog()).unwrap();
-    catalog
-        .execute_batch(&format!(
-            "DROP TRIGGER audit_keeps_rows; DROP TRIGGER audit_keeps_words; {sql}"
-        ))
-        .unwrap();
 }
 
 /// Number of the first entry of this kind.

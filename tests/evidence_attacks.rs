@@ -9,7 +9,6 @@
 
 mod support;
 
-use rusqlite::Connection;
 use serde_json::Value;
 use std::{
     fs,
@@ -18,8 +17,9 @@ use std::{
 };
 use support::{
     SHOP_EVERY_SECOND, Site,
+    chain::{by_hand, exports},
     program::{Ended, Running},
-    shop_once, stored,
+    shop_once,
 };
 
 /// A shop with some points, of which the oldest were pruned.
@@ -30,18 +30,6 @@ fn pruned() -> Site {
         site.next_second();
     }
     site
-}
-
-fn exports(site: &Site, tier: &str) -> Vec<PathBuf> {
-    let folder = site.tier(tier);
-    let exports = stored::audit_exports(&folder);
-    exports.into_iter().map(|file| folder.join(file)).collect()
-}
-
-fn by_hand(site: &Site, sql: &str) {
-    let catalog = Connection::open(site.catalog()).unwrap();
-    let guards = "DROP TRIGGER audit_keeps_rows; DROP TRIGGER audit_keeps_words;";
-    catalog.execute_batch(&format!("{guards} {sql}")).unwrap();
 }
 
 fn compliance(site: &Site, arguments: &[&str]) -> Value {

@@ -111,6 +111,20 @@ pub struct NextSlot {
 }
 
 impl Plan {
+    /// Leaves these steps and nothing else: such a plan tells nothing of what is kept, brings no retention into force and asks nobody.
+    /// What was not planned is left out too. It is not sealed.
+    pub fn narrow_to(&mut self, steps: Vec<Step>) {
+        self.applyable = !steps.is_empty();
+        self.steps = steps;
+        self.not_planned.clear();
+        self.kept.clear();
+        self.missed.clear();
+        self.approval.clear();
+        self.needs_approval = false;
+        self.approval_rules = None;
+        self.retention.clear();
+    }
+
     /// Computes the id over everything else and sets it.
     pub fn seal(mut self) -> serde_json::Result<Self> {
         self.id = None;

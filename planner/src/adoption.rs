@@ -346,15 +346,8 @@ impl Scene<'_> {
             &options,
         );
         // An adoption prunes nothing and brings no retention into force; those are the next plan's.
-        plan.steps = order::topological(output.steps);
-        plan.applyable = !plan.steps.is_empty();
+        plan.narrow_to(order::topological(output.steps));
         plan.not_planned = output.not_planned;
-        plan.kept.clear();
-        plan.missed.clear();
-        plan.approval.clear();
-        plan.needs_approval = false;
-        plan.approval_rules = None;
-        plan.retention.clear();
         (plan, waits)
     }
 

@@ -102,21 +102,13 @@ pub(crate) fn only_requested(mut plan: Plan) -> Option<Plan> {
         .filter(|step| step.reason.code == ReasonCode::Requested)
         .map(|step| step.recovery_point.clone())
         .collect();
-    plan.steps
-        .retain(|step| points.contains(&step.recovery_point));
-    let left: BTreeSet<_> = plan.steps.iter().map(|step| step.id.clone()).collect();
-    for step in &mut plan.steps {
+    let mut steps = std::mem::take(&mut plan.steps);
+    steps.retain(|step| points.contains(&step.recovery_point));
+    let left: BTreeSet<_> = steps.iter().map(|step| step.id.clone()).collect();
+    for step in &mut steps {
         step.after.retain(|before| left.contains(before));
     }
-    plan.not_planned.clear();
-    plan.kept.clear();
-    plan.missed.clear();
-    plan.approval.clear();
-    plan.needs_approval = false;
-    plan.approval_rules = None;
-    // A single backup brings no retention into force.
-    plan.retention.clear();
-    plan.applyable = !plan.steps.is_empty();
+    plan.narrow_to(steps);
     if plan.steps.is_empty() {
         None
     } else {

@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 use model::Plan;
-use std::{fs, thread::sleep, time::Duration};
+use std::fs;
 
 /// Seals a plan anew after somebody changed it, as anybody can.
 fn forge(site: &Site, change: impl FnOnce(&mut Plan)) {
@@ -17,8 +17,7 @@ fn forge(site: &Site, change: impl FnOnce(&mut Plan)) {
 fn back_up(site: &Site, more: usize) {
     site.expect(0, &["apply", "-y"]);
     for _ in 0..more {
-        // The id of a point has whole seconds.
-        sleep(Duration::from_millis(1100));
+        site.next_second();
         site.expect(0, &["backup", "shop"]);
     }
 }
@@ -186,7 +185,7 @@ fn whoever_shortened_retention_stays_its_author_until_it_is_approved() {
     site.commit("Alice", &[]);
     // A run that had to wait, one of a single backup, and a harmless change by somebody else.
     site.expect(3, &["apply", "-y"]);
-    sleep(Duration::from_millis(1100));
+    site.next_second();
     site.expect(0, &["backup", "shop"]);
     site.write(&text(1, "# a word\n"));
     site.commit("Carol", &[]);

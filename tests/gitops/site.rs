@@ -30,6 +30,11 @@ impl Site {
         site
     }
 
+    /// Waits until the id of another point is free: it has whole seconds.
+    pub(crate) fn next_second(&self) {
+        crate::support::next_second();
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }

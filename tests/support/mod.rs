@@ -13,6 +13,7 @@
 )]
 
 pub mod bank;
+pub mod chain;
 pub mod chance;
 pub mod cluster_site;
 pub mod laws;
@@ -201,8 +202,13 @@ impl Site {
 
     /// Waits until a new slot of an `every = "1s"` series has come.
     pub fn next_second(&self) {
-        std::thread::sleep(Duration::from_millis(1010));
+        next_second();
     }
+}
+
+/// Waits until another second has begun.
+pub fn next_second() {
+    std::thread::sleep(Duration::from_millis(1010));
 }
 
 /// Waits until something holds, so many seconds at most.
